@@ -1,0 +1,41 @@
+"""Fixtures that more than one test file needs."""
+import os
+import pathlib
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def benchmarks():
+    """The folder that holds Set5, Set14 and BSD100, each with `image_SRF_4/img_001_SRF_4_HR.png` and so on."""
+    folder = os.environ.get("SRGAN_TF_BENCHMARKS")
+    if not folder:
+        pytest.skip("needs the benchmark sets: set SRGAN_TF_BENCHMARKS to the folder of Set5, Set14 and BSD100")
+    return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def vgg_weights(tmp_path_factory):
+    """A file as `--vgg_weights` takes it, with random weights: what is tested is not what VGG19 has learnt."""
+    import keras
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.weights.h5"
+    keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory):
+    """A folder with version 1 of a small SavedModel, scale 4, that interpolates and adds a little of its own."""
+    import keras
+    import numpy as np
+
+    from srgan_tf import export, models
+    keras.utils.set_random_seed(1)
+    generator = models.srresnet(4, blocks=2, features=16)
+    models.start_as_interpolation(generator)
+    own = {name: np.full(value.shape, 0.05, "float32") for name, value in models.named_weights(generator).items()
+           if name.endswith("gamma")}
+    models.load_named_weights(generator, own, partial=True)
+    folder = tmp_path_factory.mktemp("models") / "small"
+    export.export(generator, folder / "1", attributes={"step": 1})
+    return folder

@@ -1,0 +1,65 @@
+"""Pixel, VGG and adversarial losses: pure functions of tensors and a feature model, on `keras` alone.
+
+HR and SR are float [B, H, W, 3] in [-1, 1]. Source: Ledig et al. 2017, section 2.2.
+"""
+import keras
+from keras import ops
+
+from srgan_tf.errors import UserError
+
+VGG_LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4"}
+VGG_RESCALE = 12.75  # the paper's 1/12.75, which brings VGG losses to the size of the MSE's
+CAFFE_MEANS = (103.939, 116.779, 123.68)  # B, G, R
+
+
+def mse(hr, sr):
+    """Mean squared difference over all pixels and channels (equation 4)."""
+    return ops.mean(ops.square(hr - sr))
+
+
+def vgg_model(content, weights="imagenet", dtype="float32"):
+    """VGG19 up to the layer of a content loss, frozen: float [B, H, W, 3] in [-1, 1] -> features after ReLU.
+
+    Args:
+        content: "vgg22" (block2_conv2) or "vgg54" (block5_conv4).
+        weights: "imagenet" downloads Keras' official file; or the path of a Keras VGG19 notop .h5 file.
+        dtype: a Keras dtype policy, e.g. "mixed_bfloat16".
+
+    Raises:
+        UserError: if the weights can't be had; it names `--vgg_weights`.
+    """
+    try:
+        vgg = keras.applications.VGG19(include_top=False, weights=str(weights))
+    except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
+        what = "VGG19's weights can't be downloaded" if weights == "imagenet" else f"{weights} holds no VGG19 weights"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
+                        "of keras-applications with --vgg_weights FILE") from error
+    vgg = keras.Model(vgg.input, vgg.get_layer(VGG_LAYERS[content]).output, name=content)
+    vgg.trainable = False
+    for layer in vgg.layers:
+        layer.dtype_policy = keras.dtype_policies.get(dtype)
+    return vgg
+
+
+def vgg_features(vgg, picture):
+    """Features of HR or SR, divided by 12.75, in float32: Caffe preprocessing of the picture on [0, 255]."""
+    bgr = ops.flip((picture + 1) * 127.5, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, picture.dtype)
+    return ops.cast(vgg(bgr, training=False), "float32") / VGG_RESCALE
+
+
+def total_variation(sr):
+    """Sum over pixels of the differences to the neighbour below and to the right, a picture (section 2.2.1)."""
+    down = ops.sum(ops.abs(sr[:, 1:] - sr[:, :-1]), (1, 2, 3))
+    right = ops.sum(ops.abs(sr[:, :, 1:] - sr[:, :, :-1]), (1, 2, 3))
+    return ops.mean(down + right)
+
+
+def adversarial(fake_logits):
+    """-log D(SR), the generator's (equation 6), from logits."""
+    return ops.mean(ops.softplus(-fake_logits))
+
+
+def discrimination(real_logits, fake_logits):
+    """-log D(HR) - log(1 - D(SR)), the discriminator's (equation 2), from logits."""
+    return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))

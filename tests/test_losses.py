@@ -1,0 +1,67 @@
+"""Every loss is the paper's and reaches the generator; VGG19 stays as it is."""
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf import losses
+from srgan_tf.errors import UserError
+
+
+def pictures(seed=0, side=32):
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (2, 2, side, side, 3)).astype("float32")
+
+
+@pytest.mark.parametrize("content, layer, shape", [("vgg22", "block2_conv2", (2, 16, 16, 128)),
+                                                   ("vgg54", "block5_conv4", (2, 2, 2, 512))])
+def test_vgg_features_are_keras_preprocessed_and_rescaled(vgg_weights, content, layer, shape):
+    picture = pictures()[0]
+    vgg = keras.applications.VGG19(include_top=False, weights=str(vgg_weights))
+    plain = keras.Model(vgg.input, vgg.get_layer(layer).output)
+    expected = plain(keras.applications.vgg19.preprocess_input((picture + 1) * 127.5)) / 12.75
+    found = losses.vgg_features(losses.vgg_model(content, vgg_weights), picture)
+    assert found.shape == shape
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * float(tf.reduce_max(expected)))
+
+
+def test_the_feature_model_is_frozen_and_differentiable(vgg_weights):
+    vgg = losses.vgg_model("vgg22", vgg_weights)
+    hr, sr = map(tf.constant, pictures())
+    with tf.GradientTape() as tape:
+        tape.watch(sr)
+        loss = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+    assert vgg.trainable_variables == []
+    assert np.abs(tape.gradient(loss, sr)).max() > 0
+
+
+@pytest.mark.parametrize("file", ["missing.h5", "text.h5"])
+def test_weights_that_are_none_give_one_line_that_names_the_flag(tmp_path, file):
+    (tmp_path / "text.h5").write_text("no weights")
+    with pytest.raises(UserError, match=r"--vgg_weights") as error:
+        losses.vgg_model("vgg54", tmp_path / file)
+    assert "\n" not in str(error.value) and file in str(error.value)
+
+
+def test_no_network_gives_one_line_that_names_the_flag(monkeypatch):
+    def refused(*_, **__):
+        raise Exception("URL fetch failure on https://...: None -- unreachable\nmore")
+    monkeypatch.setattr(keras.applications, "VGG19", refused)
+    with pytest.raises(UserError, match=r"can't be downloaded .*--vgg_weights FILE") as error:
+        losses.vgg_model("vgg54")
+    assert "\n" not in str(error.value)
+
+
+def test_adversarial_losses_are_the_papers_logarithms():
+    real, fake = np.float32([[2.0], [-1.0]]), np.float32([[0.5], [-3.0]])
+    d_real, d_fake = 1 / (1 + np.exp(-real)), 1 / (1 + np.exp(-fake))
+    np.testing.assert_allclose(losses.adversarial(fake), np.mean(-np.log(d_fake)), rtol=1e-6)
+    np.testing.assert_allclose(losses.discrimination(real, fake),
+                               np.mean(-np.log(d_real)) + np.mean(-np.log(1 - d_fake)), rtol=1e-6)
+
+
+def test_total_variation_is_none_for_a_flat_picture_and_counts_each_step_once():
+    flat = np.full((1, 6, 5, 3), 0.3, "float32")
+    assert float(losses.total_variation(flat)) == 0
+    flat[0, 2, 1, 0] += 1  # four neighbours
+    np.testing.assert_allclose(losses.total_variation(flat), 4, rtol=1e-6)

@@ -1,0 +1,119 @@
+"""A faster TensorFlow view of the Keras models for training: the same variables, the same function.
+
+`models.py` says what the networks are, on `keras` alone; here the same layers are computed the way that costs
+TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
+
+- Batch normalisation is TensorFlow's fused kernel.
+- The last convolution comes before the last depth to space: its 9 x 9 kernel on the large picture is a 5 x 5
+  kernel on the half-size one with four times the channels, gathered inside the graph from the 9 x 9 variable,
+  and a large picture of 64 channels never exists.
+- Variables stay float32; convolutions run in `dtype`.
+"""
+import numpy as np
+import tensorflow as tf
+
+
+def generator(model, lr, *, training, dtype=tf.float32):
+    """The output of `models.srresnet` for LR.
+
+    Args:
+        model: a generator of `models.srresnet`, of any scale, blocks and features.
+        lr: float [B, H, W, 3] in [0, 1].
+        training: whether BN uses the batch's statistics (and moves its averages) or the averages.
+        dtype: what convolutions compute in.
+
+    Returns:
+        SR, float32 [B, scale H, scale W, 3], and the batch's statistics for `move_averages`; none unless training.
+    """
+    view = _View(model, training, dtype)
+    x = first = view.prelu("head_prelu", view.conv("head_conv", tf.cast(lr, dtype)))
+    for block in sorted({name[:7] for name in view.layers if name.startswith("block")}):
+        y = view.norm(f"{block}_bn1", view.conv(f"{block}_conv1", x))
+        y = view.prelu(f"{block}_prelu", y)
+        x += view.norm(f"{block}_bn2", view.conv(f"{block}_conv2", y))
+    x = first + view.norm("trunk_bn", view.conv("trunk_conv", x))
+    last = sum(name.endswith("_shuffle") for name in view.layers)
+    for k in range(1, last):
+        x = view.prelu(f"up{k}_prelu", tf.nn.depth_to_space(view.conv(f"up{k}_conv", x), 2))
+    x = view.prelu(f"up{last}_prelu", view.conv(f"up{last}_conv", x), repeat=4)
+    x = tf.nn.conv2d(x, tf.cast(_half_size_kernel(view.value("tail_conv", "kernel")), dtype), 1, "SAME")
+    sr = tf.nn.depth_to_space(tf.cast(x, tf.float32), 2) + view.value("tail_conv", "bias")
+    return sr, view.statistics
+
+
+def discriminator(model, picture, *, training, dtype=tf.float32):
+    """The logits of `models.discriminator` for HR or SR, float [B, crop, crop, 3] in [-1, 1].
+
+    Returns:
+        Logits, float32 [B, 1], and the batch's statistics for `move_averages`; none unless training.
+    """
+    view = _View(model, training, dtype)
+    x = tf.nn.leaky_relu(view.conv("conv1", tf.cast(picture, dtype)), 0.2)
+    i = 2
+    while f"conv{i}" in view.layers:
+        x = tf.nn.leaky_relu(view.norm(f"bn{i}", view.conv(f"conv{i}", x)), 0.2)
+        i += 1
+    x = tf.reshape(x, (tf.shape(x)[0], np.prod(x.shape[1:])))
+    x = tf.matmul(x, view.cast("dense", "kernel")) + view.cast("dense", "bias")
+    x = tf.cast(tf.nn.leaky_relu(x, 0.2), tf.float32)
+    return tf.matmul(x, view.value("logit", "kernel")) + view.value("logit", "bias"), view.statistics
+
+
+def move_averages(statistics):
+    """Move BN's averages towards the batch's statistics, as Keras does in a training call."""
+    for average, now, momentum in statistics:
+        average.value.assign(average.value * momentum + now * (1 - momentum))
+
+
+class _View:
+    """The layers of one model by name, as functions of tensors; collects the batch's statistics."""
+
+    def __init__(self, model, training, dtype):
+        self.layers = {layer.name: layer for layer in model.layers}
+        self.training, self.dtype, self.statistics = training, dtype, []
+
+    def value(self, layer, variable):
+        return getattr(self.layers[layer], variable).value
+
+    def cast(self, layer, variable):
+        return tf.cast(self.value(layer, variable), self.dtype)
+
+    def conv(self, name, x):
+        layer = self.layers[name]
+        y = tf.nn.conv2d(x, self.cast(name, "kernel"), layer.strides, "SAME")
+        return tf.nn.bias_add(y, self.cast(name, "bias")) if layer.use_bias else y
+
+    def prelu(self, name, x, repeat=1):
+        slope = tf.tile(tf.reshape(self.cast(name, "alpha"), (-1,)), (repeat,))
+        return tf.nn.relu(x) + slope * tf.minimum(x, tf.zeros((), x.dtype))
+
+    def norm(self, name, x):
+        layer = self.layers[name]
+        gamma, beta = layer.gamma.value, layer.beta.value
+        mean, variance = layer.moving_mean.value, layer.moving_variance.value
+        if not self.training:
+            scale = gamma * tf.math.rsqrt(variance + layer.epsilon)
+            return x * tf.cast(scale, x.dtype) + tf.cast(beta - mean * scale, x.dtype)
+        y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=tf.zeros(0), variance=tf.zeros(0),
+            epsilon=layer.epsilon, is_training=True)
+        count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
+        batch_variance *= (count - 1) / count  # the fused kernel gives the unbiased one, Keras keeps the other
+        self.statistics += [(layer.moving_mean, batch_mean, layer.momentum),
+                            (layer.moving_variance, batch_variance, layer.momentum)]
+        return y
+
+
+def _half_size_kernel(kernel):
+    """A kernel on the large picture as one between its 2 x 2 blocks: [9, 9, C, F] -> [5, 5, 4C, 4F].
+
+    Output pixel i of a block reads input pixel p of the block r steps away with tap 2r + p - i.
+    """
+    taps, _, channels, features = kernel.shape
+    r, p, i = np.ogrid[-2:3, :2, :2]
+    tap = (2 * r + p - i + taps // 2 + 1).astype(np.int32)  # + 1: the padding below stands for "no tap"
+    padded = tf.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    rows = tf.gather(padded, tap, axis=0)  # [r, p, i, 11, C, F]
+    both = tf.gather(rows, tap, axis=3)  # [r, p, i, r', p', i', C, F]
+    both = tf.transpose(both, (0, 3, 1, 4, 6, 2, 5, 7))
+    return tf.reshape(both, (5, 5, 4 * channels, 4 * features))

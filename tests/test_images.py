@@ -1,0 +1,218 @@
+"""Picture files: what goes in comes out, and what cannot be read is refused in one line."""
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from srgan_tf import images
+from srgan_tf.errors import UserError
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def noise(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+def smooth(height, width):
+    y, x = np.mgrid[:height, :width]
+    return np.dstack([x * 3, y * 4, 255 - x * 2]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".PNG"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_lossless_formats_keep_every_pixel_and_grey_grey(tmp_path, suffix, grey):
+    pixels = np.repeat(noise(7, 5, 1), 3, axis=2) if grey else noise(7, 5, 3)
+    images.write(tmp_path / f"x{suffix}", images.Picture(pixels, grey=grey))
+    found = images.read(tmp_path / f"x{suffix}")
+    np.testing.assert_array_equal(found.pixels, pixels)
+    assert (found.grey, found.alpha, found.notes) == (grey, None, ())
+    assert Image.open(tmp_path / f"x{suffix}").mode == ("L" if grey else "RGB")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+@pytest.mark.parametrize("grey", [False, True])
+def test_alpha_comes_back(tmp_path, suffix, grey):
+    pixels = np.repeat(noise(7, 5, 1), 3, axis=2) if grey else noise(7, 5, 3)
+    images.write(tmp_path / f"x{suffix}", images.Picture(pixels, noise(7, 5), grey))
+    found = images.read(tmp_path / f"x{suffix}")
+    np.testing.assert_array_equal(found.pixels, pixels)
+    np.testing.assert_array_equal(found.alpha, noise(7, 5))
+    assert found.grey == grey
+
+
+def test_jpeg_is_written_at_quality_95_without_chroma_subsampling(tmp_path):
+    images.write(tmp_path / "x.jpg", images.Picture(smooth(40, 60)))
+    file = Image.open(tmp_path / "x.jpg")
+    assert [component[1:3] for component in file.layer] == [(1, 1)] * 3
+    reference = io.BytesIO()
+    Image.fromarray(smooth(40, 60)).save(reference, "JPEG", quality=95)
+    assert file.quantization == Image.open(reference).quantization
+    assert np.abs(images.read(tmp_path / "x.jpg").pixels.astype(int) - smooth(40, 60)).max() <= 6
+
+
+def test_webp_keeps_colours_and_alpha(tmp_path):
+    images.write(tmp_path / "x.webp", images.Picture(smooth(40, 60), noise(40, 60)))
+    found = images.read(tmp_path / "x.webp")
+    visible = found.alpha > 0
+    assert np.abs(found.pixels.astype(int) - smooth(40, 60))[visible].mean() < 4
+    np.testing.assert_array_equal(found.alpha, noise(40, 60))
+
+
+def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path):
+    palette = Image.fromarray(noise(9, 8, 3)).quantize(8)
+    palette.save(tmp_path / "plain.png")
+    palette.save(tmp_path / "transparent.png", transparency=3)
+    palette.save(tmp_path / "transparent.gif", transparency=3)
+    np.testing.assert_array_equal(images.read(tmp_path / "plain.png").pixels, np.asarray(palette.convert("RGB")))
+    assert images.read(tmp_path / "plain.png").alpha is None
+    for name in ("transparent.png", "transparent.gif"):
+        found = images.read(tmp_path / name)
+        np.testing.assert_array_equal(found.alpha, np.where(np.asarray(palette) == 3, 0, 255))
+        np.testing.assert_array_equal(found.pixels[found.alpha > 0],
+                                      np.asarray(palette.convert("RGB"))[found.alpha > 0])
+
+
+@pytest.mark.parametrize("mode, transparent", [("L", 7), ("RGB", (7, 7, 7))])
+def test_a_transparent_colour_becomes_alpha(tmp_path, mode, transparent):
+    array = noise(6, 6, 3) if mode == "RGB" else noise(6, 6)
+    array[2, 3] = 7
+    Image.fromarray(array).save(tmp_path / "x.png", transparency=transparent)
+    found = images.read(tmp_path / "x.png")
+    assert found.grey == (mode == "L")
+    assert found.alpha[2, 3] == 0 and found.alpha[array.reshape(6, 6, -1)[..., 0] != 7].min() == 255
+
+
+def test_one_bit_becomes_grey(tmp_path):
+    black_and_white = Image.fromarray(noise(6, 6)).convert("1")
+    black_and_white.save(tmp_path / "x.png")
+    found = images.read(tmp_path / "x.png")
+    assert found.grey
+    np.testing.assert_array_equal(found.pixels[..., 1], 255 * np.asarray(black_and_white))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_cmyk_becomes_rgb_and_says_so(tmp_path, suffix):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / f"x{suffix}", quality=95)
+    found = images.read(tmp_path / f"x{suffix}")
+    assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() <= 3
+    assert found.icc is None and found.notes == ("converted from CMYK to sRGB",)
+
+
+def test_orientation_is_applied_and_the_rest_of_exif_kept(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a cat"
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.png", exif=exif)
+    found = images.read(tmp_path / "in.png")
+    np.testing.assert_array_equal(found.pixels, np.rot90(noise(4, 7, 3), -1))
+    for suffix in (".png", ".jpg", ".webp"):
+        images.write(tmp_path / f"out{suffix}", found)
+        tags = Image.open(tmp_path / f"out{suffix}").getexif()
+        assert dict(tags) == {0x010E: "a cat"}
+        assert images.read(tmp_path / f"out{suffix}").pixels.shape == (7, 4, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+def test_profile_and_resolution_are_carried_over(tmp_path, suffix):
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / f"in{suffix}", icc_profile=SRGB, dpi=(300, 200))
+    images.write(tmp_path / f"out{suffix}", images.read(tmp_path / f"in{suffix}"))
+    info = Image.open(tmp_path / f"out{suffix}").info
+    assert info["icc_profile"] == SRGB
+    assert [round(x) for x in info["dpi"]] == [300, 200]
+
+
+def png_of_16_bits(colour_type, channels):
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(range(4 * channels * 2)) for _ in range(3))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, colour_type, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("colour_type, channels", [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_16_bit_png_is_refused_and_never_cut_to_8(tmp_path, colour_type, channels):
+    (tmp_path / "deep.png").write_bytes(png_of_16_bits(colour_type, channels))
+    assert_refused(tmp_path / "deep.png", "more than 8 bits")
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
+def test_deep_tiff_is_refused(tmp_path, dtype):
+    Image.fromarray(np.ones((3, 4), dtype)).save(tmp_path / "deep.tif")
+    assert_refused(tmp_path / "deep.tif", "more than 8 bits")
+
+
+def assert_refused(path, problem):
+    with pytest.raises(UserError, match=problem) as refusal:
+        images.read(path)
+    assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def encoded(kind, **options):
+    file = io.BytesIO()
+    Image.fromarray(noise(40, 40, 3)).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name, content, problem", [
+    ("text.png", b"no picture at all\n", "no picture"),
+    ("empty.png", b"", "empty"),
+    ("short.jpg", encoded("JPEG")[:-200], "damaged"),
+    ("short.png", encoded("PNG")[:-200], "damaged"),
+    ("header.png", encoded("PNG")[:20], "damaged|no picture"),
+    ("short.webp", encoded("WEBP")[:-50], "damaged"),
+    ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
+    ("bomb.png", encoded("PNG").replace(struct.pack(">II", 40, 40), struct.pack(">II", 60000, 60000)), "megapixels"),
+    ("large.bmp", encoded("BMP").replace(struct.pack("<3i", 40, 40, 40), struct.pack("<3i", 40, 15000, 11700)),
+     "megapixels"),
+])
+def test_files_that_are_no_sound_picture_are_refused(tmp_path, name, content, problem):
+    if name == "bomb.png":  # with a checksum that fits, or it would be refused as damaged
+        content = content[:29] + struct.pack(">I", zlib.crc32(content[12:29])) + content[33:]
+    (tmp_path / name).write_bytes(content)
+    assert_refused(tmp_path / name, problem)
+
+
+def test_missing_files_and_folders_are_refused(tmp_path):
+    assert_refused(tmp_path / "missing.png", "no such file")
+    (tmp_path / "folder.png").mkdir()
+    assert_refused(tmp_path / "folder.png", "folder")
+
+
+def test_content_tells_the_format_not_the_name(tmp_path):
+    (tmp_path / "really_jpeg.png").write_bytes(encoded("JPEG"))
+    assert images.read(tmp_path / "really_jpeg.png").pixels.shape == (40, 40, 3)
+
+
+@pytest.mark.parametrize("path, picture, problem", [
+    ("x.jpg", images.Picture(noise(4, 4, 3), noise(4, 4)), "transparency"),
+    ("x.xyz", images.Picture(noise(4, 4, 3)), "format"),
+    ("x", images.Picture(noise(4, 4, 3)), "format"),
+    ("x.webp", images.Picture(noise(1, 16384, 3)), "too many"),
+    ("missing/x.png", images.Picture(noise(4, 4, 3)), "cannot be written"),
+])
+def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, picture, problem):
+    with pytest.raises(UserError, match=problem):
+        images.write(tmp_path / path, picture)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_write_keeps_what_was_there(tmp_path, monkeypatch, failure):
+    def fail(self, file, *_, **__):
+        file.write(b"half a")
+        raise failure
+    (tmp_path / "x.png").write_bytes(b"an older result")
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises((UserError, KeyboardInterrupt)):
+        images.write(tmp_path / "x.png", images.Picture(noise(4, 4, 3)))
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("x.png", b"an older result")]
+
+
+def test_a_written_file_has_ordinary_permissions(tmp_path):
+    images.write(tmp_path / "x.png", images.Picture(noise(4, 4, 3)))
+    (tmp_path / "y").touch()
+    assert os.stat(tmp_path / "x.png").st_mode == os.stat(tmp_path / "y").st_mode

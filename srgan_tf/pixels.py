@@ -1,0 +1,17 @@
+"""From uint8 pixels to what the networks see, and back: one function each."""
+import tensorflow as tf
+
+
+def to_lr(pixels):
+    """uint8 [0, 255] -> LR, float32 [0, 1]."""
+    return tf.cast(pixels, tf.float32) / 255.0
+
+
+def to_hr(pixels):
+    """uint8 [0, 255] -> HR, float32 [-1, 1]."""
+    return tf.cast(pixels, tf.float32) / 127.5 - 1.0
+
+
+def to_uint8(sr):
+    """SR, float [-1, 1] and beyond -> uint8 [0, 255]: round half to even, clip, cast."""
+    return tf.cast(tf.clip_by_value(tf.round((tf.cast(sr, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)

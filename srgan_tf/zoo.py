@@ -1,0 +1,80 @@
+"""Which SavedModel a name means, and what is known about it before TensorFlow is loaded."""
+import json
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+
+DEFAULT_MODEL = "srresnet"
+DEFAULT_SCALE = 4
+ATTRIBUTES = Path("assets.extra", "attributes.json")  # a folder that loaders and servers leave alone
+
+_PACKAGE = Path(__file__).resolve().parent
+WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; in an installed wheel
+
+
+def resolve(model, scale=None):
+    """The folder of the SavedModel that a `--model` means.
+
+    Args:
+        model: a shipped model (`srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a SavedModel, or
+            the path of a folder with a SavedModel for each version, of which the largest is taken.
+        scale: the scale it must have; None takes any, and of a shipped model's scales `DEFAULT_SCALE`.
+
+    Raises:
+        UserError: listing the models there are, when it is none of these; or when its scale is another.
+    """
+    folder = _find(str(model), scale)
+    if scale is not None and attributes(folder)["scale"] != scale:
+        raise UserError(f"the model enlarges {attributes(folder)['scale']} times, --scale {scale}, leave it out or "
+                        f"give another model than {folder}")
+    return folder
+
+
+def shipped():
+    """The folder of each shipped model's newest version by the name of the model, scale included."""
+    found = {}
+    for weights in reversed(WEIGHTS):
+        for folder in weights.glob("*_x*"):
+            if newest := _saved_model(folder):
+                found[folder.name] = newest
+    return found
+
+
+def attributes(folder):
+    """What `export` wrote about a SavedModel: a dict with at least scale, network, blocks, features and halo.
+
+    Raises:
+        UserError: when the SavedModel was not exported by srgan_tf.
+    """
+    path = Path(folder) / ATTRIBUTES
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if {"scale", "halo"} <= found.keys():
+            return found
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise UserError(f"scale and halo of the model are unknown, {path}, export the model with srgan_tf")
+
+
+def _find(model, scale):
+    models = shipped()
+    wanted = f"{model}_x{scale or DEFAULT_SCALE}"
+    for name in (wanted, model):
+        if name in models:
+            return models[name]
+    if found := _saved_model(Path(model).expanduser()):
+        return found
+    names = ", ".join(sorted(models)) or "none"
+    if any(name.startswith(f"{model}_x") for name in models):
+        raise UserError(f"there is no {wanted}, --model and --scale, choose one of: {names}")
+    problem = "holds no SavedModel" if Path(model).exists() else "is neither a shipped model nor a folder"
+    raise UserError(f"{model!r} {problem}, --model, give the path of a SavedModel or one of: {names}")
+
+
+def _saved_model(folder):
+    """The folder itself if it is a SavedModel, its largest version if it has some, else None."""
+    if (folder / "saved_model.pb").is_file():
+        return folder
+    versions = [child for child in folder.iterdir() if child.name.isdecimal()] if folder.is_dir() else []
+    versions = [child for child in versions if (child / "saved_model.pb").is_file()]
+    return max(versions, key=lambda child: int(child.name), default=None)

@@ -1,0 +1,194 @@
+"""The SavedModel: what it computes, what its ends are called, who can load it, and the way back to Keras."""
+import io
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+import capi
+from srgan_tf import export, models, pixels, zoo
+from srgan_tf.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def generator():
+    keras.utils.set_random_seed(1)
+    generator = models.srresnet(4, blocks=2, features=16)
+    rng = np.random.default_rng(1)
+    models.load_named_weights(generator, {
+        name: np.abs(v) + rng.uniform(0.5, 1.5, v.shape) if name.endswith(("variance", "gamma"))
+        else v + rng.normal(0, 0.05, v.shape) for name, v in models.named_weights(generator).items()})
+    return generator
+
+
+@pytest.fixture(scope="module")
+def folder(generator, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "small" / "7"
+    export.export(generator, folder, attributes={"step": 7})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def session(folder):
+    session = capi.Session(folder)
+    yield session
+    session.close()
+
+
+@pytest.fixture(scope="module")
+def keras_output(generator):
+    """The Keras model's own output in a graph, after the one function that makes pixels of it."""
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    def output(image):
+        return pixels.to_uint8(generator(pixels.to_lr(image), training=False))
+    return lambda image: output(image).numpy()
+
+
+def picture(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+def png(array):
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, "PNG")
+    return file.getvalue()
+
+
+SHAPES = [(1, 24, 24, 3), (1, 17, 31, 3), (1, 1, 1, 3), (1, 1, 40, 3), (3, 13, 9, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gives_the_bytes_of_the_keras_model_twice_in_a_row(folder, keras_output, shape):
+    loaded = tf.saved_model.load(str(folder))
+    image = picture(*shape)
+    for _ in range(2):
+        np.testing.assert_array_equal(loaded.signatures["serving_default"](image=image)["image"], keras_output(image))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_gives_the_same_bytes_through_the_c_api(session, keras_output, shape):
+    image = picture(*shape)
+    for _ in range(2):
+        np.testing.assert_array_equal(session.run({"image": image})["image"], keras_output(image))
+
+
+def test_differs_from_keras_computing_layer_by_layer_in_rounding_only(folder, generator):
+    loaded = tf.saved_model.load(str(folder))
+    image = picture(1, 48, 40, 3)
+    exported = loaded.signatures["serving_default"](image=image)["image"].numpy().astype(int)
+    layered = pixels.to_uint8(generator(pixels.to_lr(image), training=False)).numpy()
+    assert np.abs(exported - layered).max() <= 1
+    assert (exported == layered).mean() > 0.999
+
+
+def test_names_types_and_shapes_of_the_ends(session):
+    ends = {name: ({n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.inputs.items()},
+                   {n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.outputs.items()})
+            for name, signature in session.signatures.items() if not name.startswith("__")}
+    uint8, string = tf.uint8.as_datatype_enum, tf.string.as_datatype_enum
+    assert ends == {
+        "serving_default": ({"image": (uint8, [-1, -1, -1, 3])}, {"image": (uint8, [-1, -1, -1, 3])}),
+        "serve_bytes": ({"image_bytes": (string, [-1])}, {"image_bytes": (string, [-1])}),
+        "attributes": ({}, {"attributes": (string, [])}),
+    }
+
+
+def test_serve_bytes_takes_pictures_of_several_sizes_and_kinds(session, keras_output):
+    colour, grey, rgba = picture(9, 12, 3), picture(5, 7), picture(6, 4, 4)
+    batch = np.array([png(colour), png(grey), png(rgba)], object)
+    results = session.run({"image_bytes": batch}, "serve_bytes")["image_bytes"]
+    for result, rgb in zip(results, [colour, np.repeat(grey[..., None], 3, axis=2), rgba[..., :3]], strict=True):
+        large = np.asarray(Image.open(io.BytesIO(result)))
+        np.testing.assert_array_equal(large, keras_output(rgb[None])[0])
+
+
+def test_serve_bytes_refuses_what_is_no_picture_and_goes_on(session):
+    with pytest.raises(capi.Error) as refusal:
+        session.run({"image_bytes": np.array([b"no picture"], object)}, "serve_bytes")
+    assert refusal.value.code == 3  # an invalid argument: a server answers 400
+    assert len(session.run({"image_bytes": np.array([png(picture(2, 2, 3))], object)}, "serve_bytes")["image_bytes"])
+
+
+def test_attributes_are_the_same_in_the_file_and_through_the_signature(folder, session, generator):
+    facts = zoo.attributes(folder)
+    assert facts["step"] == 7
+    assert {name: facts[name] for name in ("network", "scale", "blocks", "features", "halo")} == {
+        "network": "srresnet", "scale": 4, "blocks": 2, "features": 16, "halo": 12}
+    assert facts["sha256"] == export.checksum(models.named_weights(generator))
+    assert json.loads(session.run({}, "attributes")["attributes"].item()) == facts
+
+
+def test_halo_of_the_papers_network_is_40_at_every_scale():
+    assert [export.halo(models.srresnet(scale)) for scale in models.SCALES] == [40, 40, 40]
+
+
+@pytest.mark.parametrize("scale", models.SCALES)
+def test_a_pixel_reaches_as_far_as_the_halo_and_no_further(scale):
+    generator = models.srresnet(scale, blocks=2, features=4)
+    models.load_named_weights(generator, {name: np.full(v.shape, 0.1 if v.ndim == 4 else 1.0) for name, v
+                                          in models.named_weights(generator).items()})  # nothing cancels out
+    halo = export.halo(generator)
+    image = np.zeros((2, 1, 4 * halo, 3), np.float32)
+    image[1, 0, 2 * halo] = 1
+    without, with_pixel = generator(image, training=False).numpy()
+    reached = np.flatnonzero(np.any(without != with_pixel, axis=(0, 2))) // scale
+    assert (reached.min(), reached.max()) == (2 * halo - halo, 2 * halo + halo)
+
+
+def test_restore_gives_back_every_variable_and_the_function(folder, generator):
+    restored = export.restore(folder)
+    before, after = models.named_weights(generator), models.named_weights(restored)
+    assert before.keys() == after.keys()
+    for name in before:
+        np.testing.assert_array_equal(before[name], after[name], err_msg=name)
+    image = np.float32(picture(1, 8, 8, 3) / 255)
+    np.testing.assert_array_equal(restored(image, training=False), generator(image, training=False))
+
+
+def test_restore_refuses_variables_that_are_not_those_exported(folder, generator, tmp_path):
+    export.export(generator, tmp_path / "1", attributes={"sha256": "0" * 64})
+    with pytest.raises(UserError, match="checksum"):
+        export.restore(tmp_path / "1")
+
+
+def test_weights_are_written_once(folder, generator):
+    weights = 4 * generator.count_params()
+    assert weights < sum(file.stat().st_size for file in (folder / "variables").iterdir()) < 1.3 * weights
+
+
+@pytest.mark.parametrize("moment", ["write_out", "move"])
+def test_an_interrupted_export_leaves_nothing(generator, tmp_path, monkeypatch, moment):
+    def fail(*_, **__):
+        raise OSError("no space left on device")
+    if moment == "write_out":
+        monkeypatch.setattr(tf.saved_model, "save", fail)
+    else:
+        monkeypatch.setattr(export.os, "rename", fail)
+    with pytest.raises(OSError, match="no space"):
+        export.export(generator, tmp_path / "1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_replaces_a_savedmodel_and_nothing_else(folder, generator, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"an older one")
+    export.export(generator, tmp_path / "1")
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert zoo.attributes(tmp_path / "1")["scale"] == 4
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "love.txt").write_text("dear")
+    with pytest.raises(FileExistsError):
+        export.export(generator, tmp_path / "letters")
+
+
+def test_export_refuses_a_generator_that_computes_in_bfloat16(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        generator = models.srresnet(2, blocks=1, features=4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match="bfloat16"):
+        export.export(generator, tmp_path / "1")

@@ -1,0 +1,72 @@
+"""A model's name or path becomes the folder of a SavedModel, in one place."""
+import json
+
+import pytest
+
+from srgan_tf import zoo
+from srgan_tf.errors import UserError
+
+
+def saved_model(folder, scale=4):
+    (folder / "assets.extra").mkdir(parents=True)
+    (folder / "saved_model.pb").touch()
+    (folder / zoo.ATTRIBUTES).write_text(json.dumps({"scale": scale, "halo": 40}))
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    checkout, wheel = tmp_path / "checkout", tmp_path / "wheel"
+    monkeypatch.setattr(zoo, "WEIGHTS", (checkout, wheel))
+    saved_model(checkout / "srgan_x4" / "1")
+    saved_model(checkout / "srgan_x2" / "1", scale=2)
+    return checkout, wheel
+
+
+def test_a_name_means_its_newest_version_by_number(weights):
+    for version in ("9", "10", "0002", "draft", "11.old"):
+        saved_model(weights[0] / "srresnet_x4" / version)
+    (weights[0] / "srresnet_x4" / "12").mkdir()  # being written
+    assert zoo.resolve("srresnet") == weights[0] / "srresnet_x4" / "10"
+    assert zoo.resolve("srresnet", 4) == zoo.resolve("srresnet_x4") == zoo.resolve("srresnet")
+
+
+def test_a_name_with_a_scale_means_that_scale(weights):
+    assert zoo.resolve("srgan", 2) == zoo.resolve("srgan_x2") == weights[0] / "srgan_x2" / "1"
+
+
+def test_weights_of_a_wheel_are_found_and_those_of_a_checkout_go_first(weights):
+    saved_model(weights[1] / "srgan_x4" / "5")
+    saved_model(weights[1] / "srresnet_x4" / "5")
+    assert zoo.resolve("srresnet") == weights[1] / "srresnet_x4" / "5"
+    assert zoo.resolve("srgan") == weights[0] / "srgan_x4" / "1"
+
+
+def test_a_path_means_a_savedmodel_or_the_newest_in_it(weights, tmp_path):
+    newest = saved_model(tmp_path / "run" / "saved_model" / "200")
+    saved_model(tmp_path / "run" / "saved_model" / "30")
+    assert zoo.resolve(newest) == newest
+    assert zoo.resolve(str(tmp_path / "run" / "saved_model")) == newest
+
+
+@pytest.mark.parametrize("model, scale", [("srgam", None), ("srgan", 8), ("checkout", None)])
+def test_anything_else_is_refused_with_the_list_of_models(weights, tmp_path, monkeypatch, model, scale):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="srgan_x2, srgan_x4") as refusal:
+        zoo.resolve(model, scale)
+    assert model in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_model_of_another_scale_is_refused(weights):
+    with pytest.raises(UserError, match="--scale 4"):
+        zoo.resolve(weights[0] / "srgan_x2", 4)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}"])
+def test_a_savedmodel_of_other_origin_is_refused(tmp_path, content):
+    folder = saved_model(tmp_path / "1")
+    (folder / zoo.ATTRIBUTES).unlink()
+    if content is not None:
+        (folder / zoo.ATTRIBUTES).write_text(content)
+    with pytest.raises(UserError, match="export the model with srgan_tf"):
+        zoo.attributes(folder)

@@ -1,0 +1,151 @@
+"""python upscale.py: pictures in, larger pictures out, one line for each mistake."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.commands import start, upscale
+from srgan_tf.upscaling import Upscaler
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def run(small_model, tmp_path, monkeypatch, capsys):
+    """The command in this process, in a folder of its own: its exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments, model=str(small_model)):
+        with pytest.raises(SystemExit) as end:
+            start(upscale.main, ["upscale.py", "--model", model, *arguments])
+        return (end.value.code or 0, *capsys.readouterr())
+    return run
+
+
+def noise(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+def files():
+    return sorted(str(path) for path in Path().rglob("*") if path.is_file())
+
+
+def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_model, tmp_path):
+    Image.fromarray(noise(9, 12, 3)).save(tmp_path / "cat.png")
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, ROOT / "upscale.py", "cat.png", "-o", "big.png", "-n", small_model],
+                          cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cat.png -> big.png, 48 x 36\n", "")
+    expected = Upscaler(small_model)(noise(9, 12, 3))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "big.png")), expected)
+
+
+@pytest.mark.parametrize("arguments, status, stream, text", [
+    (["--help"], 0, "stdout", "python upscale.py photo.jpg"),
+    (["--scal", "4"], 2, "stderr", "error: Unknown command line flag 'scal'"),
+    (["missing.png", "--model", "{model}"], 2, "stderr", "error: no such file, missing.png"),
+])
+def test_help_and_mistakes_are_answered_without_tensorflow(small_model, arguments, status, stream, text):
+    program = ("import sys; from srgan_tf.commands import upscale\n"
+               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
+    arguments = [argument.format(model=small_model) for argument in arguments]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True)
+    output = getattr(done, stream)
+    assert done.returncode == status and text in output
+    assert stream == "stdout" or output.count("\n") == 1
+
+
+def test_help_shows_our_flags_only(run):
+    status, out, _ = run("--help")
+    assert status == 0
+    assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
+        "--input", "--output", "--model", "--scale", "--tile", "--overwrite"]
+    assert "repeat this option" not in out
+    assert "--verbosity" in run("--helpfull")[1]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1", "CMYK"])
+def test_every_kind_of_picture_gets_larger_and_stays_its_kind(run, mode):
+    kept = {"P": "RGB", "1": "L", "CMYK": "RGB"}.get(mode, mode)
+    suffix = "jpg" if mode == "CMYK" else "png"
+    original = Image.fromarray(noise(9, 12, 4))
+    (original if mode.endswith("A") else original.convert("RGB")).convert(mode).save(f"x.{suffix}")
+    status, out, err = run(f"x.{suffix}")
+    assert (status, err) == (0, "")
+    with Image.open(f"x_x4.{suffix}") as large:
+        assert (large.size, large.mode) == ((48, 36), kept)
+    assert ("CMYK" in out) == (mode == "CMYK")
+    assert files() == sorted([f"x.{suffix}", f"x_x4.{suffix}"])
+
+
+def test_files_and_folders_go_into_a_new_folder_and_a_summary_ends_it(run):
+    Path("in").mkdir()
+    for name in ("in/a.png", "in/b.jpg", "c.bmp"):
+        Image.fromarray(noise(4, 5, 3)).save(name)
+    status, out, _ = run("in", "-i", "c.bmp", "-o", "new/out")
+    assert status == 0
+    assert out.splitlines()[-1] == "3 enlarged, 0 kept, 0 failed"
+    assert [name for name in files() if name.startswith("new")] == [
+        "new/out/a_x4.png", "new/out/b_x4.jpg", "new/out/c_x4.bmp"]
+
+
+def test_existing_results_are_kept_unless_told_otherwise(run):
+    Image.fromarray(noise(4, 5, 3)).save("a.png")
+    Path("a_x4.png").write_bytes(b"mine")
+    status, out, _ = run("a.png")
+    assert (status, Path("a_x4.png").read_bytes()) == (0, b"mine") and "--overwrite" in out
+    assert run("a.png", "--overwrite")[0] == 0
+    assert Image.open("a_x4.png").size == (20, 16)
+
+
+def test_the_others_are_done_when_some_fail(run):
+    Image.fromarray(noise(4, 5, 3)).save("a.png")
+    Path("b.png").write_text("no picture")
+    Image.fromarray(noise(4, 5, 3)).save("c.png")
+    status, out, err = run("a.png", "b.png", "missing.png", "c.png")
+    assert status == 1
+    assert [line.split(", ")[1] for line in err.splitlines()] == ["b.png", "missing.png"]
+    assert out.splitlines()[-1] == "2 enlarged, 0 kept, 2 failed"
+    assert files() == ["a.png", "a_x4.png", "b.png", "c.png", "c_x4.png"]
+
+
+def test_tiles_are_not_seen_in_the_result(run):
+    Image.fromarray(noise(50, 40, 3)).save("a.png")
+    run("a.png", "-o", "whole.png")
+    run("a.png", "-o", "tiled.png", "-t", "16")
+    whole, tiled = (np.asarray(Image.open(name)).astype(int) for name in ("whole.png", "tiled.png"))
+    assert np.abs(whole - tiled).max() <= 1
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    ([], "nothing to enlarge"),
+    (["text.png"], "no picture"),
+    (["empty.png"], "empty"),
+    (["short.jpg"], "damaged"),
+    (["missing.png"], "no such file"),
+    (["folder"], "no pictures"),
+    (["good.png", "--scale", "2"], "--scale"),
+    (["good.png", "--scale", "3"], "--scale"),
+    (["good.png", "--tile", "-1"], "--tile"),
+    (["good.png", "--model", "nothing"], "--model"),
+    (["good.png", "-o", "good.png", "--overwrite"], "replace"),
+    (["alpha.png", "-o", "alpha.jpg"], "transparency"),
+    (["good.png", "-o", "text.png/x.png"], "text.png"),
+])
+def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):
+    Path("text.png").write_text("no picture")
+    Path("empty.png").touch()
+    Path("folder").mkdir()
+    Image.fromarray(noise(60, 60, 3)).save("short.jpg")
+    Path("short.jpg").write_bytes(Path("short.jpg").read_bytes()[:-100])
+    Image.fromarray(noise(4, 5, 3)).save("good.png")
+    Image.fromarray(noise(4, 5, 4)).save("alpha.png")
+    before = {name: Path(name).read_bytes() for name in files()}
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and problem in err and err.count("\n") == 1
+    assert {name: Path(name).read_bytes() for name in files()} == before

@@ -1,0 +1,161 @@
+"""Upscaler: every kind of array, tiles that cannot be seen, alpha without halos."""
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf import images, upscaling
+from srgan_tf.errors import UserError
+from srgan_tf.upscaling import Upscaler, bleed
+
+
+@pytest.fixture(scope="module")
+def upscale(small_model):
+    return Upscaler(small_model)
+
+
+def picture(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+def assert_equal_but_for_rounding(a, b):
+    np.testing.assert_allclose(a.astype(int), b, atol=1)
+    assert (a == b).mean() > 0.999
+
+
+def test_knows_its_model(upscale, small_model):
+    assert (upscale.scale, upscale.halo, upscale.folder) == (4, 12, small_model / "1")
+    assert upscale.attributes["step"] == 1
+
+
+def test_gives_what_the_savedmodel_gives(upscale, small_model):
+    image = picture(19, 23, 3)
+    loaded = tf.saved_model.load(str(small_model / "1"))
+    expected = loaded.signatures["serving_default"](image=image[None])["image"][0]
+    np.testing.assert_array_equal(upscale(image), expected)
+
+
+@pytest.mark.parametrize("kind", [(), (2,), (3,), (4,)])
+def test_gives_back_the_kind_of_array_that_went_in(upscale, kind):
+    large = upscale(picture(5, 6, *kind))
+    assert (large.shape, large.dtype) == ((20, 24, *kind), np.uint8)
+
+
+def test_a_batch_is_its_pictures(upscale):
+    batch = picture(3, 7, 11, 3)
+    assert_equal_but_for_rounding(upscale(batch), np.stack([upscale(image) for image in batch]))
+
+
+def test_a_large_batch_goes_through_in_parts(upscale, monkeypatch):
+    monkeypatch.setattr(upscaling, "TILE", 1)  # (1 + 2 * 12) ** 2 pixels at once: two pictures of 16 x 16
+    batch = picture(5, 16, 16, 3)
+    assert_equal_but_for_rounding(upscale(batch), np.stack([upscale(image) for image in batch]))
+
+
+@pytest.mark.parametrize("tile", [1000, 40, 17, 16])
+@pytest.mark.parametrize("size", [(61, 83), (16, 70), (33, 1)])
+def test_tiles_give_the_whole_picture(small_model, upscale, size, tile):
+    image = picture(*size, 3)
+    assert_equal_but_for_rounding(Upscaler(small_model, tile=tile)(image), upscale(image))
+
+
+def test_a_large_picture_is_cut_without_being_told(upscale, monkeypatch):
+    image = picture(61, 83, 3)
+    whole = upscale(image)
+    sizes = []
+    network = upscale._network
+    monkeypatch.setattr(upscaling, "TILE", 16)
+    monkeypatch.setattr(upscale, "_network", lambda image: sizes.append(image.shape[1:3]) or network(image=image))
+    assert_equal_but_for_rounding(upscale(image), whole)
+    assert len(sizes) == 24 and max(map(max, sizes)) == 16 + 2 * upscale.halo
+
+
+def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
+    image = picture(61, 83, 3)
+    tiled = Upscaler(small_model, tile=16)
+    tiled.halo = 0
+    assert np.abs(tiled(image).astype(int) - upscale(image)).max() > 10
+
+
+@pytest.mark.parametrize("halo", [1, 12, 40])
+def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
+    for length in range(1, 60):
+        for tile in (1, 2, 16, 64):
+            spans = upscaling.spans(length, tile, halo)
+            assert [i for span in spans for i in range(span.start, span.stop)] == list(range(length))
+            for span in spans:
+                assert 0 < span.stop - span.start <= tile
+                assert (span.first, span.last) == (max(0, span.start - halo), min(length, span.stop + halo))
+
+
+def test_grey_is_the_rounded_mean_of_three_equal_channels(upscale):
+    grey = picture(12, 9)
+    large = upscale(np.dstack([grey] * 3)).astype(int)
+    np.testing.assert_array_equal(upscale(grey), np.floor(large.mean(axis=2) + 0.5))
+
+
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_constant_alpha_stays_as_it_is(upscale, value):
+    image = np.dstack([picture(8, 8, 3), np.full((8, 8), value, np.uint8)])
+    large = upscale(image)
+    assert (large[..., 3] == value).all()
+    np.testing.assert_array_equal(large[..., :3], upscale(image[..., :3]))
+
+
+def test_alpha_is_enlarged_as_a_grey_picture(upscale):
+    image = picture(8, 8, 4)
+    np.testing.assert_array_equal(upscale(image)[..., 3], upscale(image[..., 3]))
+
+
+def test_colours_under_transparent_pixels_do_not_shine_through(upscale):
+    y, x = np.mgrid[:24, :24]
+    alpha = np.uint8(255) * ((x - 12) ** 2 + (y - 12) ** 2 < 60)
+    red = np.zeros((24, 24, 3), np.uint8) + np.array([200, 30, 10], np.uint8)
+    hidden = red.copy()
+    hidden[alpha == 0] = (0, 255, 255)
+    np.testing.assert_array_equal(upscale(np.dstack([hidden, alpha])), upscale(np.dstack([red, alpha])))
+    grey = np.where(alpha, np.uint8(90), np.uint8(255))
+    flat = np.full_like(grey, 90)
+    np.testing.assert_array_equal(upscale(np.dstack([grey, alpha])), upscale(np.dstack([flat, alpha])))
+
+
+def test_bleed_leaves_visible_pixels_alone_and_takes_the_nearest_colours():
+    colour, alpha = picture(13, 10, 3), np.zeros((13, 10), np.uint8)
+    alpha[0, 0] = alpha[9, 8] = 1
+    filled = bleed(colour, alpha)
+    np.testing.assert_array_equal(filled[alpha > 0], colour[alpha > 0])
+    np.testing.assert_array_equal(filled[0, 1], colour[0, 0])
+    np.testing.assert_array_equal(filled[8, 9], colour[9, 8])
+    nothing = np.zeros_like(alpha)
+    np.testing.assert_array_equal(bleed(colour, nothing), colour)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
+    pixels = np.repeat(picture(6, 5, 1), 3, axis=2) if grey else picture(6, 5, 3)
+    small = images.Picture(pixels, picture(6, 5) if alpha else None, grey, b"exif", b"icc", (300.0, 300.0), ("note",))
+    large = upscale.picture(small)
+    assert large.pixels.shape == (24, 20, 3)
+    assert (large.alpha is not None) == alpha
+    assert (large.grey, large.exif, large.icc, large.dpi, large.notes) == (grey, b"exif", b"icc", (300, 300), ("note",))
+    if grey:
+        np.testing.assert_array_equal(large.pixels[..., 0], large.pixels[..., 2])
+    if not alpha:
+        np.testing.assert_array_equal(large.pixels[..., 0] if grey else large.pixels,
+                                      upscale(pixels[..., 0] if grey else pixels))
+
+
+@pytest.mark.parametrize("image, problem", [
+    (np.zeros((4, 4, 3), np.float32), "uint8"),
+    (np.zeros((4, 4, 5), np.uint8), "shape"),
+    (np.zeros((1, 4, 4, 4), np.uint8), "shape"),
+    (np.zeros((0, 4, 3), np.uint8), "pixel"),
+])
+def test_other_arrays_are_refused(upscale, image, problem):
+    with pytest.raises(ValueError, match=problem):
+        upscale(image)
+
+
+def test_another_scale_than_the_models_is_refused(small_model):
+    with pytest.raises(UserError, match="--scale 2"):
+        Upscaler(small_model, scale=2)

@@ -1,0 +1,107 @@
+"""Where training pictures come from: DIV2K through TFDS, or anybody's folder of HR pictures.
+
+A source has `describe()`, what tells it from any other (for the store's key), `count` (or None), and
+`pictures()`, an iterator of `Picture` in a fixed order.
+"""
+import concurrent.futures
+import dataclasses
+import hashlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from srgan_tf import images
+from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """HR uint8 [sH, sW, 3] with its LR uint8 [H, W, 3]; or why there is none."""
+
+    name: str
+    hr: np.ndarray | None = None
+    lr: np.ndarray | None = None
+    error: str | None = None
+
+
+class Folder:
+    """A folder of HR pictures, searched recursively; LR is made by MATLAB's imresize.
+
+    Raises:
+        UserError: if the folder is missing or holds no picture file.
+    """
+
+    def __init__(self, folder, scale):
+        self.folder, self.scale = Path(folder), scale
+        if not self.folder.is_dir():
+            raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
+        self.files = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        if not self.files:
+            raise UserError(f"{folder} holds no picture ({', '.join(SUFFIXES)}): give a folder of HR pictures")
+
+    @property
+    def count(self):
+        return len(self.files)
+
+    def describe(self):
+        files = [(p.relative_to(self.folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in self.files]
+        digest = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
+        return {"source": "folder", "folder": str(self.folder.resolve()), "files": len(files), "digest": digest}
+
+    def pictures(self):
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            todo = iter(self.files)
+            waiting = [pool.submit(self._picture, p) for p in itertools.islice(todo, 4)]
+            while waiting:  # a window, not map(): decoded pictures must not pile up
+                yield waiting.pop(0).result()
+                waiting += [pool.submit(self._picture, p) for p in itertools.islice(todo, 1)]
+
+    def _picture(self, path):
+        name = path.relative_to(self.folder).as_posix()
+        try:
+            hr = images.read(path).pixels
+        except UserError as error:
+            return Picture(name, error=str(error))
+        height, width = (side - side % self.scale for side in hr.shape[:2])
+        if not height or not width:
+            return Picture(name, error=f"{path} is smaller than {self.scale} pixels: leave it out")
+        hr = hr[:height, :width]
+        return Picture(name, hr, imresize(hr, 1 / self.scale))
+
+
+class Div2k:
+    """DIV2K (Agustsson and Timofte 2017) with its own bicubic LR, downloaded by TFDS on first use (4 to 5 GB).
+
+    Args:
+        scale: 2, 4 or 8.
+        split: "train" (800 pictures) or "validation" (100).
+        data_dir: TFDS' folder; None is ~/tensorflow_datasets.
+    """
+
+    def __init__(self, scale, split="train", data_dir=None):
+        if scale not in DIV2K_SCALES:
+            raise UserError(f"DIV2K has no bicubic LR of scale {scale}: use --scale 2, 4 or 8")
+        self.config, self.split, self.data_dir = f"div2k/{DIV2K_SCALES[scale]}", split, data_dir
+        self.count = {"train": 800, "validation": 100}[split]
+
+    def describe(self):
+        return {"source": self.config, "split": self.split, "data_dir": str(self.data_dir)}
+
+    def pictures(self):
+        import tensorflow_datasets as tfds
+        builder = tfds.builder(self.config, data_dir=self.data_dir, try_gcs=False)
+        try:
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        except Exception as error:  # requests', urllib's or TFDS' own
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise UserError(f"DIV2K can't be downloaded ({reason}): put its zip files into "
+                            f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on pictures of "
+                            "your own with --data_dir FOLDER") from error
+        for i, pair in enumerate(tfds.as_numpy(builder.as_dataset(split=self.split, shuffle_files=False))):
+            yield Picture(f"{self.split}/{i:04}", pair["hr"], pair["lr"])

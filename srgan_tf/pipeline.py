@@ -1,0 +1,78 @@
+"""tf.data batches of aligned, augmented crops from a store; batch n is a pure function of (seed, n)."""
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from srgan_tf.errors import UserError
+
+
+class Crops:
+    """Random aligned crops of LR and HR from distinct pictures, flipped and turned.
+
+    Args:
+        store: a `store.Store`.
+        crop: HR side of a crop, a multiple of the scale.
+        batch: crops a batch.
+        seed: with the batch's number, all that the crops depend on.
+        jpeg: the lowest JPEG quality of LR, drawn up to 95 for each crop; 0: LR as it is.
+
+    Raises:
+        UserError: if no picture is as large as a crop.
+        ValueError: if the crop is no multiple of the scale.
+    """
+
+    def __init__(self, store, *, crop, batch, seed=0, jpeg=0):
+        if crop % store.scale:
+            raise ValueError(f"crop must be a multiple of the scale {store.scale}. Received: {crop}")
+        self.store, self.side, self.batch, self.seed, self.jpeg = store, crop // store.scale, batch, seed, jpeg
+        self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
+        if not len(self.usable):
+            raise UserError(f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
+                            "use larger pictures or a smaller --crop")
+
+    def __call__(self, n):
+        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]."""
+        rng = np.random.default_rng([self.seed, int(n)])
+        scale, side = self.store.scale, self.side
+        few = len(self.usable) < self.batch
+        which = rng.choice(self.usable, self.batch, replace=few)
+        corners = (rng.random((self.batch, 2)) * (self.store.sizes[which] - side + 1)).astype(int).tolist()
+        turns = rng.integers(0, 2, (self.batch, 3)).tolist()
+        qualities = rng.integers(self.jpeg, 96, self.batch).tolist() if self.jpeg else [0] * self.batch
+        lr = np.empty((self.batch, side, side, 3), np.uint8)
+        hr = np.empty((self.batch, scale * side, scale * side, 3), np.uint8)
+        for k, (i, (y, x), turn, quality) in enumerate(zip(which, corners, turns, qualities)):
+            small, large = self.store.pair(i)
+            lr[k] = _turned(small[y:y + side, x:x + side], *turn)
+            y, x = y * scale, x * scale
+            hr[k] = _turned(large[y:y + scale * side, x:x + scale * side], *turn)
+            if quality:
+                lr[k] = _compressed(lr[k], quality)
+        return lr, hr
+
+    def dataset(self, start=0):
+        """Batches start, start + 1, ... without end, made ahead of time."""
+        scale, side, batch = self.store.scale, self.side, self.batch
+
+        def draw(n):
+            lr, hr = tf.numpy_function(self, [n], (tf.uint8, tf.uint8))
+            return (tf.ensure_shape(lr, (batch, side, side, 3)),
+                    tf.ensure_shape(hr, (batch, scale * side, scale * side, 3)))
+
+        numbers = tf.data.Dataset.range(start, 2**62)
+        return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+
+def _turned(x, vertically, horizontally, transposed):
+    """One of the eight ways to lay a square: flips and quarter turns."""
+    x = x[::-1] if vertically else x
+    x = x[:, ::-1] if horizontally else x
+    return x.swapaxes(0, 1) if transposed else x
+
+
+def _compressed(picture, quality):
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))

@@ -1,0 +1,117 @@
+"""Pictures come from TFDS' real DIV2K builder or from anybody's folder."""
+import functools
+import http.server
+import io
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf.datasets import Div2k, Folder
+from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
+
+
+def photo(seed, height, width):
+    y, x = np.mgrid[:height, :width]
+    rng = np.random.default_rng(seed)
+    waves = [127 + 120 * np.sin(x * f + y * g) for f, g in rng.uniform(-0.4, 0.4, (3, 2))]
+    return np.stack(waves, -1).astype(np.uint8)
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def div2k(tmp_path, monkeypatch):
+    """DIV2K's zip files with their names and layout, three tiny pictures in all, served from loopback."""
+    import tensorflow_datasets as tfds
+    hr = {"0001": photo(1, 48, 64), "0002": photo(2, 40, 56), "0801": photo(3, 32, 48)}
+    served = tmp_path / "served"
+    served.mkdir()
+    for split, keys in (("train", ("0001", "0002")), ("valid", ("0801",))):
+        with zipfile.ZipFile(served / f"DIV2K_{split}_HR.zip", "w") as file:
+            for key in keys:
+                file.writestr(f"DIV2K_{split}_HR/{key}.png", png(hr[key]))
+        with zipfile.ZipFile(served / f"DIV2K_{split}_LR_bicubic_X4.zip", "w") as file:
+            for key in keys:
+                file.writestr(f"DIV2K_{split}_LR_bicubic/X4/{key}x4.png", png(imresize(hr[key], 1 / 4)))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
+    monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    urls = tfds.builder("div2k/bicubic_x4", data_dir=tmp_path / "tfds").builder_config.download_urls
+    for name, url in urls.items():
+        monkeypatch.setitem(urls, name, f"http://127.0.0.1:{server.server_port}/{url.rsplit('/', 1)[1]}")
+    yield tmp_path / "tfds", hr, server
+    server.shutdown()
+    server.server_close()
+
+
+def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k):
+    data_dir, hr, _ = div2k
+    train = list(Div2k(4, "train", data_dir).pictures())
+    assert len(train) == 2
+    for picture, expected in zip(sorted(train, key=lambda p: -p.hr.size), (hr["0001"], hr["0002"])):
+        np.testing.assert_array_equal(picture.hr, expected)
+        np.testing.assert_array_equal(picture.lr, imresize(expected, 1 / 4))
+    validation, = Div2k(4, "validation", data_dir).pictures()
+    np.testing.assert_array_equal(validation.hr, hr["0801"])
+
+
+def test_no_network_for_div2k_gives_one_line_that_says_what_to_do(div2k, monkeypatch):
+    from tensorflow_datasets.core.download import downloader
+    monkeypatch.setattr(downloader, "MAX_RETRIES", 0)  # TFDS waits for minutes
+    data_dir, _, server = div2k
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(UserError, match="--data_dir FOLDER") as error:
+        next(Div2k(4, "train", data_dir).pictures())
+    assert "\n" not in str(error.value) and str(data_dir / "downloads" / "manual") in str(error.value)
+
+
+def test_a_folder_is_searched_in_depth_and_lr_made_by_imresize(tmp_path):
+    (tmp_path / "holiday" / "sea").mkdir(parents=True)
+    pixels = photo(1, 43, 61)
+    Image.fromarray(pixels).save(tmp_path / "holiday" / "sea" / "é 1.PNG")
+    (tmp_path / "notes.txt").write_text("no picture")
+    source = Folder(tmp_path, 4)
+    picture, = source.pictures()
+    assert source.count == 1 and picture.name == "holiday/sea/é 1.PNG"
+    np.testing.assert_array_equal(picture.hr, pixels[:40, :60])
+    np.testing.assert_array_equal(picture.lr, imresize(pixels[:40, :60], 1 / 4))
+
+
+def test_pictures_come_in_the_same_order_every_time(tmp_path):
+    for i in range(12):
+        Image.fromarray(photo(i, 8 + i, 16)).save(tmp_path / f"{i:02}.png")
+    names = [p.name for p in Folder(tmp_path, 4).pictures()]
+    assert names == sorted(names) and len(names) == 12
+
+
+def test_what_cannot_be_used_is_named_with_its_reason_and_the_rest_comes(tmp_path):
+    Image.fromarray(photo(1, 16, 16)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("text")
+    Image.fromarray(photo(1, 3, 16)).save(tmp_path / "c.png")
+    good, text, tiny = Folder(tmp_path, 4).pictures()
+    assert good.error is None
+    assert "b.png" in text.error and "c.png" in tiny.error
+
+
+def test_a_change_of_a_picture_changes_what_tells_the_source_from_others(tmp_path):
+    Image.fromarray(photo(1, 16, 16)).save(tmp_path / "a.png")
+    before = Folder(tmp_path, 4).describe()
+    assert Folder(tmp_path, 4).describe() == before
+    Image.fromarray(photo(2, 16, 16)).save(tmp_path / "a.png")
+    assert Folder(tmp_path, 4).describe() != before
+
+
+@pytest.mark.parametrize("prepare", [lambda p: p / "missing", lambda p: p])
+def test_a_folder_without_pictures_gives_one_line(tmp_path, prepare):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        Folder(prepare(tmp_path), 4)

@@ -1,0 +1,122 @@
+"""A data set is decoded once; batch n depends on the seed and n alone."""
+import numpy as np
+import pytest
+
+from srgan_tf.datasets import Picture
+from srgan_tf.errors import UserError
+from srgan_tf.pipeline import Crops
+from srgan_tf.store import open_store
+
+
+class Source:
+    """Pictures whose pixels tell where they are from: red the picture, green the row, blue the column."""
+
+    def __init__(self, sizes, scale=4, name="made"):
+        self.sizes, self.scale, self.name, self.read = sizes, scale, name, 0
+        self.count = len(sizes)
+
+    def describe(self):
+        return {"source": self.name, "sizes": self.sizes}
+
+    def pictures(self):
+        for i, size in enumerate(self.sizes):
+            self.read += 1
+            if size is None:
+                yield Picture(f"{i}", error=f"{i}.png is broken")
+                continue
+            y, x = np.mgrid[:size[0], :size[1]]
+            lr = np.stack([np.full_like(y, i), y, x], -1).astype(np.uint8)
+            yield Picture(f"{i}", lr.repeat(self.scale, 0).repeat(self.scale, 1), lr)
+
+
+SIZES = [(30, 40), (24, 24), (50, 33), (60, 25)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(Source(SIZES), 4, tmp_path)
+
+
+def test_a_store_holds_every_pixel_and_is_built_once(tmp_path):
+    source = Source([*SIZES, None])
+    for _ in range(2):
+        store = open_store(source, 4, tmp_path)
+        assert source.read == 5 and len(store) == 4 and store.skipped == ["4.png is broken"]
+        for i, picture in enumerate(Source(SIZES).pictures()):
+            lr, hr = store.pair(i)
+            np.testing.assert_array_equal(lr, picture.lr)
+            np.testing.assert_array_equal(hr, picture.hr)
+
+
+def test_another_source_or_scale_gets_another_store(tmp_path):
+    open_store(Source(SIZES), 4, tmp_path)
+    for source, scale in ((Source(SIZES, name="other"), 4), (Source(SIZES, 2), 2)):
+        open_store(source, scale, tmp_path)
+        assert source.read == 4
+
+
+def test_an_interrupted_build_leaves_no_store(tmp_path):
+    class Broken(Source):
+        def pictures(self):
+            yield next(super().pictures())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        open_store(Broken(SIZES), 4, tmp_path)
+    assert list((tmp_path / "stores").iterdir()) == []
+    assert len(open_store(Source(SIZES), 4, tmp_path)) == 4
+
+
+def test_nothing_usable_gives_one_line(tmp_path):
+    with pytest.raises(UserError, match="0.png is broken"):
+        open_store(Source([None, None]), 4, tmp_path)
+
+
+def test_a_batch_is_a_pure_function_of_seed_and_number(store):
+    crops = Crops(store, crop=48, batch=3, seed=7)
+    first = [crops(n) for n in range(4)]
+    again = Crops(store, crop=48, batch=3, seed=7)
+    for n in (3, 0, 2):
+        for a, b in zip(first[n], again(n)):
+            np.testing.assert_array_equal(a, b)
+    for lr, hr in (crops(4), Crops(store, crop=48, batch=3, seed=8)(3)):
+        assert not np.array_equal(lr, first[3][0])
+    batches = crops.dataset(start=2).take(2).as_numpy_iterator()
+    for (lr, hr), (expected_lr, expected_hr) in zip(batches, first[2:]):
+        np.testing.assert_array_equal(lr, expected_lr)
+        np.testing.assert_array_equal(hr, expected_hr)
+
+
+def test_crops_are_aligned_from_distinct_pictures_and_laid_all_eight_ways(store):
+    crops = Crops(store, crop=48, batch=4)
+    ways, corners = set(), set()
+    for n in range(60):
+        lr, hr = crops(n)
+        np.testing.assert_array_equal(hr, lr.repeat(4, 1).repeat(4, 2))
+        assert len(set(lr[:, 0, 0, 0])) == 4
+        for picture in lr.astype(int):
+            down, right = picture[1, 0] - picture[0, 0], picture[0, 1] - picture[0, 0]
+            ways.add((*down, *right))
+            corners.add((picture[0, 0, 0], picture[..., 1].min(), picture[..., 2].min()))
+    assert len(ways) == 8
+    for side in (1, 2):  # every place is reached, the last one too
+        assert {c[side] for c in corners if c[0] == 1} == set(range(13))
+
+
+def test_a_small_data_set_fills_a_batch_by_taking_pictures_again(store):
+    assert Crops(store, crop=96, batch=9)(0)[0].shape == (9, 24, 24, 3)
+
+
+def test_pictures_smaller_than_a_crop_are_passed_over_and_only_such_give_one_line(store, tmp_path):
+    lr, _ = Crops(store, crop=120, batch=2)(0)
+    assert set(lr[:, 0, 0, 0]) <= {0, 2}
+    with pytest.raises(UserError, match="4 pictures .*240 x 240.*--crop"):
+        Crops(store, crop=240, batch=2)
+
+
+def test_jpeg_noise_is_put_on_lr_alone_and_is_repeatable(store):
+    plain, noisy = Crops(store, crop=96, batch=3, seed=1), Crops(store, crop=96, batch=3, seed=1, jpeg=30)
+    assert noisy(5)[0].shape == plain(5)[0].shape
+    assert not np.array_equal(noisy(5)[0], plain(5)[0])
+    np.testing.assert_array_equal(noisy(5)[1], plain(5)[1])
+    np.testing.assert_array_equal(noisy(5)[0], noisy(5)[0])

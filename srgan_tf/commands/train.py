@@ -1,0 +1,141 @@
+"""python train.py: train SRResNet, then SRGAN from it."""
+import dataclasses
+import functools
+import os
+from pathlib import Path
+
+from absl import flags
+
+from srgan_tf import zoo
+from srgan_tf.errors import UserError
+from srgan_tf.recipes import CONTENTS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS
+
+USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
+
+    python train.py --scale 4
+    python train.py --scale 4 --recipe fast --data_dir my_pictures --run_dir runs/mine
+
+The same command again goes on where it stopped."""
+
+FLAGS = flags.FlagValues()
+_bool, _enum, _float, _integer, _string = (
+    functools.partial(define, flag_values=FLAGS) for define in (
+        flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_float, flags.DEFINE_integer, flags.DEFINE_string))
+SCALE = _enum("scale", "4", ["2", "4", "8"], "How many times larger the network makes a picture.")
+PHASE = _enum("phase", "both", ["both", *PHASES], "What to train; srgan starts from --init or from the "
+                          "srresnet of the same --run_dir.")
+RECIPE = _enum("recipe", "paper", list(RECIPES), "Where the numbers below come from when not given.")
+DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
+VALIDATION_DIR = _string("validation_dir", None, "A folder of HR pictures to validate on; DIV2K's "
+                                     "validation pictures when training on DIV2K.")
+RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4.")
+INIT = _string("init", None, "A model name or SavedModel whose weights the generator starts from.")
+VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when "
+                                  "not given.")
+CACHE_DIR = _string("cache_dir", None, "Where decoded pictures are kept; $XDG_CACHE_HOME/srgan_tf.")
+TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datasets.")
+
+STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
+BATCH = _integer("batch", None, "Crops a step.", lower_bound=1)
+CROP = _integer("crop", None, "HR side of a crop, pixels; a multiple of 16.", lower_bound=16)
+CONTENT = _enum("content", None, list(CONTENTS), "Content loss; with --phase both, srgan's.")
+PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
+ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
+TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
+LEARNING_RATE = _float("learning_rate", None, "Adam's learning rate.", lower_bound=0)
+DISCRIMINATOR_RATE = _float("discriminator_rate", None, "The discriminator's learning rate as a multiple "
+                                        "of the generator's.", lower_bound=0)
+SCHEDULE = _enum("schedule", None, list(SCHEDULES), "How the rate falls: not; as a cosine to nothing; to a "
+                             "tenth at half of the steps.")
+WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.", lower_bound=0)
+HOLD = _float("hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0,
+                          upper_bound=1)
+PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in.")
+EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0,
+                         upper_bound=0.999999)
+START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
+JPEG = _integer("jpeg", None, "Lowest JPEG quality put on LR, up to 95; 0: none.", lower_bound=0,
+                            upper_bound=95)
+SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0)
+BLOCKS = _integer("blocks", None, "Residual blocks, 16 in the paper.", lower_bound=1)
+FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.", lower_bound=3)
+
+LOG_EVERY = _integer("log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1)
+VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations.", lower_bound=1)
+CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpoints.", lower_bound=1)
+KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
+DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
+
+KEY_FLAGS = (SCALE, PHASE, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS, BATCH)
+OVERRIDES = (STEPS, BATCH, CROP, CONTENT, PIXEL, ADVERSARIAL, TV, LEARNING_RATE, DISCRIMINATOR_RATE, SCHEDULE, WARMUP,
+             HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
+
+
+def run():
+    from srgan_tf.commands import start
+    start(main)
+
+
+def main(argv):
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
+    scale = int(SCALE.value)
+    run_dir = Path(RUN_DIR.value or f"runs/x{scale}")
+    for flag in (DATA_DIR, VALIDATION_DIR):
+        if flag.value is not None and not Path(flag.value).is_dir():
+            raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
+    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
+        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
+    if (CROP.value or 16) % 16:
+        raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
+    phases = PHASES if PHASE.value == "both" else (PHASE.value,)
+    recipes = {phase: _recipe(phase, scale) for phase in phases}
+    if phases == ("srgan",) and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
+        raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model "
+                        "with --init")
+    if INIT.value:
+        zoo.resolve(INIT.value)
+
+    from srgan_tf import datasets
+    cache_dir = CACHE_DIR.value or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
+    if DATA_DIR.value:
+        source = datasets.Folder(DATA_DIR.value, scale)
+        validation = datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else None
+    else:
+        source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
+
+    from srgan_tf import trainer
+    from srgan_tf.store import open_store
+    store = open_store(source, scale, cache_dir)
+    for line in store.skipped:
+        print(f"left out: {line}")
+    validation_store = open_store(validation, scale, cache_dir) if validation else None
+    for phase, recipe in recipes.items():
+        init = _init(phase, phases, run_dir)
+        run_ = trainer.Run(
+            str(run_dir / phase), recipe, source.describe(), init, VGG_WEIGHTS.value or "",
+            log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
+            keep=KEEP.value, deterministic=DETERMINISTIC.value)
+        print(f"{phase}: saved in {trainer.train(run_, store, validation_store, initial_weights=_weights(init))}")
+
+
+def _recipe(phase, scale):
+    changes = {flag.name: flag.value for flag in OVERRIDES if flag.value is not None}
+    if phase == "srresnet" and PHASE.value == "both":
+        changes.pop("content", None)
+    return dataclasses.replace(RECIPES[RECIPE.value][phase], scale=scale, **changes)
+
+
+def _init(phase, phases, run_dir):
+    """What the generator of a phase starts from: SRGAN's from --init or from the run's own SRResNet."""
+    if phase == "srresnet" or (INIT.value and phase == phases[0]):
+        return INIT.value or ""
+    return str(run_dir / "srresnet" / "saved_model")
+
+
+def _weights(init):
+    if not init:
+        return None
+    from srgan_tf import export, models
+    return models.named_weights(export.restore(zoo.resolve(init)))

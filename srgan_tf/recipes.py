@@ -1,0 +1,70 @@
+"""Training recipes as frozen dataclasses: numbers only."""
+import dataclasses
+import math
+
+PHASES = ("srresnet", "srgan")
+CONTENTS = ("mse", "vgg22", "vgg54")
+SCHEDULES = ("constant", "cosine", "halves")
+PRECISIONS = ("float32", "bfloat16")
+STARTS = ("random", "interpolation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Everything that decides which weights a phase ends with, pictures and starting weights apart."""
+
+    phase: str = "srresnet"
+    scale: int = 4
+    blocks: int = 16  # residual blocks of the generator
+    features: int = 64  # channels of its trunk
+    crop: int = 96  # HR side of a training crop, pixels
+    batch: int = 16  # crops a step
+    steps: int = 1_000_000
+    content: str = "mse"  # content loss
+    pixel: float = 0.0  # weight of an MSE beside a VGG content loss
+    adversarial: float = 1e-3  # weight of -log D(SR); phase srgan
+    tv: float = 0.0  # weight of the total variation
+    learning_rate: float = 1e-4
+    discriminator_rate: float = 1.0  # the discriminator's learning rate as a multiple of the generator's
+    schedule: str = "constant"
+    warmup: int = 0  # steps in which the rate rises from 0
+    hold: float = 0.0  # cosine: the share of the steps at the full rate before the decay begins
+    precision: str = "float32"
+    ema: float = 0.0  # decay of the averaged weights that are exported; 0: none
+    start: str = "random"
+    jpeg: int = 0  # LR is compressed at a random quality from this to 95; 0: not
+    seed: int = 0
+
+
+def learning_rate(recipe, step):
+    """The generator's learning rate of a step; the first step is 0."""
+    rate = recipe.learning_rate * min(1.0, (step + 1) / max(recipe.warmup, 1))
+    if recipe.schedule == "halves":  # the paper's SRGAN: 1e-4, then 1e-5
+        return rate if step < recipe.steps / 2 else rate / 10
+    if recipe.schedule == "cosine" and step >= decay_start(recipe):
+        progress = (step - decay_start(recipe)) / max(recipe.steps - decay_start(recipe), 1)
+        return rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return rate
+
+
+def decay_start(recipe):
+    """The step from which the rate falls: until there, a run can be prolonged as if it had been planned so."""
+    if recipe.schedule == "cosine":
+        return int(recipe.hold * recipe.steps)
+    return recipe.steps // 2 if recipe.schedule == "halves" else recipe.steps
+
+
+RECIPES = {
+    # Ledig et al. 2017, section 3.2.
+    "paper": {
+        "srresnet": Recipe(),
+        "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves"),
+    },
+    # The same networks and losses, a start that interpolates, smaller batches, a higher rate that falls to nothing.
+    "fast": {
+        "srresnet": Recipe(batch=8, steps=100_000, learning_rate=1e-3, schedule="cosine", warmup=250, hold=0.7,
+                           precision="bfloat16", start="interpolation"),
+        "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, schedule="halves",
+                        precision="bfloat16", ema=0.999),
+    },
+}

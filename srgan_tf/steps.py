@@ -1,0 +1,162 @@
+"""What a training run holds and one step of each phase: tf.function, GradientTape, Adam."""
+import keras
+import numpy as np
+import tensorflow as tf
+
+from srgan_tf import graph, losses, models
+from srgan_tf.pixels import to_hr, to_lr
+
+ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
+
+
+class State:
+    """Networks, optimisers and averaged weights of a run: everything that its next step depends on.
+
+    Args:
+        recipe: a `recipes.Recipe`.
+    """
+
+    def __init__(self, recipe):
+        keras.utils.set_random_seed(recipe.seed)
+        self.recipe = recipe
+        self.generator = self._fresh_generator()
+        if recipe.start == "interpolation":
+            models.start_as_interpolation(self.generator)
+        self.networks = {"generator": self.generator}
+        if recipe.phase == "srgan":
+            self.networks["discriminator"] = models.discriminator(recipe.crop)
+        self.optimizers = {}
+        for name, network in self.networks.items():
+            self.optimizers[name] = keras.optimizers.Adam(**ADAM)
+            self.optimizers[name].build(network.trainable_variables)
+        self.ema = [tf.Variable(v, trainable=False) for v in self.generator.variables] if recipe.ema else []
+
+    def start_from(self, weights):
+        """Give the generator, and its average, weights by "layer/variable"; those of another shape stay fresh."""
+        left = models.load_named_weights(self.generator, weights, partial=True)
+        for average, v in zip(self.ema, self.generator.variables):
+            average.assign(v)
+        return left
+
+    def arrays(self):
+        """Every variable by name, as arrays."""
+        arrays = {}
+        for name, network in self.networks.items():
+            arrays |= {f"{name}/{k}": v for k, v in models.named_weights(network).items()}
+            arrays |= {f"{name}_adam/{i}": v.numpy() for i, v in enumerate(self.optimizers[name].variables)}
+        return arrays | {f"ema/{i}": v.numpy() for i, v in enumerate(self.ema)}
+
+    def restore(self, arrays):
+        """Set every variable from what `arrays` gave.
+
+        Raises:
+            ValueError: if one is missing or has another shape.
+        """
+        for name, network in self.networks.items():
+            prefix = f"{name}/"
+            models.load_named_weights(
+                network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+            _assign(self.optimizers[name].variables, arrays, f"{name}_adam")
+        _assign(self.ema, arrays, "ema")
+
+    def export_weights(self):
+        """The generator's weights to be used: the averaged ones where there are."""
+        weights = models.named_weights(self.generator)
+        return dict(zip(weights, [v.numpy() for v in self.ema])) if self.ema else weights
+
+    def exported(self):
+        """A generator with those weights."""
+        generator = self._fresh_generator()
+        models.load_named_weights(generator, self.export_weights())
+        return generator
+
+    def _fresh_generator(self):
+        return models.srresnet(self.recipe.scale, blocks=self.recipe.blocks, features=self.recipe.features)
+
+
+def _assign(variables, arrays, prefix):
+    for i, v in enumerate(variables):
+        if f"{prefix}/{i}" not in arrays:
+            raise ValueError(f"{prefix}/{i} is missing")
+        v.assign(arrays[f"{prefix}/{i}"])
+
+
+def make_step(recipe, state, vgg=None):
+    """The training step of a phase.
+
+    Args:
+        recipe: a `recipes.Recipe`.
+        state: the `State` that it changes.
+        vgg: the feature model of a VGG content loss.
+
+    Returns:
+        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3] and the learning rate; it returns the
+        step's losses by name as float32 scalars.
+    """
+    dtype = tf.as_dtype(recipe.precision)
+    generator = state.generator
+
+    def content_losses(hr, sr):
+        logs = {"mse": losses.mse(hr, sr)}
+        loss = logs["mse"]
+        if vgg is not None:
+            logs["content"] = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+            loss = logs["content"] + recipe.pixel * logs["mse"]
+        if recipe.tv:
+            logs["tv"] = losses.total_variation(sr)
+            loss += recipe.tv * logs["tv"]
+        return loss, logs
+
+    @tf.function
+    def srresnet_step(lr, hr, rate):
+        lr, hr = to_lr(lr), to_hr(hr)
+        with tf.GradientTape() as tape:
+            sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
+            loss, logs = content_losses(hr, sr)
+        _update(state, "generator", tape.gradient(loss, _values(generator)), rate)
+        graph.move_averages(statistics)
+        _move_ema(recipe, state)
+        return {"loss": loss, **logs}
+
+    @tf.function
+    def srgan_step(lr, hr, rate):
+        lr, hr = to_lr(lr), to_hr(hr)
+        critic = state.networks["discriminator"]
+        # Both networks learn from the same pass: D(SR) is computed once and differentiated for each.
+        with tf.GradientTape(persistent=True) as tape:
+            sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
+            loss, logs = content_losses(hr, sr)
+            real, real_statistics = graph.discriminator(critic, hr, training=True, dtype=dtype)
+            fake, fake_statistics = graph.discriminator(critic, sr, training=True, dtype=dtype)
+            adversarial = losses.adversarial(fake)
+            loss += recipe.adversarial * adversarial
+            d_loss = losses.discrimination(real, fake)
+        g_gradients = tape.gradient(loss, _values(generator))
+        d_gradients = tape.gradient(d_loss, _values(critic))
+        _update(state, "generator", g_gradients, rate)
+        _update(state, "discriminator", d_gradients, rate * recipe.discriminator_rate)
+        graph.move_averages(statistics + real_statistics + fake_statistics)
+        _move_ema(recipe, state)
+        return {"loss": loss, **logs, "adversarial": adversarial, "d_loss": d_loss,
+                "d_real": tf.reduce_mean(tf.sigmoid(real)), "d_fake": tf.reduce_mean(tf.sigmoid(fake))}
+
+    return srgan_step if recipe.phase == "srgan" else srresnet_step
+
+
+def _values(network):
+    return [v.value for v in network.trainable_variables]
+
+
+def _update(state, name, gradients, rate):
+    optimizer = state.optimizers[name]
+    optimizer.learning_rate.assign(rate)
+    optimizer.apply(gradients, state.networks[name].trainable_variables)
+
+
+def _move_ema(recipe, state):
+    """A mean over about the last 1 / (1 - ema) steps, over fewer at the beginning."""
+    if state.ema:
+        step = tf.cast(state.optimizers["generator"].iterations.value, tf.float32)
+        decay = tf.minimum(np.float32(recipe.ema), (1 + step) / (10 + step))
+        for average, v in zip(state.ema, state.generator.variables):
+            average.assign(decay * average + (1 - decay) * v.value)

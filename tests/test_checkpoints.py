@@ -1,0 +1,42 @@
+"""A checkpoint is whole or not there, and damage is noticed."""
+import numpy as np
+import pytest
+
+from srgan_tf import checkpoints
+
+ARRAYS = {"a/b": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}
+
+
+def test_arrays_come_back_as_they_were(tmp_path):
+    found = checkpoints.load(checkpoints.save(tmp_path, 5, ARRAYS))
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+
+
+def test_the_last_few_are_kept_and_one_before_the_decay_for_ever(tmp_path):
+    for step in (10, 20, 30, 40, 50):
+        checkpoints.save(tmp_path, step, ARRAYS, keep=2, hold=step == 20)
+    assert [step for step, _ in checkpoints.found(tmp_path)] == [50, 40, 20]
+    assert [step for step, _ in checkpoints.found(tmp_path, last=45)] == [40, 20]
+
+
+def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path, 1, ARRAYS)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError):
+        checkpoints.save(tmp_path, 2, ARRAYS)
+    assert [step for step, _ in checkpoints.found(tmp_path)] == [1]
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:]])
+def test_damage_is_noticed_and_the_file_named(tmp_path, damage):
+    path = checkpoints.save(tmp_path, 1, ARRAYS)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="step-00000001.npz is damaged"):
+        checkpoints.load(path)

@@ -1,0 +1,29 @@
+"""The learning rate is what the recipe says, and the paper's recipe is the paper's."""
+import dataclasses
+
+import pytest
+
+from srgan_tf.recipes import RECIPES, Recipe, decay_start, learning_rate
+
+
+def test_the_papers_recipe_is_section_3_2():
+    srresnet, srgan = RECIPES["paper"]["srresnet"], RECIPES["paper"]["srgan"]
+    assert (srresnet.steps, srresnet.batch, srresnet.crop, srresnet.content) == (10**6, 16, 96, "mse")
+    assert {learning_rate(srresnet, step) for step in (0, 5 * 10**5, 10**6 - 1)} == {1e-4}
+    assert (srgan.steps, srgan.content, srgan.adversarial, srgan.pixel) == (2 * 10**5, "vgg54", 1e-3, 0)
+    assert [learning_rate(srgan, step) for step in (0, 99_999, 100_000, 199_999)] == pytest.approx(
+        [1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_the_rate_rises_holds_and_falls_to_nothing_at_the_end():
+    recipe = Recipe(steps=1000, learning_rate=1e-3, schedule="cosine", warmup=100, hold=0.6)
+    rates = [learning_rate(recipe, step) for step in range(1001)]
+    assert rates[0] == pytest.approx(1e-5) and rates[99:601] == pytest.approx([1e-3] * 502)
+    assert all(a > b for a, b in zip(rates[600:], rates[601:])) and rates[800] == pytest.approx(5e-4)
+    assert rates[1000] == 0
+
+
+def test_until_the_decay_a_longer_run_has_the_same_rates():
+    short = Recipe(steps=1000, schedule="cosine", warmup=50, hold=0.7)
+    long = dataclasses.replace(short, steps=4000)
+    assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(decay_start(short)))

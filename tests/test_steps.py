@@ -1,0 +1,126 @@
+"""One training step changes what it should, and nothing else."""
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from srgan_tf import losses, models
+from srgan_tf.pixels import to_hr, to_lr
+from srgan_tf.recipes import RECIPES, Recipe
+from srgan_tf.steps import State, make_step
+
+SMALL = {"blocks": 2, "features": 8, "crop": 32, "batch": 2}
+RATE = tf.constant(1e-3)
+
+
+def batch(seed=0, scale=4, side=8):
+    rng = np.random.default_rng(seed)
+    return (rng.integers(0, 256, (2, side, side, 3)).astype(np.uint8),
+            rng.integers(0, 256, (2, scale * side, scale * side, 3)).astype(np.uint8))
+
+
+def changed(before, after):
+    return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def test_an_srresnet_step_moves_every_variable_and_lowers_the_loss():
+    state = State(Recipe(**SMALL))
+    step = make_step(state.recipe, state)
+    before = models.named_weights(state.generator)
+    first = float(step(*batch(), RATE)["loss"])
+    assert changed(before, models.named_weights(state.generator)) == before.keys()
+    for _ in range(20):
+        last = float(step(*batch(), RATE)["loss"])
+    assert last < first
+
+
+@pytest.mark.parametrize("term", ["mse", "vgg22", "vgg54", "adversarial", "tv"])
+def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights, term):
+    state = State(Recipe(phase="srgan", **SMALL))
+    vgg = losses.vgg_model(term, vgg_weights) if term.startswith("vgg") else None
+    lr, hr = batch()
+    hr = to_hr(hr)
+    with tf.GradientTape() as tape:
+        sr = state.generator(to_lr(lr), training=True)
+        if vgg:
+            loss = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+        elif term == "adversarial":
+            loss = losses.adversarial(state.networks["discriminator"](sr, training=True))
+        else:
+            loss = {"mse": lambda: losses.mse(hr, sr), "tv": lambda: losses.total_variation(sr)}[term]()
+    assert not vgg or vgg.trainable_variables == []
+    gradients = tape.gradient(loss, [v.value for v in state.generator.trainable_variables])
+    for gradient, v in zip(gradients, state.generator.trainable_variables):
+        shifts_colours_only = term == "tv" and v.path == "tail_conv/bias"
+        assert np.abs(gradient).max() > 0 or shifts_colours_only, v.path
+
+
+@pytest.mark.parametrize("still", ["generator", "discriminator"])
+def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
+    """With one network's rate at nothing, the other one moves and this one does not."""
+    recipe = dataclasses.replace(RECIPES["paper"]["srgan"], **SMALL)
+    if still == "discriminator":
+        recipe = dataclasses.replace(recipe, discriminator_rate=0.0)
+    state = State(recipe)
+    if still == "generator":
+        state.optimizers["generator"].apply = lambda *_: None
+    vgg = losses.vgg_model("vgg54", vgg_weights)
+    step = make_step(recipe, state, vgg)
+    learnt = models.named_weights(vgg)
+    before = {name: models.named_weights(network) for name, network in state.networks.items()}
+    logs = step(*batch(), RATE)
+    averages = {"moving_mean", "moving_variance"}
+    for name, network in state.networks.items():
+        moved = {v for v in changed(before[name], models.named_weights(network)) if v.split("/")[1] not in averages}
+        trained = {v for v in before[name] if v.split("/")[1] not in averages}
+        assert moved == (set() if name == still else trained), name
+    assert changed(learnt, models.named_weights(vgg)) == set()
+    assert {"content", "mse", "adversarial", "d_loss", "d_real", "d_fake"} <= logs.keys()
+
+
+def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):
+    """D(SR) is computed once for both networks; a plain pass of the discriminator gives the same update."""
+    recipe = Recipe(phase="srgan", **SMALL)
+    state, other = State(recipe), State(recipe)
+    lr, hr = batch()
+    make_step(recipe, state)(lr, hr, RATE)
+    critic = other.networks["discriminator"]
+    sr = other.generator(to_lr(lr), training=True)
+    with tf.GradientTape() as tape:
+        loss = losses.discrimination(critic(to_hr(hr), training=True), critic(sr, training=True))
+    variables = [v.value for v in critic.trainable_variables]
+    optimizer = other.optimizers["discriminator"]
+    optimizer.learning_rate.assign(RATE)
+    optimizer.apply(tape.gradient(loss, variables), critic.trainable_variables)
+    expected, found = (models.named_weights(s.networks["discriminator"]) for s in (other, state))
+    for name in expected:  # Adam's first step is as long as the rate whatever the gradient
+        difference = np.abs(expected[name] - found[name])
+        assert np.mean(difference > 1e-4) < 0.02, name
+
+
+def test_averaged_weights_follow_and_are_what_is_exported():
+    state = State(Recipe(ema=0.9, **SMALL))
+    step = make_step(state.recipe, state)
+    for i in range(3):
+        step(*batch(i), RATE)
+    now, averaged = models.named_weights(state.generator), state.export_weights()
+    assert changed(now, averaged) == now.keys()
+    assert changed(averaged, models.named_weights(state.exported())) == set()
+
+
+def test_a_state_comes_back_from_its_arrays_and_foreign_arrays_are_refused():
+    recipe = Recipe(phase="srgan", ema=0.9, **SMALL)
+    state = State(recipe)
+    make_step(recipe, state)(*batch(), RATE)
+    arrays = state.arrays()
+    other = State(dataclasses.replace(recipe, seed=5))
+    other.restore(arrays)
+    assert changed(arrays, other.arrays()) == set()
+    with pytest.raises(ValueError, match="missing"):
+        other.restore({k: v for k, v in arrays.items() if k != "ema/0"})
+
+
+def test_the_seed_decides_the_fresh_weights():
+    first, same, other = (State(Recipe(**SMALL, seed=s)).arrays() for s in (1, 1, 2))
+    assert changed(first, same) == set() and "generator/head_conv/kernel" in changed(first, other)

@@ -1,0 +1,94 @@
+"""`python train.py`, as a person runs it: both phases, killed and started again, and mistakes."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    y, x = np.mgrid[:48, :64]
+    for i in range(3):
+        waves = [127 + 120 * np.sin(x * 0.1 * (i + 1) + y * 0.07 * c) for c in (1, 2, 3)]
+        Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(folder / f"{i}.png")
+    return folder
+
+
+def command(pictures, run_dir, vgg_weights, *more):
+    return [sys.executable, str(TRAIN), "--data_dir", str(pictures), "--run_dir", str(run_dir),
+            "--cache_dir", str(run_dir.parent / "cache"), "--vgg_weights", str(vgg_weights), "--content", "vgg22",
+            "--steps", "40", "--blocks", "2", "--features", "8", "--crop", "32", "--batch", "2",
+            "--checkpoint_every", "5", "--log_every", "5", "--ema", "0.9", "--deterministic", *more]
+
+
+def final(run_dir, phase):
+    with np.load(run_dir / phase / "checkpoints" / "step-00000040.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    done = subprocess.run(command(pictures, whole, vgg_weights), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for phase in ("srresnet", "srgan"):
+        wanted = parts / phase / "checkpoints" / "step-00000020.npz"
+        process = subprocess.Popen(command(pictures, parts, vgg_weights), stderr=subprocess.DEVNULL)
+        while not wanted.exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(pictures, parts, vgg_weights), check=True, capture_output=True)
+    for phase in ("srresnet", "srgan"):
+        one, other = final(whole, phase), final(parts, phase)
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=f"{phase} {name}")
+        assert (whole / phase / "saved_model" / "40" / "saved_model.pb").exists()
+    figures = [json.loads(line) for line in (parts / "srgan" / "metrics.jsonl").read_text().splitlines()]
+    assert [f["step"] for f in figures] == list(range(5, 45, 5))
+
+
+def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
+    run = tmp_path / "run"
+    process = subprocess.Popen(
+        command(pictures, run, vgg_weights, "--phase", "srresnet", "--steps", "100000", "--checkpoint_every", "100000"),
+        stderr=subprocess.PIPE, text=True)
+    while not (run / "srresnet" / "metrics.jsonl").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.terminate()
+    _, errors = process.communicate()
+    assert process.returncode == 2 and "the same command goes on" in errors and "Traceback" not in errors
+    assert len(list((run / "srresnet" / "checkpoints").glob("step-*.npz"))) == 1
+
+
+@pytest.mark.parametrize("wrong, said", [
+    (["--data_dir", "missing"], "missing"),
+    (["--scale", "3"], "scale"),
+    (["--crop", "50"], "--crop 50"),
+    (["--vgg_weights", "missing.h5"], "missing.h5"),
+    (["--sclae", "4"], "sclae"),
+    (["pictures"], "pictures is no flag")])
+def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, str(TRAIN), *wrong], cwd=tmp_path, env=environment, capture_output=True,
+                          text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_weights, tmp_path):
+    done = subprocess.run(command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan"), capture_output=True,
+                          text=True)
+    assert done.returncode == 2 and "--init" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

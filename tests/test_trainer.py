@@ -1,0 +1,138 @@
+"""A run trains, reports, exports, and goes on where it stopped."""
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from srgan_tf import checkpoints, export, models, trainer
+from srgan_tf.datasets import Folder
+from srgan_tf.errors import UserError
+from srgan_tf.recipes import Recipe
+from srgan_tf.store import open_store
+
+RECIPE = Recipe(steps=4, blocks=1, features=8, crop=32, batch=2, learning_rate=1e-3, start="interpolation")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    y, x = np.mgrid[:64, :80]
+    for i in range(3):
+        waves = [127 + 120 * np.sin(x * 0.1 * (i + 1) + y * 0.07 * c) for c in (1, 2, 3)]
+        Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(folder / f"{i}.png")
+    source = Folder(folder, 4)
+    return source, open_store(source, 4, tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def start(data, tmp_path):
+    source, store = data
+
+    def train(recipe=RECIPE, folder="run", **changes):
+        run = trainer.Run(str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2,
+                          checkpoint_every=2)
+        run = dataclasses.replace(run, **changes)
+        trainer.train(run, store, store)
+        return tmp_path / folder
+    return train
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(folder, step):
+    return models.named_weights(export.restore(folder / "saved_model" / str(step)))
+
+
+def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
+    run = start()
+    assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4]
+    assert all(line["validation_psnr"] > 10 for line in lines(run) if "validation_psnr" in line)
+    assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 2]
+    assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
+    assert export.attributes(run / "saved_model" / "4")["step"] == 4
+    with Image.open(run / "samples" / "00000004.png") as sample:
+        assert sample.size == (3 * 80, 64)  # LR | SR | HR
+    assert json.loads((run / "config.json").read_text())["recipe"]["steps"] == 4
+
+
+def test_tensorboard_reads_the_same_figures(start):
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    run = start()
+    events, = (run / "tensorboard").iterdir()
+    tags = {v.tag for e in tf.compat.v1.train.summary_iterator(str(events)) for v in e.summary.value}
+    assert {"loss", "mse", "validation_psnr"} <= tags
+
+
+def test_the_exported_model_is_the_last_checkpoint(start):
+    run = start()
+    state = trainer.steps.State(RECIPE)
+    state.restore(checkpoints.load(run / "checkpoints" / "step-00000004.npz"))
+    for name, value in weights(run, 4).items():
+        np.testing.assert_array_equal(value, models.named_weights(state.generator)[name])
+
+
+def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
+    longer = dataclasses.replace(RECIPE, steps=6)
+    whole = start(longer, "whole")
+    start(RECIPE, "parts")
+    parts = start(longer, "parts")
+    for name, value in weights(whole, 6).items():
+        np.testing.assert_allclose(weights(parts, 6)[name], value, atol=1e-6, err_msg=name)
+    assert [line["step"] for line in lines(parts)] == [line["step"] for line in lines(whole)]
+
+
+def test_a_prolonged_run_starts_from_before_the_decay(start):
+    recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
+    longer = dataclasses.replace(recipe, steps=10)
+    whole = start(longer, "whole", keep=1)
+    start(recipe, "parts", keep=1)
+    parts = start(longer, "parts", keep=1)
+    for name, value in weights(whole, 10).items():
+        np.testing.assert_allclose(weights(parts, 10)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_finished_run_is_left_as_it_is(start):
+    run = start()
+    before = weights(run, 4)
+    assert start() == run
+    for name, value in weights(run, 4).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize("change, named", [
+    ({"recipe": dataclasses.replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
+    ({"recipe": dataclasses.replace(RECIPE, steps=2)}, "--steps 4"),
+    ({"train": {"source": "elsewhere"}}, "train")])
+def test_a_folder_with_another_run_is_not_touched(start, change, named):
+    run = start()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=f"{named}.*--run_dir") as error:
+        start(**change)
+    assert "\n" not in str(error.value)
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(start, capsys):
+    run = start()
+    newest = run / "checkpoints" / "step-00000004.npz"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    start(dataclasses.replace(RECIPE, steps=6))
+    assert "step-00000004.npz is damaged" in capsys.readouterr().err
+    assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4, 6]
+
+
+def test_losses_that_are_not_finite_stop_the_run(start):
+    with pytest.raises(UserError, match="not finite at step 2 .*--learning_rate"):
+        start(dataclasses.replace(RECIPE, learning_rate=1e30))
+
+
+def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start):
+    plain, averaged = start(folder="plain"), start(dataclasses.replace(RECIPE, ema=0.9), "averaged")
+    arrays = [checkpoints.load(run / "checkpoints" / "step-00000004.npz") for run in (plain, averaged)]
+    np.testing.assert_allclose(*(a["generator/head_conv/kernel"] for a in arrays), atol=1e-6)
+    assert not np.array_equal(weights(plain, 4)["head_conv/kernel"], weights(averaged, 4)["head_conv/kernel"])

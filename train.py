@@ -1,0 +1,3 @@
+from srgan_tf.commands import train
+
+train.run()

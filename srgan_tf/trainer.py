@@ -10,6 +10,7 @@
 import dataclasses
 import importlib.util
 import json
+import math
 import shutil
 import signal
 import sys
@@ -138,14 +139,14 @@ class _Loop:
 
     def __init__(self, run, state, journal, validation):
         self.run_, self.state, self.journal = run, state, journal
-        self.folder = Path(run.folder)
+        self.folder, self.reported = Path(run.folder), time.monotonic()
         self.validation = _centres(validation) if validation is not None else []
 
     def run(self, step, batches, train_step, interruption):
         run, recipe = self.run_, self.run_.recipe
         bar = tqdm(total=recipe.steps, initial=step, desc=recipe.phase, unit=" steps", disable=None,
                    dynamic_ncols=True, smoothing=0.05)
-        recent, clock, shown = [], time.monotonic(), {}
+        recent, clock, shown, seconds = [], time.monotonic(), {}, math.nan
         if step == recipe.steps:
             self.save(step)
         for lr, hr in batches.take(recipe.steps - step):
@@ -164,15 +165,14 @@ class _Loop:
                                           "seconds_per_step": seconds})
                 shown |= {k: f"{v:.4g}" for k, v in means.items()}
                 recent, clock = [], time.monotonic()
+            paused = time.monotonic()
             if self.validation and (step % run.validate_every == 0 or last):
                 psnr, ssim = self.validate(step)
                 shown["PSNR"] = f"{psnr:.2f}"
-                clock = time.monotonic()
-                self._report(bar, step, shown, seconds)
-            bar.set_postfix(shown, refresh=False)
+            self._report(bar, step, shown, seconds)
             if step % run.checkpoint_every == 0 or step == decay_start(recipe) or last or interruption:
                 self.save(step)
-                clock = time.monotonic()
+            clock += time.monotonic() - paused  # the steps' own speed
             if interruption and not last:
                 bar.close()
                 raise UserError(f"stopped at step {step}, checkpoint written: the same command goes on from there")
@@ -221,11 +221,14 @@ class _Loop:
                 shutil.rmtree(version)
 
     def _report(self, bar, step, shown, seconds):
-        if bar.disable:  # no terminal: a line now and then
-            left = (self.run_.recipe.steps - step) * seconds
+        """The bar's figures; without a terminal a line a minute."""
+        bar.set_postfix(shown, refresh=False)
+        if bar.disable and (step == self.run_.recipe.steps or time.monotonic() > self.reported + 60):
+            self.reported = time.monotonic()
+            left = (self.run_.recipe.steps - step) * seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
-            print(f"step {step} of {self.run_.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, "
-                  f"{left / 60:.0f} min left", flush=True)
+            print(f"step {step} of {self.run_.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
+                  flush=True)
 
 
 def _centres(store):

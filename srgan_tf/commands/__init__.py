@@ -11,7 +11,7 @@ import sys
 import tempfile
 import textwrap
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from srgan_tf.errors import UserError
 
@@ -43,6 +43,8 @@ def start(main, argv=None):
 
 
 def _run(main, arguments):
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)  # an export tells how each variable was renamed
     try:
         return main(arguments)
     except UserError as error:

@@ -43,8 +43,8 @@ def start(main, argv=None):
 
 
 def _run(main, arguments):
-    if flags.FLAGS["verbosity"].using_default_value:
-        logging.set_verbosity(logging.WARNING)  # an export tells how each variable was renamed
+    if logging.get_verbosity() == logging.INFO:  # absl's default, at which an export tells of every variable
+        logging.set_verbosity(logging.WARNING)
     try:
         return main(arguments)
     except UserError as error:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.errors import UserError
+from srgan_tf.store import PIXEL, as_rgb
 
 
 class Crops:
@@ -40,16 +41,17 @@ class Crops:
         which = rng.choice(self.usable, self.batch, replace=few)
         corners = (rng.random((self.batch, 2)) * (self.store.sizes[which] - side + 1)).astype(int).tolist()
         turns = rng.integers(0, 2, (self.batch, 3)).tolist()
-        qualities = rng.integers(self.jpeg, 96, self.batch).tolist() if self.jpeg else [0] * self.batch
-        lr = np.empty((self.batch, side, side, 3), np.uint8)
-        hr = np.empty((self.batch, scale * side, scale * side, 3), np.uint8)
-        for k, (i, (y, x), turn, quality) in enumerate(zip(which, corners, turns, qualities)):
+        qualities = rng.integers(self.jpeg or 95, 96, self.batch).tolist()
+        lr = np.empty((self.batch, side, side), PIXEL)
+        hr = np.empty((self.batch, scale * side, scale * side), PIXEL)
+        for k, (i, (y, x), turn) in enumerate(zip(which, corners, turns)):
             small, large = self.store.pair(i)
             lr[k] = _turned(small[y:y + side, x:x + side], *turn)
             y, x = y * scale, x * scale
             hr[k] = _turned(large[y:y + scale * side, x:x + scale * side], *turn)
-            if quality:
-                lr[k] = _compressed(lr[k], quality)
+        lr, hr = as_rgb(lr), as_rgb(hr)
+        for picture, quality in zip(lr, qualities if self.jpeg else ()):
+            picture[:] = _compressed(picture, quality)
         return lr, hr
 
     def dataset(self, start=0):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from srgan_tf.errors import UserError
 
+PIXEL = np.dtype("V3")  # one element a pixel: turning a crop moves a third as many elements
 FORMAT = 1  # part of the key: a store of another layout is built anew
 
 
@@ -26,20 +27,19 @@ class Store:
         index = json.loads((Path(folder) / "index.json").read_text())
         self.scale, self.names, self.skipped = index["scale"], index["names"], index["skipped"]
         self.sizes = np.array(index["sizes"], np.int64).reshape(-1, 2)
-        starts = np.concatenate([[0], np.cumsum(self.sizes.prod(axis=1) * 3)])
+        starts = np.concatenate([[0], np.cumsum(self.sizes.prod(axis=1))])
         self._starts = starts.tolist()
-        self._lr = np.memmap(Path(folder) / "lr.bin", np.uint8, "r")
-        self._hr = np.memmap(Path(folder) / "hr.bin", np.uint8, "r")
+        self._lr, self._hr = (np.asarray(np.memmap(Path(folder) / name, PIXEL, "r")) for name in ("lr.bin", "hr.bin"))
 
     def __len__(self):
         return len(self.names)
 
     def pair(self, i):
-        """Views of picture i: LR uint8 [H, W, 3] and HR uint8 [sH, sW, 3]."""
+        """Views of picture i: LR [H, W] and HR [sH, sW], whose elements are pixels, R, G and B in three bytes."""
         height, width = self.sizes[i].tolist()
         start, end, area = self._starts[i], self._starts[i + 1], self.scale**2
-        return (self._lr[start:end].reshape(height, width, 3),
-                self._hr[start * area:end * area].reshape(height * self.scale, width * self.scale, 3))
+        return (self._lr[start:end].reshape(height, width),
+                self._hr[start * area:end * area].reshape(height * self.scale, width * self.scale))
 
 
 def open_store(source, scale, cache_dir):
@@ -58,6 +58,12 @@ def open_store(source, scale, cache_dir):
     if not (folder / "index.json").exists():
         _build(source, scale, folder)
     return Store(folder)
+
+
+def as_rgb(pixels):
+    """Pixels as a store gives them -> uint8 [..., 3]; copied if they do not lie side by side."""
+    pixels = np.ascontiguousarray(pixels)
+    return pixels.view(np.uint8).reshape(*pixels.shape, 3)
 
 
 def _build(source, scale, folder):

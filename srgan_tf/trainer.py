@@ -27,6 +27,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Crops
 from srgan_tf.pixels import to_lr, to_uint8
 from srgan_tf.recipes import Recipe, decay_start, learning_rate
+from srgan_tf.store import as_rgb
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
@@ -239,7 +240,7 @@ def _centres(store):
         y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
         lr, hr = store.pair(i)
         s = store.scale
-        pairs.append((np.array(lr[y:y + side, x:x + side]), np.array(hr[y * s:(y + side) * s, x * s:(x + side) * s])))
+        pairs.append((as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])))
     return pairs
 
 

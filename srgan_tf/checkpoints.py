@@ -1,31 +1,56 @@
 """Checkpoints as .npz files: every array of a run's state by name, whole or not there at all."""
 import os
-import re
+import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from srgan_tf.errors import UserError
 
-def save(folder, step, arrays, *, keep=3, hold=False):
-    """Write the checkpoint of a step and remove all but the last `keep`; one with `hold` is never removed."""
+RESERVE = 64 * 2**20  # bytes that stay free beside a checkpoint, for its SavedModel and the logs
+
+
+def save(folder, step, arrays, *, keep=3, marks=()):
+    """Write the checkpoint of a step, and remove those that nothing keeps any more.
+
+    Args:
+        folder: where the checkpoints of a run lie.
+        step: the step it was taken after.
+        arrays: what to write, by name.
+        keep: how many of the last ones stay.
+        marks: further reasons to stay, by name: one checkpoint holds a mark, until another one gets it.
+
+    Raises:
+        UserError: if the disk has no room for it; nothing is written then.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{'hold' if hold else 'step'}-{step:08}.npz"
+    size, free = sum(a.nbytes for a in arrays.values()), shutil.disk_usage(folder).free
+    if free < size + RESERVE:
+        raise UserError(f"the disk of {folder} has {free / 1e6:.0f} MB left, a checkpoint needs "
+                        f"{(size + RESERVE) / 1e6:.0f} MB: make room and give the same command again")
+    path = folder / f"step-{step:08}.npz"
     part = path.with_suffix(".part")
     with open(part, "wb") as file:
         np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    for old in sorted(folder.glob("step-*.npz"))[:-keep]:
-        old.unlink()
+    for mark in marks:
+        part.write_text(path.name)
+        part.replace(folder / f"{mark}.mark")
+    kept = {p.name for p in sorted(folder.glob("step-*.npz"))[-keep:]}
+    kept |= {mark.read_text() for mark in folder.glob("*.mark")}
+    for old in folder.glob("step-*.npz"):
+        if old.name not in kept:
+            old.unlink()
     return path
 
 
 def found(folder, last=None):
     """The checkpoints of a folder as (step, path), the newest first; none after the step `last`."""
-    steps = [(int(re.search(r"\d+", path.stem)[0]), path) for path in Path(folder).glob("*-*.npz")]
+    steps = [(int(path.stem.split("-")[1]), path) for path in Path(folder).glob("step-*.npz")]
     return sorted(((s, p) for s, p in steps if last is None or s <= last), reverse=True)
 
 

@@ -74,6 +74,24 @@ class Folder:
         return Picture(name, hr, imresize(hr, 1 / self.scale))
 
 
+class Waves:
+    """Drawn pictures of 192 x 240 pixels, for a run that needs no data."""
+
+    def __init__(self, count, scale):
+        self.count, self.scale = count, scale
+
+    def describe(self):
+        return {"source": "waves", "count": self.count}
+
+    def pictures(self):
+        y, x = np.mgrid[:192, :240]
+        for i in range(self.count):
+            rng = np.random.default_rng(i)
+            waves = [np.sin(x * f + y * g + p) for f, g, p in rng.uniform(-0.5, 0.5, (3, 3))]
+            hr = np.rint(127.5 + 120 * np.stack(waves, -1)).astype(np.uint8)
+            yield Picture(f"waves {i}", hr, imresize(hr, 1 / self.scale))
+
+
 class Div2k:
     """DIV2K (Agustsson and Timofte 2017) with its own bicubic LR, downloaded by TFDS on first use (4 to 5 GB).
 

@@ -54,6 +54,14 @@ def decay_start(recipe):
     return recipe.steps // 2 if recipe.schedule == "halves" else recipe.steps
 
 
+VARIANTS = {  # Ledig et al. 2017, table 1: the phase that a variant ends with, and what it changes there
+    "srresnet-mse": ("srresnet", {"content": "mse"}),
+    "srresnet-vgg22": ("srresnet", {"content": "vgg22", "tv": 2e-8}),
+    "srgan-mse": ("srgan", {"content": "mse"}),
+    "srgan-vgg22": ("srgan", {"content": "vgg22"}),
+    "srgan-vgg54": ("srgan", {"content": "vgg54"}),
+}
+
 RECIPES = {
     # Ledig et al. 2017, section 3.2.
     "paper": {
@@ -67,4 +75,9 @@ RECIPES = {
         "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, schedule="halves",
                         precision="bfloat16", ema=0.999),
     },
+}
+
+SMOKE = {  # what `--smoke` changes: minutes become seconds, and VGG19 need not be at hand
+    "srresnet": {"steps": 20, "batch": 4},
+    "srgan": {"steps": 10, "batch": 4, "content": "mse"},
 }

@@ -2,7 +2,7 @@
 
     RUN/config.json      what was asked for, compared field by field on resume
     RUN/metrics.jsonl    losses every few steps, PSNR and SSIM at each validation
-    RUN/checkpoints/     the whole state, the last few
+    RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
     RUN/samples/         LR | SR | HR at each validation
     RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
     RUN/tensorboard/     the same figures as events, where tensorboard is installed
@@ -142,6 +142,7 @@ class _Loop:
         self.run_, self.state, self.journal = run, state, journal
         self.folder, self.reported = Path(run.folder), time.monotonic()
         self.validation = _centres(validation) if validation is not None else []
+        self.best_psnr, self.best_step = journal.best_psnr, None
 
     def run(self, step, batches, train_step, interruption):
         run, recipe = self.run_, self.run_.recipe
@@ -195,6 +196,8 @@ class _Loop:
             v.assign(value)
         psnr, ssim = np.mean(scores, axis=0)
         self.journal.write(step, {"validation_psnr": float(psnr), "validation_ssim": float(ssim)})
+        if psnr > self.best_psnr:
+            self.best_psnr, self.best_step = psnr, step
         return psnr, ssim
 
     @tf.function(reduce_retracing=True)
@@ -211,8 +214,10 @@ class _Loop:
         """A checkpoint and its SavedModel; those of checkpoints that are gone go too."""
         run = self.run_
         folder = self.folder / "checkpoints"
-        hold = step == decay_start(run.recipe) and step < run.recipe.steps
-        checkpoints.save(folder, step, self.state.arrays(), keep=run.keep, hold=hold)
+        marks = ["hold"] if step == decay_start(run.recipe) else []  # where a longer run starts from
+        if step == self.best_step:
+            marks.append("best")
+        checkpoints.save(folder, step, self.state.arrays(), keep=run.keep, marks=marks)
         versions = self.folder / "saved_model"
         if not (versions / str(step)).exists():
             export.export(self.state.exported(), versions / str(step), attributes={"step": step})
@@ -248,10 +253,11 @@ class _Journal:
     """metrics.jsonl, and TensorBoard's events where it is installed; forgets what came after a resumed step."""
 
     def __init__(self, folder, step):
-        self.path = folder / "metrics.jsonl"
+        self.path, self.best_psnr = folder / "metrics.jsonl", -math.inf
         if self.path.exists():
             lines = self.path.read_text().splitlines()
             kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+            self.best_psnr = max([json.loads(line).get("validation_psnr", -math.inf) for line in kept], default=-math.inf)
             self.path.write_text("".join(line + "\n" for line in kept))
         self.events = None
         if importlib.util.find_spec("tensorboard"):

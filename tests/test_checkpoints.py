@@ -1,8 +1,12 @@
 """A checkpoint is whole or not there, and damage is noticed."""
+import shutil
+import types
+
 import numpy as np
 import pytest
 
 from srgan_tf import checkpoints
+from srgan_tf.errors import UserError
 
 ARRAYS = {"a/b": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}
 
@@ -15,11 +19,19 @@ def test_arrays_come_back_as_they_were(tmp_path):
         assert found[name].dtype == array.dtype
 
 
-def test_the_last_few_are_kept_and_one_before_the_decay_for_ever(tmp_path):
-    for step in (10, 20, 30, 40, 50):
-        checkpoints.save(tmp_path, step, ARRAYS, keep=2, hold=step == 20)
-    assert [step for step, _ in checkpoints.found(tmp_path)] == [50, 40, 20]
-    assert [step for step, _ in checkpoints.found(tmp_path, last=45)] == [40, 20]
+def test_the_last_few_stay_and_one_of_each_mark(tmp_path):
+    for step in (10, 20, 30, 40, 50, 60):
+        marks = {20: ["hold"], 10: ["best"], 30: ["best"]}.get(step, [])
+        checkpoints.save(tmp_path, step, ARRAYS, keep=2, marks=marks)
+    assert [step for step, _ in checkpoints.found(tmp_path)] == [60, 50, 30, 20]
+    assert [step for step, _ in checkpoints.found(tmp_path, last=45)] == [30, 20]
+
+
+def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10**6))
+    with pytest.raises(UserError, match=f"{tmp_path} has 1 MB left"):
+        checkpoints.save(tmp_path, 1, ARRAYS)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):

@@ -92,3 +92,13 @@ def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_w
                           text=True)
     assert done.returncode == 2 and "--init" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_smoke_with_a_variant_needs_no_pictures_and_ends_with_what_the_variant_names(vgg_weights, tmp_path):
+    arguments = ["--smoke", "--variant", "srresnet-vgg22", "--vgg_weights", str(vgg_weights), "--blocks", "1",
+                 "--features", "8", "--run_dir", str(tmp_path / "run"), "--cache_dir", str(tmp_path / "cache")]
+    subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["srresnet"]
+    recipe = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())["recipe"]
+    assert (recipe["content"], recipe["tv"], recipe["phase"]) == ("vgg22", 2e-8, "srresnet")
+    assert (tmp_path / "run" / "srresnet" / "saved_model" / "20" / "saved_model.pb").exists()

@@ -96,6 +96,14 @@ def test_a_prolonged_run_starts_from_before_the_decay(start):
         np.testing.assert_allclose(weights(parts, 10)[name], value, atol=1e-6, err_msg=name)
 
 
+def test_the_best_checkpoint_on_validation_stays_and_is_exported(start):
+    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1)
+    psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
+    best = max(psnr, key=psnr.get)
+    assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
+    assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
+
+
 def test_a_finished_run_is_left_as_it_is(start):
     run = start()
     before = weights(run, 4)

@@ -8,7 +8,8 @@ from absl import flags
 
 from srgan_tf import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import CONTENTS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS
+from srgan_tf.recipes import CONTENTS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
+from srgan_tf.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
 
@@ -24,6 +25,9 @@ _bool, _enum, _float, _integer, _string = (
 SCALE = _enum("scale", "4", ["2", "4", "8"], "How many times larger the network makes a picture.")
 PHASE = _enum("phase", "both", ["both", *PHASES], "What to train; srgan starts from --init or from the "
                           "srresnet of the same --run_dir.")
+VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its content loss, and SRResNet alone if that "
+                "is all it needs.")
+SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
 RECIPE = _enum("recipe", "paper", list(RECIPES), "Where the numbers below come from when not given.")
 DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
 VALIDATION_DIR = _string("validation_dir", None, "A folder of HR pictures to validate on; DIV2K's "
@@ -66,7 +70,7 @@ CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpo
 KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
-KEY_FLAGS = (SCALE, PHASE, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS, BATCH)
+KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
 OVERRIDES = (STEPS, BATCH, CROP, CONTENT, PIXEL, ADVERSARIAL, TV, LEARNING_RATE, DISCRIMINATOR_RATE, SCHEDULE, WARMUP,
              HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
 
@@ -77,42 +81,27 @@ def run():
 
 
 def main(argv):
-    if len(argv) > 1:
-        raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
+    _check(argv)
     scale = int(SCALE.value)
     run_dir = Path(RUN_DIR.value or f"runs/x{scale}")
-    for flag in (DATA_DIR, VALIDATION_DIR):
-        if flag.value is not None and not Path(flag.value).is_dir():
-            raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
-    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
-        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
-    if (CROP.value or 16) % 16:
-        raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
-    phases = PHASES if PHASE.value == "both" else (PHASE.value,)
-    recipes = {phase: _recipe(phase, scale) for phase in phases}
-    if phases == ("srgan",) and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
+    recipes = {phase: _recipe(phase, scale) for phase in _phases()}
+    if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
         raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model "
                         "with --init")
-    if INIT.value:
-        zoo.resolve(INIT.value)
-
-    from srgan_tf import datasets
-    cache_dir = CACHE_DIR.value or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
-    if DATA_DIR.value:
-        source = datasets.Folder(DATA_DIR.value, scale)
-        validation = datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else None
-    else:
-        source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
+    source, validation = _sources(scale)
 
     from srgan_tf import trainer
     from srgan_tf.store import open_store
+    cache_dir = CACHE_DIR.value or os.path.join(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
     store = open_store(source, scale, cache_dir)
     for line in store.skipped:
         print(f"left out: {line}")
     validation_store = open_store(validation, scale, cache_dir) if validation else None
-    for phase, recipe in recipes.items():
-        init = _init(phase, phases, run_dir)
+    for i, (phase, recipe) in enumerate(recipes.items()):
+        init = (INIT.value or "") if i == 0 else ""
+        if phase == "srgan" and not init:
+            init = str(run_dir / "srresnet" / "saved_model")
         run_ = trainer.Run(
             str(run_dir / phase), recipe, source.describe(), init, VGG_WEIGHTS.value or "",
             log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
@@ -120,18 +109,50 @@ def main(argv):
         print(f"{phase}: saved in {trainer.train(run_, store, validation_store, initial_weights=_weights(init))}")
 
 
+def _check(argv):
+    """Mistakes that need no data and no TensorFlow to be seen."""
+    if len(argv) > 1:
+        raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
+    for flag in (DATA_DIR, VALIDATION_DIR):
+        if flag.value is not None and not Path(flag.value).is_dir():
+            raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
+    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
+        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
+    if (CROP.value or 16) % 16:
+        raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
+    if VARIANT.value and CONTENT.value:
+        raise UserError("--variant and --content both say what the loss is: give one of them")
+    if INIT.value:
+        zoo.resolve(INIT.value)
+
+
+def _phases():
+    if PHASE.value != "both":
+        return (PHASE.value,)
+    return ("srresnet",) if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" else PHASES
+
+
 def _recipe(phase, scale):
+    """The recipe of a phase with what the flags change; SRGAN's content loss is not its SRResNet's."""
     changes = {flag.name: flag.value for flag in OVERRIDES if flag.value is not None}
-    if phase == "srresnet" and PHASE.value == "both":
+    if phase == "srresnet" and len(_phases()) == 2:
         changes.pop("content", None)
+    if VARIANT.value and VARIANTS[VARIANT.value][0] == phase:
+        changes = {**VARIANTS[VARIANT.value][1], **changes}
+    if SMOKE.value:
+        changes = {**SMOKE_CHANGES[phase], **changes}
     return dataclasses.replace(RECIPES[RECIPE.value][phase], scale=scale, **changes)
 
 
-def _init(phase, phases, run_dir):
-    """What the generator of a phase starts from: SRGAN's from --init or from the run's own SRResNet."""
-    if phase == "srresnet" or (INIT.value and phase == phases[0]):
-        return INIT.value or ""
-    return str(run_dir / "srresnet" / "saved_model")
+def _sources(scale):
+    """Where pictures for training and for validation (None: none) come from."""
+    from srgan_tf import datasets
+    if SMOKE.value and not DATA_DIR.value:
+        return datasets.Waves(8, scale), datasets.Waves(2, scale)
+    if DATA_DIR.value:
+        return (datasets.Folder(DATA_DIR.value, scale),
+                datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else None)
+    return tuple(datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
 
 
 def _weights(init):

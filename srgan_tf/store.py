@@ -1,8 +1,9 @@
 """A data set decoded once: memory-mapped uint8 pixels of HR and LR with an index."""
 import hashlib
 import json
-import os
+import secrets
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from tqdm import tqdm
 from srgan_tf.errors import UserError
 
 PIXEL = np.dtype("V3")  # one element a pixel: turning a crop moves a third as many elements
-FORMAT = 1  # part of the key: a store of another layout is built anew
+STALE = 3600  # seconds without a write after which a build that was killed is swept away
+FORMAT = 2  # part of the key: a store of another layout is built anew
 
 
 class Store:
@@ -21,10 +23,13 @@ class Store:
         names: the pictures' names.
         sizes: int [n, 2], LR height and width.
         skipped: what could not be used, a line each.
+
+    Raises:
+        ValueError: if the folder does not hold a whole store.
     """
 
     def __init__(self, folder):
-        index = json.loads((Path(folder) / "index.json").read_text())
+        index = _read_index(folder)
         self.scale, self.names, self.skipped = index["scale"], index["names"], index["skipped"]
         self.sizes = np.array(index["sizes"], np.int64).reshape(-1, 2)
         starts = np.concatenate([[0], np.cumsum(self.sizes.prod(axis=1))])
@@ -55,9 +60,11 @@ def open_store(source, scale, cache_dir):
     """
     key = json.dumps([FORMAT, scale, source.describe()], sort_keys=True)
     folder = Path(cache_dir) / "stores" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    if not (folder / "index.json").exists():
+    try:
+        return Store(folder)
+    except ValueError:
         _build(source, scale, folder)
-    return Store(folder)
+        return Store(folder)
 
 
 def as_rgb(pixels):
@@ -67,18 +74,42 @@ def as_rgb(pixels):
 
 
 def _build(source, scale, folder):
-    part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    """Build a store beside its place and rename it: there is a whole one or none, however many build at once."""
+    for left in folder.parent.glob(f"{folder.name}.*.part"):
+        if max(p.stat().st_mtime for p in (left, *left.iterdir())) < time.time() - STALE:
+            shutil.rmtree(left, ignore_errors=True)
+    part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
     part.mkdir(parents=True)
     try:
         index = _decode(source, scale, part)
         if not index["names"]:
             raise UserError(f"none of the pictures can be used, the first: {index['skipped'][0]}")
-        (part / "index.json").write_text(json.dumps(index))
-        if not folder.exists():  # else another run was faster: its store is as good
-            part.rename(folder)
+        text = json.dumps(index)
+        (part / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or that of a run that was faster
+        part.rename(folder)
+    except OSError as error:
+        if not (folder / "index.json").exists():
+            raise UserError(f"the pictures can't be stored in {folder.parent} ({error.strerror}): make room, or name "
+                            "another place with --cache_dir") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _read_index(folder):
+    """The index of a store, checked, and the lengths of its files with it."""
+    try:
+        checksum, text = (Path(folder) / "index.json").read_text().splitlines()
+        sizes = [(Path(folder) / name).stat().st_size for name in ("lr.bin", "hr.bin")]
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{folder} holds no store: {error}") from error
+    if hashlib.sha256(text.encode()).hexdigest() != checksum:
+        raise ValueError(f"the index of {folder} is damaged")
+    index = json.loads(text)
+    pixels = sum(height * width for height, width in index["sizes"])
+    if sizes != [3 * pixels, 3 * pixels * index["scale"]**2]:
+        raise ValueError(f"the pixels of {folder} are not all there")
+    return index
 
 
 def _decode(source, scale, folder):

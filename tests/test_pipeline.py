@@ -1,4 +1,8 @@
 """A data set is decoded once; batch n depends on the seed and n alone."""
+import concurrent.futures
+import os
+import time
+
 import numpy as np
 import pytest
 
@@ -64,6 +68,39 @@ def test_an_interrupted_build_leaves_no_store(tmp_path):
         open_store(Broken(SIZES), 4, tmp_path)
     assert list((tmp_path / "stores").iterdir()) == []
     assert len(open_store(Source(SIZES), 4, tmp_path)) == 4
+
+
+@pytest.mark.parametrize("damage", [
+    lambda store: (store / "hr.bin").write_bytes(b"short"),
+    lambda store: (store / "index.json").write_text((store / "index.json").read_text().replace("50", "51")),
+    lambda store: (store / "lr.bin").unlink()])
+def test_a_damaged_store_is_built_again(tmp_path, damage):
+    open_store(Source(SIZES), 4, tmp_path)
+    damage(next((tmp_path / "stores").iterdir()))
+    source = Source(SIZES)
+    assert open_store(source, 4, tmp_path).pair(3)[1].shape == (240, 100) and source.read == 4
+
+
+def test_what_a_killed_build_left_is_swept_away_but_not_one_that_goes_on(tmp_path):
+    open_store(Source(SIZES), 4, tmp_path)
+    folder, = (tmp_path / "stores").iterdir()
+    for name, age in (("old", 2 * 3600), ("new", 0)):
+        part = folder.with_name(f"{folder.name}.{name}.part")
+        part.mkdir()
+        (part / "lr.bin").write_bytes(b"half")
+        for path in (part / "lr.bin", part):
+            os.utime(path, (time.time() - age,) * 2)
+    (folder / "lr.bin").unlink()
+    open_store(Source(SIZES), 4, tmp_path)
+    assert {p.name for p in (tmp_path / "stores").iterdir()} == {folder.name, f"{folder.name}.new.part"}
+
+
+def test_two_builds_at_once_give_one_store(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        stores = list(pool.map(lambda _: open_store(Source([*SIZES] * 20), 4, tmp_path), range(2)))
+    assert len(list((tmp_path / "stores").iterdir())) == 1
+    assert [s.pair(79)[0].tobytes() for s in stores] == [open_store(Source([*SIZES] * 20), 4, tmp_path).pair(79)[
+        0].tobytes()] * 2
 
 
 def test_nothing_usable_gives_one_line(tmp_path):

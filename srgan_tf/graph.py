@@ -12,6 +12,8 @@ TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
 import numpy as np
 import tensorflow as tf
 
+from srgan_tf.inference import half_size_kernel
+
 
 def generator(model, lr, *, training, dtype=tf.float32):
     """The output of `models.srresnet` for LR.
@@ -36,7 +38,7 @@ def generator(model, lr, *, training, dtype=tf.float32):
     for k in range(1, last):
         x = view.prelu(f"up{k}_prelu", tf.nn.depth_to_space(view.conv(f"up{k}_conv", x), 2))
     x = view.prelu(f"up{last}_prelu", view.conv(f"up{last}_conv", x), repeat=4)
-    x = tf.nn.conv2d(x, tf.cast(_half_size_kernel(view.value("tail_conv", "kernel")), dtype), 1, "SAME")
+    x = tf.nn.conv2d(x, tf.cast(half_size_kernel(view.value("tail_conv", "kernel")), dtype), 1, "SAME")
     sr = tf.nn.depth_to_space(tf.cast(x, tf.float32), 2) + view.value("tail_conv", "bias")
     return sr, view.statistics
 
@@ -102,18 +104,3 @@ class _View:
         self.statistics += [(layer.moving_mean, batch_mean, layer.momentum),
                             (layer.moving_variance, batch_variance, layer.momentum)]
         return y
-
-
-def _half_size_kernel(kernel):
-    """A kernel on the large picture as one between its 2 x 2 blocks: [9, 9, C, F] -> [5, 5, 4C, 4F].
-
-    Output pixel i of a block reads input pixel p of the block r steps away with tap 2r + p - i.
-    """
-    taps, _, channels, features = kernel.shape
-    r, p, i = np.ogrid[-2:3, :2, :2]
-    tap = (2 * r + p - i + taps // 2 + 1).astype(np.int32)  # + 1: the padding below stands for "no tap"
-    padded = tf.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    rows = tf.gather(padded, tap, axis=0)  # [r, p, i, 11, C, F]
-    both = tf.gather(rows, tap, axis=3)  # [r, p, i, r', p', i', C, F]
-    both = tf.transpose(both, (0, 3, 1, 4, 6, 2, 5, 7))
-    return tf.reshape(both, (5, 5, 4 * channels, 4 * features))

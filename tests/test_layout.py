@@ -6,11 +6,12 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
-    {"errors", "recipes", "resize"},
-    {"models", "losses", "metrics", "images", "pixels", "zoo", "checkpoints"},
+    {"errors", "recipes", "resize", "pixels"},
+    {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages"},
     {"graph", "store", "export", "datasets", "benchmarks"},
     {"pipeline", "steps", "upscaling", "jobs"},
     {"trainer", "evaluation"},
+    {"report", "opinion"},
     {"commands"},
 ]
 

@@ -63,7 +63,7 @@ def test_help_shows_our_flags_only(run):
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
-        "--input", "--output", "--model", "--scale", "--tile", "--overwrite"]
+        "--input", "--output", "--model", "--scale", "--tile", "--precision", "--overwrite"]
     assert "repeat this option" not in out
     assert "--verbosity" in run("--helpfull")[1]
 

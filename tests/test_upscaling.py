@@ -1,4 +1,6 @@
-"""Upscaler: every kind of array, tiles that cannot be seen, alpha without halos."""
+"""Upscaler: every kind of array, tiles that cannot be seen, alpha without halos, precisions."""
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,7 +12,7 @@ from srgan_tf.upscaling import Upscaler, bleed
 
 @pytest.fixture(scope="module")
 def upscale(small_model):
-    return Upscaler(small_model)
+    return Upscaler(small_model, precision="float32")
 
 
 def picture(*shape):
@@ -45,17 +47,11 @@ def test_a_batch_is_its_pictures(upscale):
     assert_equal_but_for_rounding(upscale(batch), np.stack([upscale(image) for image in batch]))
 
 
-def test_a_large_batch_goes_through_in_parts(upscale, monkeypatch):
-    monkeypatch.setattr(upscaling, "TILE", 1)  # (1 + 2 * 12) ** 2 pixels at once: two pictures of 16 x 16
-    batch = picture(5, 16, 16, 3)
-    assert_equal_but_for_rounding(upscale(batch), np.stack([upscale(image) for image in batch]))
-
-
 @pytest.mark.parametrize("tile", [1000, 40, 17, 16])
 @pytest.mark.parametrize("size", [(61, 83), (16, 70), (33, 1)])
 def test_tiles_give_the_whole_picture(small_model, upscale, size, tile):
     image = picture(*size, 3)
-    assert_equal_but_for_rounding(Upscaler(small_model, tile=tile)(image), upscale(image))
+    assert_equal_but_for_rounding(Upscaler(small_model, tile=tile, precision="float32")(image), upscale(image))
 
 
 def test_a_large_picture_is_cut_without_being_told(upscale, monkeypatch):
@@ -63,7 +59,7 @@ def test_a_large_picture_is_cut_without_being_told(upscale, monkeypatch):
     whole = upscale(image)
     sizes = []
     network = upscale._network
-    monkeypatch.setattr(upscaling, "TILE", 16)
+    monkeypatch.setattr(upscale, "_automatic", 16)
     monkeypatch.setattr(upscale, "_network", lambda image: sizes.append(image.shape[1:3]) or network(image=image))
     assert_equal_but_for_rounding(upscale(image), whole)
     assert len(sizes) == 24 and max(map(max, sizes)) == 16 + 2 * upscale.halo
@@ -71,7 +67,7 @@ def test_a_large_picture_is_cut_without_being_told(upscale, monkeypatch):
 
 def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
     image = picture(61, 83, 3)
-    tiled = Upscaler(small_model, tile=16)
+    tiled = Upscaler(small_model, tile=16, precision="float32")
     tiled.halo = 0
     assert np.abs(tiled(image).astype(int) - upscale(image)).max() > 10
 
@@ -85,6 +81,62 @@ def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
             for span in spans:
                 assert 0 < span.stop - span.start <= tile
                 assert (span.first, span.last) == (max(0, span.start - halo), min(length, span.stop + halo))
+
+
+def test_a_tile_stays_within_the_pixel_limit_of_the_model(small_model):
+    upscale = Upscaler(small_model, tile=10 ** 6)
+    assert 1000 < upscale.tile + 2 * upscale.halo <= upscale.attributes["pixel_limit"] ** 0.5
+
+
+def test_bfloat16_is_close_to_float32(small_model, upscale):
+    rough = Upscaler(small_model, precision="bfloat16")
+    image = picture(32, 24, 3)
+    assert (rough.precision, upscale.precision) == ("bfloat16", "float32")
+    error = rough(image).astype(float) - upscale(image)
+    assert 0 < np.sqrt(np.mean(error ** 2)) < 0.8
+
+
+def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
+    image = picture(61, 83, 3)
+    tiled, whole = (Upscaler(small_model, tile=tile, precision="bfloat16")(image) for tile in (17, 0))
+    assert_equal_but_for_rounding(tiled, whole)
+
+
+@pytest.mark.parametrize("flags, onednn, precision", [
+    ("flags : fpu avx512f avx512_bf16 gfni", None, "bfloat16"),
+    ("flags : fpu amx_bf16", "1", "bfloat16"),
+    ("flags : fpu avx512_bf16", "0", "float32"),
+    ("flags : fpu avx512f", None, "float32"),
+    (None, None, "float32"),
+])
+def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
+    monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(upscaling, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if onednn:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
+    if flags:
+        upscaling.CPUINFO.write_text(f"processor : 0\n{flags}\n")
+    assert Upscaler(small_model).precision == precision
+
+
+def test_a_model_without_bfloat16_computes_in_float32_and_says_so(small_model, monkeypatch):
+    load = upscaling.tf.saved_model.load
+
+    def load_without(folder):
+        loaded = load(folder)
+        return types.SimpleNamespace(  # the module is held: its variables live as long as it does
+            held=loaded, signatures={"serving_default": loaded.signatures["serving_default"]})
+    monkeypatch.setattr(upscaling.tf.saved_model, "load", load_without)
+    monkeypatch.setattr(upscaling, "computes_bfloat16", lambda: True)
+    assert Upscaler(small_model).precision == "float32"
+    with pytest.raises(UserError, match="without bfloat16"):
+        Upscaler(small_model, precision="bfloat16")
+
+
+def test_another_precision_is_refused(small_model):
+    with pytest.raises(ValueError, match="float8"):
+        Upscaler(small_model, precision="float8")
 
 
 def test_grey_is_the_rounded_mean_of_three_equal_channels(upscale):

@@ -27,9 +27,11 @@ SCALE = flags.DEFINE_enum("scale", None, ["2", "4", "8"], "How many times larger
 TILE = flags.DEFINE_integer("tile", 0, "Side of the tiles that a large picture is computed in, LR pixels; smaller "
                             "takes less memory and more time; 0, the default, is automatic.", short_name="t",
                             lower_bound=0, flag_values=FLAGS)
+PRECISION = flags.DEFINE_enum("precision", "auto", ["auto", "float32", "bfloat16"], "What convolutions compute in; "
+                              "auto takes bfloat16 where the machine computes in it natively.", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
-KEY_FLAGS = (INPUT, OUTPUT, MODEL, SCALE, TILE, OVERWRITE)
+KEY_FLAGS = (INPUT, OUTPUT, MODEL, SCALE, TILE, PRECISION, OVERWRITE)
 
 
 def run():
@@ -51,7 +53,7 @@ def main(argv):
     @functools.cache
     def upscaler():
         from srgan_tf.upscaling import Upscaler
-        return Upscaler(folder, tile=TILE.value)
+        return Upscaler(folder, tile=TILE.value, precision=PRECISION.value)
 
     with _progress(len(planned)) as bar:
         outcome = jobs.run(planned, lambda picture: upscaler().picture(picture), scale=scale,

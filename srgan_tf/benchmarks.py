@@ -1,29 +1,45 @@
-"""The benchmark sets: pairs of HR and LR files in the layout of their public release.
+"""The benchmark sets: pairs of HR and LR files, in a folder of one's own or downloaded from their public release.
 
 `data_dir/Set5/image_SRF_4/img_001_SRF_4_HR.png` and `..._LR.png`, and so on (github.com/jbhuang0604/SelfExSR).
 The LR files are scored, not made anew: the published rows come from them.
 """
+import concurrent.futures
+import functools
+import hashlib
+import http.client
 import os
 import pathlib
+import sys
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from tqdm import tqdm
 
+from srgan_tf import images
 from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
 
-BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 100)}  # folder, pictures
-GREY_MODES = ("1", "L", "LA")
-DEEP_MODES = ("I", "F")  # and I;16 with its kin: more than 8 bits a channel
+BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 100),
+              "urban100": ("Urban100", 100)}  # folder, pictures
+REPOSITORY = "github.com/jbhuang0604/SelfExSR"
+RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
+RELEASED_SCALES = (2, 4)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+_ATTEMPTS = 4  # each goes on where the one before stopped
+_CONNECTIONS = 4
+_SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture of a benchmark set."""
+    """One picture of a set; without an LR file, LR is made by imresize."""
 
     name: str
     hr_path: pathlib.Path
-    lr_path: pathlib.Path
+    lr_path: pathlib.Path | None
 
 
 def load_pairs(name, data_dir, scale=4):
@@ -45,9 +61,9 @@ def load_pairs(name, data_dir, scale=4):
     folder = pathlib.Path(data_dir) / title / f"image_SRF_{scale}"
     if not folder.is_dir():
         raise UserError(f"{title} at scale {scale} is missing, no folder {folder}, pass --data_dir FOLDER with "
-                        f"FOLDER/{title}/image_SRF_{scale}/img_001_SRF_{scale}_HR.png in it")
-    stems = [f"img_{number:03}" for number in range(1, count + 1)]
-    pairs = [Pair(stem, *(folder / f"{stem}_SRF_{scale}_{kind}.png" for kind in ("HR", "LR"))) for stem in stems]
+                        f"FOLDER/{title}/image_SRF_{scale}/img_001_SRF_{scale}_HR.png in it, or leave --data_dir out "
+                        "to download it")
+    pairs = _released_pairs(name, data_dir, scale)
     missing = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if not path.is_file()]
     if missing:
         raise UserError(f"{title} is incomplete, {len(missing)} of its {2 * count} files are missing, the first is "
@@ -55,16 +71,101 @@ def load_pairs(name, data_dir, scale=4):
     return pairs
 
 
+def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30):
+    """Bring a benchmark set into a folder, file by file; what is there and right is kept.
+
+    A file appears under its name only when it is whole: its SHA-256 is that of `released_sums`; Urban100 and scale
+    2, for which no sums are known, are pinned by the release's commit alone and must be pictures that can be
+    read. A download that was interrupted goes on where it stopped. A bar on stderr shows the progress.
+
+    Args:
+        name, data_dir, scale: as for `load_pairs`.
+        url: where the sets' folders are.
+        timeout: seconds without a byte after which a connection is given up and tried again.
+
+    Raises:
+        UserError: when a file cannot be had; it names the file, and says how to put the set there by hand.
+    """
+    title, _ = BENCHMARKS[name]
+    if scale not in RELEASED_SCALES:
+        raise UserError(f"{title} is released for scales 2 and 4, --scale {scale}, give pictures of your own with "
+                        "--data_dir FOLDER and FOLDER/HR")
+    files = [path for pair in _released_pairs(name, data_dir, scale) for path in (pair.hr_path, pair.lr_path)]
+    sums = {path: released_sums().get(_place(path)) for path in files}
+    missing = [path for path in files if not (path.is_file() and sums[path] in (None, _sha256(path)))]
+    if not missing:
+        return
+
+    def fetch(path):
+        _fetch(f"{url}/{_place(path)}", path, sums[path], timeout)
+
+    try:
+        missing[0].parent.mkdir(parents=True, exist_ok=True)
+        with concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as pool, \
+                tqdm(total=len(missing), desc=f"downloading {title}", unit=" files",
+                     mininterval=0.1 if sys.stderr.isatty() else 30) as bar:
+            try:
+                for done in concurrent.futures.as_completed([pool.submit(fetch, path) for path in missing]):
+                    done.result()
+                    bar.update()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+    except _NotHad as error:
+        by_hand = f"data/{title}/image_SRF_{scale} of {REPOSITORY} at {missing[0].parent}"
+        raise UserError(f"{title} cannot be downloaded, {error}, put {by_hand} by hand or give the folder that holds "
+                        f"{title}/ with --data_dir") from None
+    except OSError as error:
+        raise UserError(f"{title} cannot be kept ({error.strerror}), {error.filename}, name a folder that is yours "
+                        "with XDG_CACHE_HOME") from error
+
+
+def load_folder(folder, scale=4):
+    """Find the pairs of anybody's folder: `HR/` and, if it is there, `LR/` with files of the same names.
+
+    A name may differ in its suffix, and an LR file's may end in `x4`, as DIV2K's do. None is opened yet.
+
+    Returns:
+        (name, pairs): the folder's name and a list of Pair, sorted.
+
+    Raises:
+        UserError: for an empty set, and for a picture that has no partner.
+    """
+    folder = pathlib.Path(folder)
+    hr = _pictures(folder / "HR")
+    if not hr:
+        raise UserError(f"the set is empty, {folder / 'HR'}, put HR pictures there ({' '.join(SUFFIXES)})")
+    name = folder.resolve().name
+    name = f"{name} (folder)" if name in BENCHMARKS else name  # the paper's figures are not this folder's
+    if not (folder / "LR").is_dir():
+        return name, [Pair(stem, path, None) for stem, path in hr.items()]
+    lr = {stem.removesuffix(f"x{scale}") if stem not in hr else stem: path
+          for stem, path in _pictures(folder / "LR").items()}
+    for kind, one, other in (("LR", hr, lr), ("HR", lr, hr)):
+        if lonely := [path for stem, path in one.items() if stem not in other]:
+            raise UserError(f"there is no {kind} picture for {len(lonely)} of {len(one)}, the first is {lonely[0]}, "
+                            f"put it into {folder / kind} under the same name, or remove {folder / 'LR'} to have LR made")
+    return name, [Pair(stem, path, lr[stem]) for stem, path in hr.items()]
+
+
 def read_pair(pair, scale=4):
-    """Read both pictures of a pair.
+    """Read both pictures of a pair; without an LR file HR is cut to a multiple of the scale and shrunk.
 
     Returns:
         (hr, lr): uint8 [scale h, scale w, 3] and [h, w, 3]; a grey file stays [H, W].
 
     Raises:
-        UserError: naming the file that cannot be read, has more than 8 bits or is of the wrong size.
+        UserError: naming the file that cannot be read, has more than 8 bits or transparency, is of the wrong size
+            or too small to be scored.
     """
-    hr, lr = _read(pair.hr_path), _read(pair.lr_path)
+    hr = _read(pair.hr_path)
+    if pair.lr_path is None:
+        hr = hr[:len(hr) // scale * scale, :hr.shape[1] // scale * scale]
+    if min(hr.shape[:2]) < _SSIM_WINDOW + 2 * scale:
+        raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
+    if pair.lr_path is None:
+        return hr, imresize(hr, 1 / scale)
+    lr = _read(pair.lr_path)
     expected = tuple(scale * side for side in lr.shape[:2])
     if hr.shape[:2] != expected:
         raise UserError(f"HR is {_sides(hr.shape)} pixels but {scale} times its LR is {_sides(expected)}, "
@@ -72,22 +173,122 @@ def read_pair(pair, scale=4):
     return hr, lr
 
 
+def fingerprint(pairs):
+    """What tells whether another run scored the same files: a dict of plain values.
+
+    `pictures` is their number, `sha256` is of the files' own sums in their order, `released` whether all have the
+    sums of the release, None where those are not known.
+    """
+    files = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if path]
+    sums = [_sha256(path) for path in files]
+    known = [released_sums().get(_place(path)) for path in files]
+    return {"pictures": len(pairs), "sha256": hashlib.sha256("\n".join(sums).encode()).hexdigest(),
+            "released": sums == known if all(known) else None}
+
+
+@functools.cache
+def released_sums():
+    """SHA-256 by `Set5/image_SRF_4/img_001_SRF_4_HR.png` and so on: Set5, Set14 and BSD100 at scale 4."""
+    lines = pathlib.Path(__file__).with_name("benchmarks.sha256").read_text(encoding="ascii").splitlines()
+    return {path: digest for digest, path in (line.split() for line in lines)}
+
+
 def default_data_dir():
-    """Where the sets are looked for when no folder is given: `$XDG_CACHE_HOME/srgan_tf/benchmarks`."""
+    """Where the sets are kept when no folder is given: `$XDG_CACHE_HOME/srgan_tf/benchmarks`."""
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "srgan_tf" / "benchmarks"
 
 
-def _read(path):
+class _NotHad(Exception):
+    """A file that could not be downloaded: which, and why."""
+
+
+def _released_pairs(name, data_dir, scale):
+    title, count = BENCHMARKS[name]
+    folder = pathlib.Path(data_dir) / title / f"image_SRF_{scale}"
+    stems = [f"img_{number:03}" for number in range(1, count + 1)]
+    return [Pair(stem, *(folder / f"{stem}_SRF_{scale}_{kind}.png" for kind in ("HR", "LR"))) for stem in stems]
+
+
+def _place(path):
+    return "/".join(path.parts[-3:])
+
+
+def _pictures(folder):
+    """The picture files of a folder by their stems, sorted; none when the folder is missing."""
+    if not folder.is_dir():
+        return {}
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    found = {}
+    for path in files:
+        if path.stem in found:
+            raise UserError(f"two pictures have the same name, {found[path.stem]} and {path.name}, rename one")
+        found[path.stem] = path
+    return found
+
+
+def _fetch(url, path, digest, timeout):
+    part = path.with_name(f".{path.name}.part")
+    reason = None
+    for _ in range(_ATTEMPTS):
+        try:
+            _receive(url, part, timeout)
+        except urllib.error.HTTPError as error:
+            reason = f"{error.code} {error.reason}"
+            if error.code < 500 and error.code != 416:
+                raise _NotHad(f"{url} ({reason})") from None
+            if error.code != 416:  # there is nothing after what is here: it is whole, or of something else
+                continue
+        except urllib.error.URLError as error:  # no such host, no way to it
+            raise _NotHad(f"{url} ({error.reason})") from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            continue
+        wrong = _wrong(part, digest)
+        if not wrong:
+            os.replace(part, path)
+            return
+        part.unlink(missing_ok=True)
+        reason = wrong
+    raise _NotHad(f"{url} ({reason})")
+
+
+def _receive(url, part, timeout):
+    """Add to a file what is missing of it."""
+    start = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "srgan_tf"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    with urllib.request.urlopen(request, timeout=timeout) as response:
+        expected, received = response.headers.get("Content-Length"), 0
+        with open(part, "ab" if response.status == 206 else "wb") as file:
+            while block := response.read1(1 << 16):  # what has come is kept, even if no more comes
+                received += file.write(block)
+        if expected is not None and received < int(expected):
+            raise http.client.IncompleteRead(b"", int(expected) - received)
+
+
+def _wrong(part, digest):
+    """Why a file is not what was asked for; None when it is."""
+    if digest is not None:
+        return None if part.is_file() and _sha256(part) == digest else "its SHA-256 is not that of the release"
     try:
-        with Image.open(path) as image:
-            if image.mode.split(";")[0] in DEEP_MODES:
-                raise UserError(f"the picture has more than 8 bits a channel, {path}, replace it with the set's file")
-            return np.asarray(image.convert("L" if image.mode in GREY_MODES else "RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for broken PNG chunks
-        raise UserError(f"the picture cannot be read, {path}, replace it with the set's file") from error
+        images.read(part)
+    except UserError:
+        return "it is no picture that can be read"
+    return None
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read(path):
+    picture = images.read(path)
+    if picture.alpha is not None and picture.alpha.min() < 255:
+        raise UserError(f"the picture has transparent parts, {path}, flatten it or leave it out")
+    return np.ascontiguousarray(picture.pixels[..., 0]) if picture.grey else picture.pixels
 
 
 def _sides(shape):
     return f"{shape[1]} x {shape[0]}"
-

@@ -1,0 +1,325 @@
+"""Benchmark sets are found, downloaded and read, and what is wrong with them is said in one line."""
+import contextlib
+import hashlib
+import http.server
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf import benchmarks
+from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A Set5 of five small pictures, the second one grey."""
+    write_set5(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch):
+    """A server that holds a Set5 of which the sums are known; `release.answer[name]` changes what it sends."""
+    folder = tmp_path / "release"
+    write_set5(folder)
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
+    sums = {place: hashlib.sha256(content).hexdigest() for place, content in files.items()}
+    monkeypatch.setattr(benchmarks, "released_sums", lambda: sums)
+    monkeypatch.setenv("no_proxy", "*")
+    with Release(files) as server:
+        yield server
+
+
+def test_pairs_come_in_order_and_keep_their_mode(data_dir):
+    pairs = benchmarks.load_pairs("set5", data_dir)
+    assert [p.name for p in pairs] == ["img_001", "img_002", "img_003", "img_004", "img_005"]
+    shapes = [tuple(picture.shape for picture in benchmarks.read_pair(p)) for p in pairs]
+    assert shapes[0] == ((48, 40, 3), (12, 10, 3))
+    assert shapes[1] == ((48, 40), (12, 10))
+
+
+def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(tmp_path):
+    message = user_error(benchmarks.load_pairs, "bsd100", tmp_path)
+    assert "BSD100" in message and str(tmp_path / "BSD100" / "image_SRF_4") in message and "--data_dir" in message
+
+
+@pytest.mark.parametrize("kind", ["HR", "LR"])
+def test_a_missing_partner_is_named(data_dir, kind):
+    path = path_of(data_dir, 3, kind)
+    path.unlink()
+    message = user_error(benchmarks.load_pairs, "set5", data_dir)
+    assert str(path) in message and "1 of its 10 files" in message
+
+
+@pytest.mark.parametrize("kind", ["HR", "LR"])
+@pytest.mark.parametrize("harm", ["cut", "text", "empty", "flipped"])
+def test_a_corrupt_file_is_named(data_dir, kind, harm):
+    path = path_of(data_dir, 4, kind)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes({"cut": content[:middle], "text": b"<html>not found</html>", "empty": b"",
+                      "flipped": content[:middle] + bytes(255 - b for b in content[middle:])}[harm])
+    assert str(path) in user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[3])
+
+
+def test_a_wrong_size_is_named_with_both_sizes(data_dir):
+    path = path_of(data_dir, 5, "HR")
+    Image.fromarray(np.zeros((48, 44, 3), np.uint8)).save(path)
+    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[4])
+    assert str(path) in message and "44 x 48" in message and "40 x 48" in message
+
+
+@pytest.mark.parametrize("pixels, said", [
+    (np.zeros((48, 40), np.uint16), "8 bits"), (np.zeros((48, 40, 4), np.uint8), "transparent"),
+    (np.zeros((16, 40, 3), np.uint8), "too few")])
+def test_a_picture_that_cannot_be_scored_is_named(data_dir, pixels, said):
+    path = path_of(data_dir, 1, "HR")
+    Image.fromarray(pixels).save(path)
+    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[0])
+    assert str(path) in message and said in message
+
+
+def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
+    hr = picture(1)
+    save(tmp_path / "flowers" / "HR" / "rose.png", np.pad(hr, ((0, 3), (0, 2), (0, 0))))
+    save(tmp_path / "flowers" / "HR" / "aster.bmp", hr)
+    name, pairs = benchmarks.load_folder(tmp_path / "flowers")
+    assert name == "flowers" and [p.name for p in pairs] == ["aster", "rose"]
+    for pair in pairs:  # what is over a multiple of the scale is cut off below and to the right
+        found_hr, found_lr = benchmarks.read_pair(pair)
+        np.testing.assert_array_equal(found_hr, hr)
+        np.testing.assert_array_equal(found_lr, imresize(hr, 1 / 4))
+
+
+@pytest.mark.parametrize("lr_name", ["rose.png", "rose.bmp", "rosex4.png"])
+def test_a_folder_of_ones_own_may_bring_its_lr(tmp_path, lr_name):
+    save(tmp_path / "HR" / "rose.png", picture(1))
+    save(tmp_path / "LR" / lr_name, np.full((12, 10, 3), 7, np.uint8))
+    _, lr = benchmarks.read_pair(benchmarks.load_folder(tmp_path)[1][0])
+    assert (lr == 7).all()
+
+
+@pytest.mark.parametrize("lonely, other", [("HR", "LR"), ("LR", "HR")])
+def test_a_picture_without_a_partner_is_named(tmp_path, lonely, other):
+    for kind in ("HR", "LR"):
+        save(tmp_path / kind / "rose.png", picture(1))
+    save(tmp_path / lonely / "tulip.png", picture(2))
+    message = user_error(benchmarks.load_folder, tmp_path)
+    assert str(tmp_path / lonely / "tulip.png") in message and f"no {other} picture" in message
+
+
+def test_an_empty_set_is_named(tmp_path):
+    (tmp_path / "HR").mkdir()
+    assert str(tmp_path / "HR") in user_error(benchmarks.load_folder, tmp_path)
+
+
+def test_a_folder_called_as_a_benchmark_is_not_taken_for_it(tmp_path):
+    save(tmp_path / "set5" / "HR" / "rose.png", picture(1))
+    assert benchmarks.load_folder(tmp_path / "set5")[0] not in benchmarks.BENCHMARKS
+
+
+def test_a_set_is_downloaded_whole_and_then_left_alone(release, tmp_path):
+    download(release, tmp_path / "cache")
+    for place, content in release.files.items():
+        assert (tmp_path / "cache" / place).read_bytes() == content
+    assert len(list((tmp_path / "cache").rglob("*.*"))) == 10  # nothing else is left there
+    release.asked.clear()
+    download(release, tmp_path / "cache")
+    assert release.asked == []
+
+
+def test_a_file_that_changed_is_downloaded_again_and_no_other(release, tmp_path):
+    download(release, tmp_path / "cache")
+    path_of(tmp_path / "cache", 2, "HR").write_bytes(b"something else")
+    release.asked.clear()
+    download(release, tmp_path / "cache")
+    assert [place for place, _ in release.asked] == ["Set5/image_SRF_4/img_002_SRF_4_HR.png"]
+    assert path_of(tmp_path / "cache", 2, "HR").read_bytes() == release.files[release.asked[0][0]]
+
+
+@pytest.mark.parametrize("harm", ["truncated", "slow"])
+def test_a_truncated_and_a_slow_file_go_on_where_they_stopped(release, tmp_path, harm):
+    place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
+    release.answer[place] = [harm]
+    download(release, tmp_path / "cache")
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+    half = len(release.files[place]) // 2
+    assert [asked for asked in release.asked if asked[0] == place] == [(place, None), (place, f"bytes={half}-")]
+
+
+def test_an_interrupted_download_goes_on_in_the_next_run_and_from_a_server_without_ranges_anew(release, tmp_path):
+    place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
+    for ranges in (True, False):
+        release.ranges = ranges
+        cache = tmp_path / f"cache{ranges}"
+        part = cache / place.replace("img_003_SRF_4_HR.png", ".img_003_SRF_4_HR.png.part")
+        part.parent.mkdir(parents=True)
+        part.write_bytes(release.files[place][:100])
+        download(release, cache)
+        assert (place, "bytes=100-") in release.asked
+        assert (cache / place).read_bytes() == release.files[place] and not part.exists()
+
+
+def test_what_was_left_of_another_file_does_not_harm(release, tmp_path):
+    place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
+    part = tmp_path / "cache" / place.replace("img_003_SRF_4_HR.png", ".img_003_SRF_4_HR.png.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x" * 100000)  # longer than the file: the server cannot send from there on
+    download(release, tmp_path / "cache")
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+
+
+def test_a_file_that_is_broken_at_first_is_taken_when_it_is_right(release, tmp_path):
+    place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
+    release.answer[place] = ["broken", "busy"]
+    download(release, tmp_path / "cache")
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+
+
+@pytest.mark.parametrize("harm, said", [("broken", "SHA-256"), ("missing", "404"), ("busy", "503")])
+def test_a_file_that_stays_wrong_is_named_and_never_appears(release, tmp_path, harm, said):
+    place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
+    release.answer[place] = [harm] * 9
+    message = user_error(download, release, tmp_path / "cache")
+    assert place in message and said in message and "by hand" in message and "--data_dir" in message
+    assert not (tmp_path / "cache" / place).exists()
+
+
+def test_without_a_network_one_line_says_where_the_files_are_put_by_hand(release, tmp_path):
+    release.close()
+    message = user_error(download, release, tmp_path / "cache")
+    assert "github.com/jbhuang0604/SelfExSR" in message
+    assert str(tmp_path / "cache" / "Set5" / "image_SRF_4") in message
+
+
+def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypatch):
+    monkeypatch.setattr(benchmarks, "released_sums", dict)
+    place = "Set5/image_SRF_4/img_004_SRF_4_HR.png"
+    release.answer[place] = ["broken"]
+    download(release, tmp_path / "cache")
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+    release.answer[place] = ["broken"] * 9
+    assert "no picture" in user_error(download, release, tmp_path / "other")
+
+
+def test_a_scale_that_is_not_released_is_refused(tmp_path):
+    assert "--scale 8" in user_error(benchmarks.download, "set5", tmp_path, 8)
+
+
+def test_every_file_of_the_paper_has_a_sum_and_urban100_has_none():
+    sums = benchmarks.released_sums()
+    assert len(sums) == 2 * (5 + 14 + 100) and not any(place.startswith("Urban100") for place in sums)
+    assert all(len(digest) == 64 and int(digest, 16) for digest in sums.values())
+
+
+def test_the_sums_are_those_of_the_released_files(benchmarks_folder):
+    for name in ("set5", "set14", "bsd100"):
+        found = benchmarks.fingerprint(benchmarks.load_pairs(name, benchmarks_folder))
+        assert found["released"] is True and found["pictures"] == benchmarks.BENCHMARKS[name][1]
+
+
+def test_a_fingerprint_tells_changed_files(data_dir):
+    before = benchmarks.fingerprint(benchmarks.load_pairs("set5", data_dir))
+    assert before["released"] is False  # the sums are of other files
+    save(path_of(data_dir, 5, "LR"), np.zeros((12, 10, 3), np.uint8))
+    assert benchmarks.fingerprint(benchmarks.load_pairs("set5", data_dir))["sha256"] != before["sha256"]
+
+
+@pytest.fixture(name="benchmarks_folder")
+def _benchmarks_folder(request):
+    return request.getfixturevalue("benchmarks")
+
+
+class Release:
+    """A loopback server of files that can answer wrongly: `answer[place]` lists what happens to its next requests."""
+
+    def __init__(self, files):
+        self.files, self.answer, self.asked, self.ranges = files, {}, [], True
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+    def _handler(self):
+        release = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                release.respond(self, self.path[1:])
+
+            def log_message(self, *_):
+                pass
+
+        return Handler
+
+    def respond(self, handler, place):
+        wanted = handler.headers.get("Range")
+        self.asked.append((place, wanted))
+        harm = self.answer[place].pop(0) if self.answer.get(place) else None
+        if harm in ("missing", "busy"):
+            return handler.send_error({"missing": 404, "busy": 503}[harm])
+        content = self.files[place]
+        start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
+        if start >= len(content):
+            return handler.send_error(416)
+        handler.send_response(206 if start else 200)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        sent = {"truncated": content[:len(content) // 2], "slow": content[:len(content) // 2],
+                "broken": bytes(255 - b for b in content)}.get(harm, content[start:])
+        with contextlib.suppress(ConnectionError):
+            handler.wfile.write(sent)
+            handler.wfile.flush()
+            if harm == "slow":
+                time.sleep(1)
+
+
+def download(release, folder):
+    benchmarks.download("set5", folder, url=release.url, timeout=0.3)
+
+
+def write_set5(folder):
+    for number in range(1, 6):
+        hr = picture(number)
+        hr = hr[..., 0] if number == 2 else hr
+        save(path_of(folder, number, "HR"), hr)
+        save(path_of(folder, number, "LR"), imresize(hr, 1 / 4, edge="repeat"))
+
+
+def picture(seed):
+    small = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    return imresize(small, size=(48, 40))
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def path_of(data_dir, number, kind):
+    return data_dir / "Set5" / "image_SRF_4" / f"img_{number:03}_SRF_4_{kind}.png"
+
+
+def user_error(function, *arguments):
+    """The message of the UserError that a call raises; one line."""
+    with pytest.raises(UserError) as caught:
+        function(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

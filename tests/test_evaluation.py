@@ -1,4 +1,5 @@
-"""Benchmark sets are found and read with clear errors, and scored into a table and a JSON file."""
+"""Sets are scored into a table and files with every picture's figures."""
+import csv
 import json
 import math
 import subprocess
@@ -25,53 +26,6 @@ def data_dir(tmp_path):
         hr = imresize(rng.integers(0, 256, (12, 10, 3), dtype=np.uint8), size=(48, 40))
         write_pair(tmp_path, number, hr[..., 0] if number == 2 else hr)
     return tmp_path
-
-
-def test_pairs_come_in_order_and_keep_their_mode(data_dir):
-    pairs = benchmarks.load_pairs("set5", data_dir)
-    assert [p.name for p in pairs] == ["img_001", "img_002", "img_003", "img_004", "img_005"]
-    shapes = [tuple(picture.shape for picture in benchmarks.read_pair(p)) for p in pairs]
-    assert shapes[0] == ((48, 40, 3), (12, 10, 3))
-    assert shapes[1] == ((48, 40), (12, 10))
-
-
-def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(tmp_path):
-    message = user_error(benchmarks.load_pairs, "bsd100", tmp_path)
-    assert "BSD100" in message and str(tmp_path / "BSD100" / "image_SRF_4") in message and "--data_dir" in message
-
-
-@pytest.mark.parametrize("kind", ["HR", "LR"])
-def test_a_missing_partner_is_named(data_dir, kind):
-    path = path_of(data_dir, 3, kind)
-    path.unlink()
-    message = user_error(benchmarks.load_pairs, "set5", data_dir)
-    assert str(path) in message and "1 of its 10 files" in message
-
-
-@pytest.mark.parametrize("kind", ["HR", "LR"])
-@pytest.mark.parametrize("harm", ["cut", "text", "empty", "flipped"])
-def test_a_corrupt_file_is_named(data_dir, kind, harm):
-    path = path_of(data_dir, 4, kind)
-    content = path.read_bytes()
-    middle = len(content) // 2
-    path.write_bytes({"cut": content[:middle], "text": b"<html>not found</html>", "empty": b"",
-                      "flipped": content[:middle] + bytes(255 - b for b in content[middle:])}[harm])
-    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[3])
-    assert str(path) in message and "cannot be read" in message
-
-
-def test_a_wrong_size_is_named_with_both_sizes(data_dir):
-    path = path_of(data_dir, 5, "HR")
-    Image.fromarray(np.zeros((48, 44, 3), np.uint8)).save(path)
-    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[4])
-    assert str(path) in message and "44 x 48" in message and "40 x 48" in message
-
-
-def test_a_picture_of_sixteen_bits_is_refused_by_name(data_dir):
-    path = path_of(data_dir, 1, "HR")
-    Image.fromarray(np.zeros((48, 40), np.uint16)).save(path)
-    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[0])
-    assert str(path) in message and "8 bits" in message
 
 
 def test_figures_are_those_of_the_metrics_and_means_are_plain_means(data_dir):
@@ -123,17 +77,19 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
     lines = evaluation.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"
     rows = [line.split() for line in lines[3:]]
-    assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic", "paper's", "paper's", "paper's"]
+    assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
     assert rows[1:5:2] == [["paper's", "nearest", "26.26", "0.7552"], ["paper's", "bicubic", "28.43", "0.8211"]]
-    assert rows[4:] == [["paper's", "SRResNet", "32.05", "0.9019"], ["paper's", "SRGAN", "29.40", "0.8472"]]
+    assert rows[4:] == [["paper's", "SRCNN", "30.07", "0.8627"], ["paper's", "SelfExSR", "30.33", "0.8720"],
+                        ["paper's", "DRCN", "31.52", "0.8938"], ["paper's", "ESPCN", "30.76", "0.8784"],
+                        ["paper's", "SRResNet", "32.05", "0.9019"], ["paper's", "SRGAN", "29.40", "0.8472"]]
     assert len(rows[0]) == 1 + 2 * 3 + 1
 
 
 def test_the_papers_figures_stand_below_its_protocol_whatever_the_order(data_dir):
     lines = evaluation.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
-    assert all(line.endswith(("0.7552", "0.8211", "0.9019", "0.8472")) and len(line) == column
-               for line in lines if line.startswith("  paper's"))
+    paper = [line for line in lines if line.startswith("  paper's")]
+    assert len(paper) == 8 and {len(line) for line in paper} == {column}
 
 
 def test_the_papers_figures_are_left_out_where_they_are_not_comparable(data_dir):
@@ -151,29 +107,68 @@ def test_a_models_name_with_its_scale_has_the_papers_row_too(data_dir):
     assert lines[row + 1].split() == ["paper's", "SRGAN", "29.40", "0.8472"]
 
 
-def test_the_json_file_has_every_pictures_figures(data_dir):
+def test_the_files_have_every_pictures_figures(data_dir):
     results = score(data_dir)
-    path = data_dir / "figures.json"
-    path.write_text("old")
-    evaluation.write_json(results, path)
-    assert json.loads(path.read_text()) == results
-    assert len(json.loads(path.read_text())["sets"]["set5"]["pictures"]) == 5
-    assert sorted(p.name for p in data_dir.iterdir()) == ["Set5", "figures.json"]  # nothing is left beside it
+    evaluation.write_results(results, data_dir / "out")
+    assert json.loads((data_dir / "out" / "results.json").read_text()) == results
+    rows = list(csv.DictReader((data_dir / "out" / "results.csv").open()))
+    assert len(rows) == 5 * len(BASELINES)
+    row = next(r for r in rows if r["picture"] == "img_003" and r["method"] == "bicubic")
+    figures = results["sets"]["set5"]["pictures"][2]["figures"]["bicubic"]
+    assert row["set"] == "set5" and float(row["rgb_ssim"]) == figures["rgb"]["ssim"]
+    assert float(row["lr_consistency"]) == figures["lr_consistency"]
+    assert sorted(p.name for p in (data_dir / "out").iterdir()) == ["results.csv", "results.json"]
 
 
 def test_an_infinite_figure_becomes_null_in_json(data_dir):
     results = score(data_dir)
     results["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] = math.inf
-    evaluation.write_json(results, data_dir / "figures.json")
-    written = json.loads((data_dir / "figures.json").read_text(), parse_constant=pytest.fail)
+    evaluation.write_results(results, data_dir)
+    written = json.loads((data_dir / "results.json").read_text(), parse_constant=pytest.fail)
     assert written["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] is None
 
 
-def test_a_json_file_that_cannot_be_written_is_named(data_dir):
-    (data_dir / "taken").mkdir()
-    message = user_error(evaluation.write_json, score(data_dir), data_dir / "taken")
-    assert str(data_dir / "taken") in message
-    assert sorted(p.name for p in data_dir.iterdir()) == ["Set5", "taken"]
+def test_a_place_that_cannot_be_written_is_named(data_dir):
+    (data_dir / "taken").write_text("")
+    message = user_error(evaluation.write_results, score(data_dir), data_dir / "taken")
+    assert str(data_dir / "taken") in message and "--output" in message
+
+
+def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
+    from srgan_tf import losses
+    pairs = benchmarks.load_pairs("set5", data_dir)[:2]  # the second one is grey
+    results = evaluation.evaluate({"bicubic": BASELINES["bicubic"]}, {"set5": pairs},
+                                  features=evaluation.load_vgg54(vgg_weights))
+    vgg = losses.vgg_model("vgg54", vgg_weights)
+    for pair, picture in zip(pairs, results["sets"]["set5"]["pictures"]):
+        hr, lr = (metrics.as_rgb(p) for p in benchmarks.read_pair(pair))
+        hr, sr = (p[None].astype("float32") / 127.5 - 1 for p in (hr, BASELINES["bicubic"](lr)))
+        expected = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+        assert picture["figures"]["bicubic"]["vgg54"] == pytest.approx(float(expected), rel=1e-5)
+    table = evaluation.format_table(results)
+    assert "VGG54" in table.splitlines()[1] and f"{results['sets']['set5']['mean']['bicubic']['vgg54']:.4f}" in table
+    evaluation.write_results(results, data_dir / "out")
+    assert "vgg54" in (data_dir / "out" / "results.csv").read_text().splitlines()[0]
+
+
+def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small_model):
+    from srgan_tf.upscaling import Upscaler
+    folder = evaluation.find_model(str(small_model))
+    pairs = benchmarks.load_pairs("set5", data_dir)
+    results = evaluation.evaluate({"small": evaluation.load_method(str(small_model))}, {"set5": pairs})
+    hr, lr = benchmarks.read_pair(pairs[0])
+    sr = Upscaler(folder, precision="float32")(lr)
+    assert results["sets"]["set5"]["pictures"][0]["figures"]["small"]["rgb"]["psnr"] == metrics.score(hr, sr, "rgb")[0]
+    facts = evaluation.provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
+    assert facts["models"]["small"]["sha256"] == json.loads(
+        (folder / "assets.extra" / "attributes.json").read_text())["sha256"]
+    assert facts["models"]["bicubic"] == {} and facts["files"]["set5"]["pictures"] == 5
+    assert facts["versions"]["numpy"] == np.__version__ and facts["command"] == "python evaluate.py"
+
+
+def test_a_model_of_another_scale_is_named(small_model):
+    message = user_error(evaluation.find_model, str(small_model), 2)
+    assert str(small_model) in message and "for 2" in message and "--scale 4" in message
 
 
 def test_an_unknown_model_is_named_with_what_there_is():
@@ -181,11 +176,40 @@ def test_an_unknown_model_is_named_with_what_there_is():
     assert "bicubci" in message and "bicubic" in message and "--model" in message
 
 
-def test_the_program_prints_the_table_and_writes_the_json(data_dir):
-    done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", "--json", data_dir / "figures.json")
+def test_the_program_prints_the_table_and_writes_the_files(data_dir):
+    done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr
     assert done.stdout == evaluation.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
-    assert list(json.loads((data_dir / "figures.json").read_text())["sets"]["set5"]["mean"]) == ["bicubic"]
+    written = json.loads((data_dir / "out" / "results.json").read_text())
+    assert list(written["sets"]["set5"]["mean"]) == ["bicubic"]
+    assert written["command"].startswith("python evaluate.py --set5 --data_dir")
+
+
+def test_the_program_scores_a_folder_of_ones_own(data_dir):
+    folder = data_dir / "flowers" / "HR"
+    folder.mkdir(parents=True)
+    hr = Image.open(path_of(data_dir, 1, "HR"))
+    hr.save(folder / "rose.png")
+    done = program("--data_dir", folder.parent, "--model", "bicubic", "--model", "nearest")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "flowers: 1 pictures, scale 4"
+    assert [line.split()[0] for line in lines[3:]] == ["bicubic", "nearest"]
+
+
+def test_a_set_that_is_not_there_is_downloaded(data_dir, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(data_dir / "empty"))
+    done = program("--set5", "--benchmarks_url", "http://127.0.0.1:9", "--model", "bicubic")  # nobody listens there
+    assert done.returncode == 2 and "127.0.0.1:9" in done.stderr and "by hand" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: Set5 cannot be downloaded")
+
+
+def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_scored(monkeypatch):
+    from srgan_tf import zoo
+    from srgan_tf.commands import evaluate as command
+    monkeypatch.setattr(zoo, "shipped", lambda: {"srresnet_x4": Path("a"), "srgan_x2": Path("b")})
+    assert command._default_models(4) == ["nearest", "bicubic", "srresnet"]
+    assert command._default_models(8) == ["nearest", "bicubic"]
 
 
 @pytest.mark.parametrize("arguments, named", [
@@ -193,8 +217,12 @@ def test_the_program_prints_the_table_and_writes_the_json(data_dir):
     (("set5",), "--set5"),
     (("--set5", "--data_dir", "{}", "--model", "bicubci"), "bicubci"),
     (("--set5", "--set14", "--data_dir", "{}"), "Set14"),
-    (("--set5", "--data_dir", "{}", "--json", "{}/nowhere/figures.json"), "nowhere"),
-    (("--set5", "--data_dir", "{}", "--scale", "2"), "image_SRF_2")])
+    (("--set5", "--data_dir", "{}/nowhere"), "nowhere"),
+    (("--set5", "--data_dir", "{}", "--vgg_weights", "{}/vgg.h5"), "vgg.h5"),
+    (("--set5", "--data_dir", "{}", "--report", "{}"), "--report"),
+    (("--set5", "--data_dir", "{}", "--report", "{}/page", "--mos", "{}/page"), "--mos"),
+    (("--mos_results", "{}/nobody.json"), "nobody.json"),
+    (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2")])
 def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, named):
     done = program(*(a.format(data_dir) for a in arguments))
     assert done.returncode == 2

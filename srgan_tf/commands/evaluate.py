@@ -1,4 +1,5 @@
-"""python evaluate.py: score models on the benchmark sets, beside the paper's figures."""
+"""python evaluate.py: score models beside the paper's figures, and make pages that show their pictures."""
+import shlex
 import sys
 from pathlib import Path
 
@@ -6,30 +7,49 @@ from absl import flags
 
 from srgan_tf.errors import UserError
 
-USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the paper's Table 2.
+USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the paper's Table 2. The sets are downloaded.
 
-    python evaluate.py --set5 --set14 --bsd100 --data_dir FOLDER
-    python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --json figures.json"""
+    python evaluate.py --set5 --set14 --bsd100
+    python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --report page
+    python evaluate.py --data_dir my_set --output figures     scores my_set/HR, LR made from it or in my_set/LR
+    python evaluate.py --set5 --set14 --mos opinion           makes an opinion test for people
+    python evaluate.py --mos_results answers/*.json           scores their answers"""
 
-MODELS = ("nearest", "bicubic", "srresnet", "srgan")
+BASELINES = ("nearest", "bicubic")
+NETWORKS = ("srresnet", "srgan")
 ALL_PROTOCOLS = ("paper", "bt601", "rgb")
 
 FLAGS = flags.FlagValues()
 SET5 = flags.DEFINE_bool("set5", False, "Score Set5, 5 pictures.", flag_values=FLAGS)
 SET14 = flags.DEFINE_bool("set14", False, "Score Set14, 14 pictures.", flag_values=FLAGS)
 BSD100 = flags.DEFINE_bool("bsd100", False, "Score BSD100, 100 pictures.", flag_values=FLAGS)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "The folder with Set5/image_SRF_4/img_001_SRF_4_HR.png and so on; "
-                               "$XDG_CACHE_HOME/srgan_tf/benchmarks when not given.", flag_values=FLAGS)
-MODEL = flags.DEFINE_multi_string("model", list(MODELS), "srgan, srresnet, bicubic, nearest or a SavedModel's folder",
+URBAN100 = flags.DEFINE_bool("urban100", False, "Score Urban100, 100 pictures; the paper has no figures for it.",
+                             flag_values=FLAGS)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "A set of your own, a folder with HR/ and perhaps LR/; or where the "
+                               "sets lie, the folder of Set5/ and so on, so that none is downloaded.", flag_values=FLAGS)
+MODEL = flags.DEFINE_multi_string("model", None, "srgan, srresnet, bicubic, nearest or a SavedModel's folder; again "
+                                  "for several. Without it: all four, as far as they are shipped for the scale.",
                                   flag_values=FLAGS)
 PROTOCOL = flags.DEFINE_multi_enum("protocol", list(ALL_PROTOCOLS), list(ALL_PROTOCOLS), "Score as the paper's Table 2 "
                                    "does, as the literature does, or on all channels", flag_values=FLAGS)
 SCALE = flags.DEFINE_enum("scale", "4", ["2", "4", "8"], "How many times larger the models make a picture.",
                           flag_values=FLAGS)
-JSON = flags.DEFINE_string("json", None, "Write the figures of every picture to this file too.", flag_values=FLAGS)
+OUTPUT = flags.DEFINE_string("output", None, "Write results.json and results.csv, with every picture's figures, into "
+                             "this folder.", short_name="o", flag_values=FLAGS)
+REPORT = flags.DEFINE_string("report", None, "Write a page into this folder that shows pictures and figures side by "
+                             "side; open its index.html.", flag_values=FLAGS)
+MOS = flags.DEFINE_string("mos", None, "Write an opinion test into this folder: a page on which people rate the "
+                          "pictures from 1 to 5 without knowing which is which.", flag_values=FLAGS)
+MOS_RESULTS = flags.DEFINE_multi_string("mos_results", None, "Score the answers of opinion tests: the JSON files that "
+                                        "their pages saved.", flag_values=FLAGS)
+MOS_SEED = flags.DEFINE_integer("mos_seed", 0, "Decides the order of an opinion test.", flag_values=FLAGS)
+VGG_WEIGHTS = flags.DEFINE_string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications, for the VGG54 "
+                                  "distance too; it takes a second or more for each picture.", flag_values=FLAGS)
+BENCHMARKS_URL = flags.DEFINE_string("benchmarks_url", None, "Where the sets are downloaded from, when not from their "
+                                     "release: the address of the folder of Set5/ and so on.", flag_values=FLAGS)
 
-SETS = (SET5, SET14, BSD100)
-KEY_FLAGS = (*SETS, DATA_DIR, MODEL, PROTOCOL, SCALE, JSON)
+SETS = (SET5, SET14, BSD100, URBAN100)
+KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, OUTPUT, REPORT, MOS, MOS_RESULTS, SCALE)
 
 
 def run():
@@ -39,26 +59,95 @@ def run():
 
 def main(argv):
     """Score what the flags say: a table on stdout, progress on stderr; nothing is loaded for a mistyped flag."""
+    if MOS_RESULTS.value:
+        return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
     if len(argv) > 1:
         raise UserError(f"{argv[1]} is no flag: name the sets with --set5, --set14 and --bsd100")
-    if not any(flag.value for flag in SETS):
-        raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100")
-    if JSON.value and not Path(JSON.value).absolute().parent.is_dir():
-        raise UserError(f"the folder of {JSON.value} does not exist: make it or give another file with --json")
+    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
+        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
+    if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
+        raise UserError(f"{MOS.value} is the place of the report too: give another folder with --mos")
     scale = int(SCALE.value)
+    own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
+    if not own and not any(flag.value for flag in SETS):
+        raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
+                        "FOLDER with your pictures in FOLDER/HR")
 
-    from srgan_tf import benchmarks, evaluation
-    data_dir = DATA_DIR.value or benchmarks.default_data_dir()
-    sets = {flag.name: benchmarks.load_pairs(flag.name, data_dir, scale) for flag in SETS if flag.value}
-    for name in MODEL.value:
-        evaluation.find_model(name, scale)
-    methods = {name: evaluation.load_method(name, scale) for name in MODEL.value}
-    protocols = list(dict.fromkeys(PROTOCOL.value))
+    from srgan_tf import evaluation
+    names = MODEL.value or _default_models(scale)
+    folders = {name: evaluation.find_model(name, scale) for name in names}
+    observers = _pages(list(folders), scale)
+    sets = _sets(own, scale)
+    methods = {name: evaluation.load_method(name, scale) for name in folders}
+    features = evaluation.load_vgg54(VGG_WEIGHTS.value) if VGG_WEIGHTS.value else None
+
+    def seen(*picture):
+        for page in observers:
+            page.add(*picture)
+
     with _progress(sum(map(len, sets.values()))) as bar:
-        results = evaluation.evaluate(methods, sets, protocols, scale=scale, done=bar.update)
+        results = evaluation.evaluate(methods, sets, list(dict.fromkeys(PROTOCOL.value)), scale=scale,
+                                      features=features, done=bar.update, seen=seen)
     print(evaluation.format_table(results))
-    if JSON.value:
-        evaluation.write_json(results, JSON.value)
+    if OUTPUT.value or observers:
+        results |= evaluation.provenance(_command(), folders, sets, VGG_WEIGHTS.value)
+    if OUTPUT.value:
+        evaluation.write_results(results, OUTPUT.value)
+    for page in observers:
+        print(f"\nopen {page.finish(results)}")
+
+
+def _score_opinions(files):
+    from srgan_tf import opinion
+    scores = opinion.score(opinion.read_answers(files))
+    print(opinion.format_table(scores))
+    if OUTPUT.value:
+        opinion.write(scores, OUTPUT.value)
+
+
+def _is_own_set(folder):
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: give the folder of your HR/ or of Set5/ and so on with --data_dir")
+    return (folder / "HR").is_dir()
+
+
+def _default_models(scale):
+    from srgan_tf import zoo
+    shipped = zoo.shipped()
+    return [*BASELINES, *(name for name in NETWORKS if f"{name}_x{scale}" in shipped)]
+
+
+def _pages(methods, scale):
+    """What keeps the pictures for a report and an opinion test, as far as they are wanted."""
+    found = []
+    if REPORT.value:
+        from srgan_tf.report import Report
+        found.append(Report(REPORT.value, methods))
+    if MOS.value:
+        from srgan_tf.opinion import OpinionTest
+        found.append(OpinionTest(MOS.value, methods, seed=MOS_SEED.value, scale=scale))
+    return found
+
+
+def _sets(own, scale):
+    from srgan_tf import benchmarks
+    sets = {}
+    if own:
+        name, pairs = benchmarks.load_folder(DATA_DIR.value, scale)
+        sets[name] = pairs
+    for flag in SETS:
+        if flag.value:
+            folder = DATA_DIR.value
+            if own or not folder:
+                folder = benchmarks.default_data_dir()
+                benchmarks.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or benchmarks.RELEASE)
+            sets[flag.name] = benchmarks.load_pairs(flag.name, folder, scale)
+    return sets
+
+
+def _command():
+    program = Path(sys.argv[0]).name
+    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
 
 
 def _progress(total):

@@ -1,0 +1,243 @@
+"""The paper's opinion test (section 3.2) as a static page, and the mean opinion scores of what people answered.
+
+Pictures from all methods and the originals are shown one at a time, blind and in random order, and rated from 1
+(bad) to 5 (excellent). First, one picture calibrates the rater: enlarged by nearest it is a 1, the original is a 5.
+"""
+import glob
+import hashlib
+import json
+import math
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from srgan_tf import evaluation, pages
+from srgan_tf.errors import UserError
+from srgan_tf.metrics import as_rgb
+
+FORMAT = "srgan_tf opinion test 1"
+RATINGS = (1, 2, 3, 4, 5)
+HR = "hr"
+
+
+class OpinionTest:
+    """Takes the pictures while they are scored, and writes the test when they are complete.
+
+        test = OpinionTest(folder, methods)
+        test.finish(evaluation.evaluate(methods, sets, seen=test.add))
+    """
+
+    def __init__(self, folder, methods, *, seed=0, scale=4):
+        """Claim the folder: a new one, an empty one, or that of an earlier test.
+
+        Args:
+            folder: where `index.html` and `pictures/` go.
+            methods: the names of the methods; the original is rated beside them.
+            seed: decides the calibration picture, the files' names and, with the rater's name, the order.
+            scale: of the LR that nearest is made from for the calibration.
+
+        Raises:
+            UserError: for a folder that holds other things or cannot be written.
+        """
+        self.folder = pages.claim(folder, "--mos")
+        self.methods, self.seed, self.scale = [*methods, HR], seed, scale
+        self.trials, self.nearest = [], {}
+
+    def add(self, set_name, name, hr, lr, srs):
+        """Keep what was made of one picture; the arguments are those of `evaluation.evaluate`'s `seen`."""
+        for method, image in {**srs, HR: as_rgb(hr)}.items():
+            self.trials.append({"set": set_name, "picture": name, "method": method, "width": hr.shape[1],
+                                "height": hr.shape[0], "file": self._save(image, set_name, name, method)})
+        worst = evaluation.nearest(as_rgb(lr), self.scale)
+        self.nearest[set_name, name] = self._save(worst, set_name, name, "calibration")
+
+    def finish(self, results):
+        """Write the page; one picture, which the seed draws, calibrates and is not rated if there are others.
+
+        Args:
+            results: of `evaluation.evaluate`, with `evaluation.provenance`.
+
+        Returns:
+            The path of the page.
+        """
+        chosen = random.Random(self.seed).choice(sorted(self.nearest))
+        original = next(t for t in self.trials if (t["set"], t["picture"], t["method"]) == (*chosen, HR))
+        calibration = [{**original, "method": "nearest", "file": self.nearest[chosen]}, original]
+        rated = [t for t in self.trials if (t["set"], t["picture"]) != chosen or len(self.nearest) == 1]
+        rated.sort(key=lambda trial: trial["file"])  # the page shuffles; nothing is to be read from this order
+        used = {trial["file"] for trial in calibration + rated}
+        for path in (self.folder / "pictures").glob("*.png"):  # of other calibrations, and of an earlier test
+            if f"pictures/{path.name}" not in used:
+                path.unlink()
+        models = {name: facts.get("sha256") for name, facts in results["models"].items()}
+        test = {"format": FORMAT, "seed": self.seed, "scale": self.scale, "methods": self.methods, "models": models}
+        digest = hashlib.sha256(json.dumps([test, rated]).encode()).hexdigest()[:16]
+        pages.write(self.folder, "opinion",
+                    {"test": {**test, "id": digest}, "calibration": calibration, "trials": rated})
+        return self.folder / "index.html"
+
+    def _save(self, image, *key):
+        """Under a name that tells nothing; the file of the same picture is the same in every test of a seed."""
+        digest = hashlib.sha256(json.dumps([self.seed, *key]).encode()).hexdigest()[:20]
+        path = self.folder / "pictures" / f"{digest}.png"
+        try:
+            Image.fromarray(image).save(path, compress_level=4)
+        except OSError as error:
+            raise UserError(f"the picture cannot be written ({error.strerror}), {path}, give another --mos") from error
+        return f"pictures/{digest}.png"
+
+
+def read_answers(files):
+    """Read the files that the pages saved.
+
+    Args:
+        files: paths or patterns such as `answers/*.json`.
+
+    Returns:
+        A list of dicts with `rater`, `test` and `answers`, each answer with `set`, `picture`, `method`, `score`.
+
+    Raises:
+        UserError: for a file that cannot be read or holds something else, for a rater who is there twice, and for
+            answers to different tests; it names the file.
+    """
+    paths = [path for file in files for path in (sorted(glob.glob(str(file))) or [str(file)])]
+    sessions, sources = [], {}
+    for path in dict.fromkeys(paths):
+        session = _read(path)
+        test, rater = session["test"]["id"], session["rater"]
+        if sessions and test != sessions[0]["test"]["id"]:
+            raise UserError(f"the answers are to another test than those of {sources[sessions[0]['rater']]}, {path}, "
+                            "score each test by itself")
+        if rater in sources:
+            raise UserError(f"the rater {rater!r} is in {sources[rater]} already, {path}, give one file for each rater")
+        sources[rater] = path
+        sessions.append(session)
+    return sessions
+
+
+def score(sessions):
+    """Mean opinion scores by set and method, after screening.
+
+    Raters are screened as in ITU-R BT.500: those whose ratings lie outside what the others' spread allows, to both
+    sides, are left out. The interval is BT.500's too: 1.96 standard deviations over the square root of the number
+    of ratings.
+
+    Args:
+        sessions: of `read_answers`.
+
+    Returns:
+        `{"raters", "left_out", "ratings", "scale", "sets": {SET: {METHOD: {"mean", "interval", "ratings",
+        "distribution"}}}}`: `interval` is half the width of the 95 % confidence interval, None for one rating;
+        `distribution` counts the ratings 1 to 5.
+    """
+    rejected = screen(sessions)
+    kept = [session for session in sessions if session["rater"] not in rejected]
+    ratings = {}
+    for session in kept:
+        for answer in session["answers"]:
+            ratings.setdefault(answer["set"], {}).setdefault(answer["method"], []).append(answer["score"])
+    methods = sessions[0]["test"]["methods"]
+    sets = {name: {m: _summary(found[m]) for m in methods if m in found} for name, found in ratings.items()}
+    return {"raters": [s["rater"] for s in kept], "left_out": rejected, "scale": sessions[0]["test"]["scale"],
+            "ratings": sum(len(s["answers"]) for s in kept), "models": sessions[0]["test"].get("models", {}),
+            "sets": sets}
+
+
+def screen(sessions):
+    """The raters to be left out by ITU-R BT.500, annex 1, section 2.3.1.
+
+    A rating is extreme when it is 2 standard deviations or more from the mean of all raters of that picture
+    (square root of 20, where the ratings are not normally distributed: a kurtosis outside 2 to 4). A rater is left
+    out with more than 5 % extreme ratings which lie above as well as below.
+    """
+    ratings = {}
+    for session in sessions:
+        for answer in session["answers"]:
+            ratings.setdefault(_key(answer), []).append(answer["score"])
+    limits = {key: _limits(np.array(scores, float)) for key, scores in ratings.items()}
+    rejected = []
+    for session in sessions:
+        scores = [(answer["score"], *limits[_key(answer)]) for answer in session["answers"]]
+        above = sum(value >= high for value, _, high in scores)
+        below = sum(value <= low for value, low, _ in scores)
+        if (above + below) / len(scores) > 0.05 and abs(above - below) / (above + below) < 0.3:
+            rejected.append(session["rater"])
+    return rejected
+
+
+def format_table(scores):
+    """The scores as plain text, the paper's mean beside ours; its raters, pictures and models were others."""
+    raters, left_out = len(scores["raters"]), scores["left_out"]
+    lines = [f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
+             + (f"; left out by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")]
+    for name, found in scores["sets"].items():
+        paper = {method: mos for method, (_, _, mos) in evaluation.paper_rows(name, scores["scale"]).items()}
+        if paper:
+            paper[HR] = evaluation.PAPER_HR_MOS[name]
+        labels = {method: "HR" if method == HR else evaluation.label(method) for method in found}
+        width = max(16, *(len(label) for label in labels.values()))
+        lines += ["", f"{evaluation.set_title(name)}",
+                  f"{'':<{width}}   MOS   95 %   ratings" + "".join(f"{r:>6}" for r in RATINGS) + "   the paper's"]
+        for method, row in found.items():
+            interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
+            theirs = paper.get(method.removesuffix(f"_x{evaluation.PAPER_SCALE}"))
+            lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>7}{row['ratings']:10}"
+                         + "".join(f"{count:6}" for count in row["distribution"])
+                         + (f"{theirs:14.2f}" if theirs else ""))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def write(scores, folder):
+    """Write `opinion.json` with all scores into a folder.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    evaluation.write_json(scores, Path(folder) / "opinion.json")
+
+
+def _read(path):
+    try:
+        session = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"the answers cannot be read ({error.strerror}), {path}, check its name") from None
+    except ValueError:
+        session = None
+    if not _is_session(session):
+        raise UserError(f"the file holds no answers of an opinion test, {path}, give one that the page saved")
+    return session
+
+
+def _is_session(session):
+    try:
+        test, answers = session["test"], session["answers"]
+        return (test["format"] == FORMAT and isinstance(session["rater"], str) and isinstance(test["id"], str)
+                and len(answers) > 0 and len({_key(a) for a in answers}) == len(answers)
+                and all(a["score"] in RATINGS and a["method"] in test["methods"] for a in answers)
+                and test["scale"] in (2, 4, 8))
+    except (TypeError, KeyError, AttributeError):
+        return False
+
+
+def _key(answer):
+    return answer["set"], answer["picture"], answer["method"]
+
+
+def _limits(scores):
+    """Below and above which a rating is extreme; never, where all agree."""
+    deviations = scores - scores.mean()
+    spread = np.sqrt(np.mean(deviations ** 2))
+    if not spread:
+        return -math.inf, math.inf
+    kurtosis = np.mean(deviations ** 4) / spread ** 4
+    reach = (2 if 2 <= kurtosis <= 4 else math.sqrt(20)) * np.std(scores, ddof=1)
+    return scores.mean() - reach, scores.mean() + reach
+
+
+def _summary(scores):
+    count = len(scores)
+    interval = 1.96 * float(np.std(scores, ddof=1)) / math.sqrt(count) if count > 1 else None
+    return {"mean": sum(scores) / count, "interval": interval, "ratings": count,
+            "distribution": [scores.count(r) for r in RATINGS]}

@@ -1,0 +1,55 @@
+"""Static pages that need no network and no framework: the report and the opinion test."""
+import json
+import os
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+
+_UNFINISHED = ("<!DOCTYPE html><title>Not finished</title>"
+               "<p>This page is not finished: its command still runs, or ended early.")
+_HERE = Path(__file__).resolve().parent
+
+
+def claim(folder, flag):
+    """Make the folder of a page, or take one that holds an earlier page.
+
+    Raises:
+        UserError: for a folder with other things in it, or a place that cannot be written; it names the flag.
+    """
+    folder = Path(folder)
+    try:
+        others = [p.name for p in folder.iterdir()] if folder.exists() else []
+        if others and not {"index.html", "pictures"} <= set(others):
+            raise UserError(f"the folder holds other things, {flag} {folder}, give a new one or an empty one")
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        if not (folder / "index.html").exists():
+            (folder / "index.html").write_text(_UNFINISHED, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"the folder cannot be used ({error.strerror}), {flag} {folder}, give another one") from error
+    return folder
+
+
+def write(folder, page, data):
+    """Write `index.html` of a page ("report" or "opinion") with its style, script and data in it, at once.
+
+    Args:
+        folder: from `claim`.
+        page: the name of the page's files beside this module.
+        data: JSON values that the script shows.
+    """
+    html = _text(f"{page}.html")
+    parts = {"style": _text("style.css"), "script": _text(f"{page}.js"), "data": embed(data)}
+    for name, part in parts.items():
+        html = html.replace(f"@@{name}@@", part)
+    beside = Path(folder) / f".index.{os.getpid()}.part"
+    beside.write_text(html, encoding="utf-8")
+    os.replace(beside, Path(folder) / "index.html")
+
+
+def embed(data):
+    """JSON that may stand in a `<script>`: nothing in it can end the element."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _text(name):
+    return (_HERE / name).read_text(encoding="utf-8")

@@ -1,0 +1,163 @@
+"""A static page that shows an evaluation: sliders, details, tables, and a montage of each set."""
+import re
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from srgan_tf import evaluation, pages
+from srgan_tf.errors import UserError
+from srgan_tf.metrics import as_rgb
+
+GAP, TEXT = 16, 15  # of a montage, pixels
+INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
+
+
+class Report:
+    """Takes the pictures while they are scored, and writes the page when the figures are known.
+
+        report = Report(folder, methods)
+        report.finish(evaluation.evaluate(methods, sets, seen=report.add))
+    """
+
+    def __init__(self, folder, methods):
+        """Claim the folder: a new one, an empty one, or that of an earlier report.
+
+        Args:
+            folder: where `index.html`, `pictures/` and the figures go.
+            methods: the names of the methods, in the order in which they are shown.
+
+        Raises:
+            UserError: for a folder that holds other things or cannot be written.
+        """
+        self.folder = pages.claim(folder, "--report")
+        self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))
+        self.views = {}
+        self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture
+
+    def add(self, set_name, name, hr, lr, srs):
+        """Keep what was made of one picture; the arguments are those of `evaluation.evaluate`'s `seen`."""
+        del lr  # the page shows it as nearest does
+        shown = {**srs, "hr": as_rgb(hr)}
+        files = {}
+        for method, image in shown.items():
+            files[method] = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
+            self._save(Image.fromarray(image), files[method])
+        difference, focus = most_different(*_ends(shown))
+        self.views.setdefault(set_name, {})[name] = {
+            "width": hr.shape[1], "height": hr.shape[0], "focus": focus, "files": files}
+        if difference > self.striking.get(set_name, (-1,))[0]:
+            self.striking[set_name] = difference, name, focus, shown
+
+    def finish(self, results):
+        """Write the montages, the figures and the page.
+
+        Args:
+            results: of `evaluation.evaluate`, with `evaluation.provenance`.
+
+        Returns:
+            The path of the page.
+        """
+        labels = {method: evaluation.label(method) for method in results["methods"]} | {"hr": "HR"}
+        montages = {}
+        for set_name, (_, name, focus, shown) in self.striking.items():
+            figures = next(p["figures"] for p in results["sets"][set_name]["pictures"] if p["name"] == name)
+            image = montage(shown, [_caption(labels[m], figures.get(m), results["protocols"][0]) for m in shown], focus)
+            file = f"montage_{file_names([set_name])[0]}.png"
+            self._save(image, file)
+            montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
+        evaluation.write_results(results, self.folder)
+        pages.write(self.folder, "report", {
+            "results": evaluation.finite(results), "labels": labels, "views": self.views, "montages": montages,
+            "titles": {name: evaluation.set_title(name) for name in results["sets"]},
+            "paper": {name: [(evaluation.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
+                      for name in results["sets"] if (rows := evaluation.paper_rows(name, results["scale"]))}})
+        return self.folder / "index.html"
+
+    def _save(self, image, file):
+        path = self.folder / file
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path, compress_level=4)
+        except OSError as error:
+            raise UserError(f"the picture cannot be written ({error.strerror}), {path}, give another "
+                            "--report") from error
+
+
+def montage(pictures, captions, focus):
+    """Pictures side by side, each with a framed part larger below it and a caption, as in Figure 2 of the paper.
+
+    Args:
+        pictures: a mapping to uint8 [H, W, 3] of one size.
+        captions: for each, (name, figures): two lines.
+        focus: (x, y), the centre of the part, pixels.
+
+    Returns:
+        A `PIL.Image`.
+    """
+    height, width = next(iter(pictures.values())).shape[:2]
+    side = max(8, min(height, width) // 5)
+    left, top = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip(focus, (width, height)))
+    times = max(1, width // side)
+    column = max(width, times * side)
+    large = times * side
+    canvas = Image.new("RGB", ((column + GAP) * len(pictures) + GAP, height + large + 3 * GAP + 3 * TEXT), "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
+    for i, (image, (name, figures)) in enumerate(zip(pictures.values(), captions)):
+        x = GAP + i * (column + GAP)
+        image = Image.fromarray(image)
+        canvas.paste(image, (x, GAP))
+        draw.rectangle((x + left - 2, GAP + top - 2, x + left + side + 1, GAP + top + side + 1), outline=FRAME, width=2)
+        part = image.crop((left, top, left + side, top + side)).resize((large, large), Image.Resampling.NEAREST)
+        below = 2 * GAP + height
+        canvas.paste(part, (x, below))
+        draw.rectangle((x, below, x + large - 1, below + large - 1), outline=FRAME, width=2)
+        draw.text((x, below + large + GAP // 2), _shortened(name, column, font), INK, font)
+        draw.text((x, below + large + GAP // 2 + TEXT + 4), figures, QUIET, font)
+    return canvas
+
+
+def most_different(a, b):
+    """How much two pictures differ, and where most: (mean absolute difference, (x, y) in pixels).
+
+    Args:
+        a, b: uint8 [H, W, 3] of one size.
+    """
+    difference = np.abs(a.astype(np.int16) - b).mean(axis=2)
+    side = max(8, min(difference.shape) // 5)
+    sums = np.pad(difference, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    boxes = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    y, x = np.unravel_index(boxes.argmax(), boxes.shape)
+    return float(difference.mean()), (int(x) + side // 2, int(y) + side // 2)
+
+
+def file_names(names):
+    """Names as parts of file names that any system and any address takes; different ones stay different."""
+    found = []
+    for name in names:
+        plain = base = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).as_posix()).strip("-")[-40:].lower() or "x"
+        number = 1
+        while plain in found:
+            number += 1
+            plain = f"{base}-{number}"
+        found.append(plain)
+    return found
+
+
+def _ends(shown):
+    """The two pictures whose difference tells most: bicubic, or the first, and the last that is no original."""
+    methods = [image for method, image in shown.items() if method != "hr"]
+    first = shown.get("bicubic", methods[0])
+    return first, methods[-1] if methods[-1] is not first else shown["hr"]
+
+
+def _caption(name, figures, protocol):
+    if figures is None:
+        return name, "original"
+    return name, f"({figures[protocol]['psnr']:.2f} dB / {figures[protocol]['ssim']:.4f})"
+
+
+def _shortened(text, width, font):
+    while len(text) > 4 and font.getlength(text) > width:
+        text = f"...{text[4:]}"
+    return text

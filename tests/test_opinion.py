@@ -1,0 +1,216 @@
+"""The opinion test: a page on which a whole session is clicked through, and the scores of what people answered."""
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import browser as browsers
+from srgan_tf import evaluation, opinion
+from srgan_tf.errors import UserError
+
+PROGRAM = Path(__file__).resolve().parent.parent / "evaluate.py"
+METHODS = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
+NAMES = [*METHODS, "hr"]
+GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # what the rater of these tests thinks
+
+
+def make_test(folder, *, seed=0, pictures=3):
+    made = opinion.OpinionTest(folder, list(METHODS), seed=seed)
+    for number in range(pictures):
+        lr = np.random.default_rng(number).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+        hr = METHODS["bicubic"](lr)[:, ::-1].copy()
+        made.add("set5", f"img_{number:03}", hr, lr, {name: method(lr) for name, method in METHODS.items()})
+    return made.finish({"models": {name: {} for name in METHODS}})
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return make_test(tmp_path_factory.mktemp("opinion") / "test")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsers.chromium() as started:
+        yield started
+
+
+def test_pictures_have_names_that_tell_nothing_and_one_picture_calibrates(path):
+    data = data_of(path)
+    calibration, trials = data["calibration"], data["trials"]
+    assert [c["method"] for c in calibration] == ["nearest", "hr"]
+    assert len({c["picture"] for c in calibration}) == 1
+    assert len(trials) == 2 * 3 and calibration[0]["picture"] not in {t["picture"] for t in trials}
+    files = {p.name for p in (path.parent / "pictures").iterdir()}
+    assert files == {t["file"].removeprefix("pictures/") for t in calibration + trials}
+    assert not any(name in file for file in files for name in [*NAMES, "img", "set5"])
+
+
+def test_the_seed_decides_the_test(path, tmp_path):
+    again, other = make_test(tmp_path / "again"), make_test(tmp_path / "other", seed=1)
+    assert again.read_bytes() == path.read_bytes()
+    assert data_of(other)["test"]["id"] != data_of(path)["test"]["id"]
+    assert {t["file"] for t in data_of(other)["trials"]}.isdisjoint(t["file"] for t in data_of(path)["trials"])
+
+
+def test_a_single_picture_calibrates_and_is_rated(tmp_path):
+    data = data_of(make_test(tmp_path / "one", pictures=1))
+    assert len(data["trials"]) == 3 and data["calibration"][0]["picture"] == "img_000"
+
+
+def test_an_earlier_test_is_replaced_with_its_pictures(tmp_path):
+    make_test(tmp_path / "test", pictures=5)
+    path = make_test(tmp_path / "test", seed=2)
+    used = {t["file"] for key in ("calibration", "trials") for t in data_of(path)[key]}
+    assert {f"pictures/{p.name}" for p in (path.parent / "pictures").iterdir()} == used
+
+
+def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_path):
+    files = {t["file"]: t["method"] for t in data_of(path)["trials"]}
+    with browsers.page(browser, path) as page:
+        begin(page, "Anna B.")
+        assert "1: bad" in page.inner_text("#calibration-text")
+        page.click("#understood")
+        assert "5: excellent" in page.inner_text("#calibration-text")
+        page.click("#understood")
+        for number in range(6):
+            assert page.inner_text("#count") == f"{number + 1} of 6"
+            score = GIVEN[files[page.get_attribute("#image", "src")]]
+            button = page.locator(f"#scores button[value='{score}']:enabled")
+            button.wait_for()
+            if number % 2:
+                page.keyboard.press(str(score))
+            else:
+                button.click()
+        page.wait_for_selector("#finished:not([hidden])")
+        with page.expect_download() as download:
+            page.click("#save")
+        assert download.value.suggested_filename == "opinion_Anna-B-.json"
+        download.value.save_as(tmp_path / "answers" / "anna.json")
+    done = subprocess.run([sys.executable, PROGRAM, "--output", tmp_path / "out", "--mos_results",
+                           tmp_path / "answers" / "*.json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    rows = {line[0]: line[1:] for line in lines if line and line[0] in ("nearest", "bicubic", "HR")}
+    assert rows["nearest"] == ["1.00", "\u00b10.00", "2", "2", "0", "0", "0", "0", "1.28"]
+    assert rows["bicubic"] == ["3.00", "\u00b10.00", "2", "0", "0", "2", "0", "0", "1.97"]
+    assert rows["HR"] == ["5.00", "\u00b10.00", "2", "0", "0", "0", "0", "2", "4.32"]
+    written = json.loads((tmp_path / "out" / "opinion.json").read_text())
+    assert written["sets"]["set5"]["bicubic"]["mean"] == 3 and written["raters"] == ["Anna B."]
+
+
+def test_a_rater_may_go_back_and_may_pause(browser, path):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri())
+    begin(page, "ben")
+    page.click("#understood")
+    page.click("#understood")
+    first = page.get_attribute("#image", "src")
+    rate(page, 2)
+    rate(page, 4)
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    assert page.get_attribute("#image", "src") == first
+    assert page.locator("#scores button.chosen").get_attribute("value") == "2"
+    rate(page, 5)
+    assert page.locator("#scores button.chosen").get_attribute("value") == "4"
+    page.reload()
+    begin(page, "ben")  # neither the calibration nor what was rated comes again
+    assert page.inner_text("#count") == "3 of 6"
+    with page.expect_download() as download:
+        page.click("#pause")
+    assert [a["score"] for a in json.loads(open(download.value.path()).read())["answers"]] == [5, 4]
+    context.close()
+
+
+def test_raters_see_different_orders_and_each_the_same_again(browser, path):
+    orders = []
+    for rater in ("carla", "carla", "dora"):
+        with browsers.page(browser, path, width=360, height=740) as page:
+            assert page.evaluate("document.documentElement.scrollWidth") == 360
+            begin(page, rater)
+            orders.append(page.evaluate("order.map(trial => trial.file)"))
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])
+
+
+def test_means_intervals_and_distributions_are_those_of_the_ratings():
+    scores = opinion.score([session("a", [1, 4, 5]), session("b", [2, 4, 5]), session("c", [1, 3, 4])])
+    found = scores["sets"]["set5"]
+    assert found["nearest"] == {"mean": 4 / 3, "interval": pytest.approx(1.96 * math.sqrt(1 / 3) / math.sqrt(3)),
+                                "ratings": 3, "distribution": [2, 1, 0, 0, 0]}
+    assert found["hr"]["distribution"] == [0, 0, 0, 1, 2]
+    assert opinion.score([session("a", [1, 4, 5])])["sets"]["set5"]["hr"]["interval"] is None
+
+
+def test_a_rater_who_contradicts_the_others_is_left_out():
+    rng = np.random.default_rng(0)
+    truth = np.array([2, 4] * 30)
+    noise = np.rint(rng.normal(0, 0.7, (40, 60)))
+    careful = [session(f"r{i}", np.clip(truth + row, 1, 5).astype(int).tolist()) for i, row in enumerate(noise)]
+    contrary = session("contrary", (6 - truth).tolist())
+    assert opinion.screen(careful) == []
+    assert opinion.screen([*careful, contrary]) == ["contrary"]
+    scores = opinion.score([*careful, contrary])
+    assert "contrary" not in scores["raters"] and scores["left_out"] == ["contrary"]
+    assert "left out by screening (ITU-R BT.500): contrary" in opinion.format_table(scores)
+
+
+def test_a_rater_who_is_always_stricter_is_kept():
+    sessions = [session(f"r{i}", [3, 4, 5, 4, 3, 4] * 5) for i in range(10)]
+    assert opinion.screen([*sessions, session("strict", [1, 2, 3, 2, 1, 2] * 5)]) == []
+
+
+@pytest.mark.parametrize("harm, said", [
+    (lambda s: "not JSON", "no answers"), (lambda s: [], "no answers"), (lambda s: s | {"answers": []}, "no answers"),
+    (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "no answers"),
+    (lambda s: s | {"answers": s["answers"] * 2}, "no answers"),
+    (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
+    (lambda s: s | {"rater": "a"}, "rater")])
+def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path, harm, said):
+    (tmp_path / "a.json").write_text(json.dumps(session("a", [1, 4, 5])))
+    content = harm(session("b", [1, 4, 5]))
+    (tmp_path / "b.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(UserError, match=said) as caught:
+        opinion.read_answers([tmp_path / "*.json"])
+    assert str(tmp_path / "b.json") in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_program_takes_files_as_a_shell_expands_them(tmp_path):
+    files = [tmp_path / f"{rater}.json" for rater in ("a", "b")]
+    for file in files:
+        file.write_text(json.dumps(session(file.stem, [1, 4, 5])))
+    done = subprocess.run([sys.executable, PROGRAM, "--mos_results", *files], capture_output=True, text=True)
+    assert done.stdout.startswith("6 ratings of 2 raters\n"), done.stderr
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(UserError, match="nobody.json"):
+        opinion.read_answers([tmp_path / "nobody.json"])
+
+
+def session(rater, scores):
+    """What a rater's page saves; the scores go to nearest, bicubic and HR in turn."""
+    answers = [{"set": "set5", "picture": f"img_{i // 3:03}", "method": NAMES[i % 3], "score": score}
+               for i, score in enumerate(scores)]
+    test = {"format": opinion.FORMAT, "id": "1", "seed": 0, "scale": 4, "methods": NAMES, "models": {}}
+    return {"test": test, "rater": rater, "answers": answers}
+
+
+def data_of(path):
+    text = path.read_text()
+    return json.loads(text.split('<script type="application/json" id="data">')[1].split("</script>")[0])
+
+
+def begin(page, rater):
+    page.fill("#rater", rater)
+    page.keyboard.press("Enter")
+
+
+def rate(page, score):
+    page.locator(f"#scores button[value='{score}']:enabled").click()
+    page.locator("#image:not(.waiting)").wait_for()

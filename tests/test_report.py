@@ -1,0 +1,234 @@
+"""The report: files that need no network, and a page whose slider, zoom, details and tables work in a browser."""
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import browser as browsers
+from srgan_tf import benchmarks, evaluation, pages, report
+from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
+
+METHODS = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
+
+
+def sharper(lr):
+    """Stands for a network: bicubic, and a little more contrast."""
+    return np.clip((METHODS["bicubic"](lr).astype(float) - 128) * 1.1 + 128, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A report of two sets of one's own with three methods: (path of the page, results)."""
+    root = tmp_path_factory.mktemp("report")
+    sizes = {"flowers": [(120, 160), (160, 120), (64, 64)], "a </script> & <b>set": [(100, 100)]}
+    sets = {}
+    for seed, (title, shapes) in enumerate(sizes.items()):
+        folder = root / f"set{seed}" / "HR"
+        folder.mkdir(parents=True)
+        for number, shape in enumerate(shapes):
+            small = np.random.default_rng(10 * seed + number).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(imresize(small, size=shape)).save(folder / f"p{number}.png")
+        sets[title] = benchmarks.load_folder(folder.parent)[1]
+    methods = METHODS | {"runs/x/saved_model/20000": sharper}
+    made = report.Report(root / "page", list(methods))
+    results = evaluation.evaluate(methods, sets, seen=made.add)
+    results |= evaluation.provenance("python evaluate.py --data_dir flowers", dict.fromkeys(methods), sets)
+    return made.finish(results), results
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsers.chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def page(browser, evaluated):
+    with browsers.page(browser, evaluated[0]) as opened:
+        yield opened
+
+
+def test_the_folder_holds_the_page_its_pictures_and_the_figures(evaluated):
+    path, results = evaluated
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "index.html", "montage_a-script-b-set.png", "montage_flowers.png", "pictures", "results.csv", "results.json"]
+    assert json.loads((path.parent / "results.json").read_text()) == results
+    shown = np.asarray(Image.open(path.parent / "pictures" / "flowers" / "p0_bicubic.png"))
+    assert shown.shape == (120, 160, 3)
+    assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", path.read_text())
+
+
+def test_the_montage_frames_where_methods_differ_most():
+    a = np.full((60, 80, 3), 100, np.uint8)
+    b = a.copy()
+    b[40:50, 60:70] += 50
+    difference, (x, y) = report.most_different(a, b)
+    assert difference == pytest.approx(50 * 100 / 4800) and 58 <= x <= 72 and 38 <= y <= 52
+    image = np.asarray(report.montage({"one": a, "two": b}, [("one", "(1 dB)"), ("two", "(2 dB)")], (x, y)))
+    large = image[80:140, 16:16 + 80]  # below the picture: the framed part, 6 times as large
+    assert image.shape[1] >= 2 * 80 and (large == 100).all(axis=2).mean() > 0.5
+
+
+def test_file_names_are_plain_and_stay_different():
+    assert report.file_names(["runs/x y/1", "runs/x/y/1", "RUNS/x y/1", "HR"]) == [
+        "runs-x-y-1", "runs-x-y-1-2", "runs-x-y-1-3", "hr"]
+
+
+def test_a_folder_with_other_things_is_left_alone_and_an_earlier_page_is_replaced(tmp_path, evaluated):
+    (tmp_path / "diary.txt").write_text("dear diary")
+    with pytest.raises(UserError, match="--report"):
+        report.Report(tmp_path, ["bicubic"])
+    assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
+    pages.claim(tmp_path / "new", "--report")  # a run that ended early
+    assert "not finished" in (tmp_path / "new" / "index.html").read_text()
+    report.Report(tmp_path / "new", ["bicubic"])
+    report.Report(evaluated[0].parent, ["bicubic"])
+    assert "not finished" not in evaluated[0].read_text()
+
+
+def test_the_slider_moves_by_mouse_and_by_keyboard(page):
+    page.wait_for_selector("#stage")
+    assert divider(page) == pytest.approx(0.5)
+    handle = page.locator("#handle").bounding_box()
+    stage = page.locator("#stage").bounding_box()
+    y = handle["y"] + handle["height"] / 3
+    page.mouse.move(handle["x"] + handle["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(stage["x"] + 0.8 * stage["width"], y, steps=3)
+    page.mouse.up()
+    assert divider(page) == pytest.approx(0.8, abs=0.01)
+    page.keyboard.press("ArrowLeft")
+    assert divider(page) == pytest.approx(0.78, abs=0.01)
+    page.focus("#handle")
+    page.keyboard.press("Home")
+    assert divider(page) == 0 and page.get_attribute("#handle", "aria-valuenow") == "0"
+
+
+def test_left_of_the_divider_is_one_picture_and_right_of_it_the_other(page, evaluated):
+    page.select_option("#left", "nearest")
+    page.select_option("#right", "hr")
+    page.keyboard.press("0")
+    page.locator("#stage img").first.evaluate("image => image.decode()")
+    page.locator("#stage img").last.evaluate("image => image.decode()")
+    for side, file in (("left", "p0_nearest.png"), ("right", "p0_hr.png")):
+        assert page.get_attribute(f"#{side}-image", "src").endswith(file)
+    pixels = screenshot(page, page.locator("#stage"))
+    times = pixels.shape[1] // 160
+    small = {name: np.asarray(Image.open(evaluated[0].parent / "pictures" / "flowers" / f"p0_{name}.png"))
+             for name in ("nearest", "hr")}
+    for name, column in (("nearest", 20), ("hr", 140)):  # 10 rows from the top: no tag, no lens, no handle
+        found = pixels[10 * times + times // 2, column * times + times // 2]
+        assert np.abs(found.astype(int) - small[name][10, column]).max() <= 2
+
+
+def test_the_zoom_is_synchronised_at_pixel_level(page):
+    for step in range(3):
+        page.keyboard.press("Shift+ArrowRight" if step % 2 else "Shift+ArrowDown")
+        page.keyboard.press("+")
+        boxes = [page.locator(f"#{side}-image").bounding_box() for side in ("left", "right")]
+        assert boxes[0] == boxes[1]
+    assert boxes[0]["width"] == pytest.approx(160 * 8, abs=0.1)
+    assert page.locator("#left-image").evaluate("i => getComputedStyle(i).imageRendering") == "pixelated"
+    before = boxes[0]
+    stage = page.locator("#stage").bounding_box()
+    page.mouse.move(stage["x"] + stage["width"] * 0.3, stage["y"] + 60)
+    page.mouse.down()  # zoomed in, the picture is pulled
+    page.mouse.move(stage["x"] + stage["width"] * 0.3 - 40, stage["y"] + 50, steps=2)
+    page.mouse.up()
+    boxes = [page.locator(f"#{side}-image").bounding_box() for side in ("left", "right")]
+    assert boxes[0] == boxes[1] != before
+
+
+def test_every_method_shows_the_detail_that_was_clicked(page, evaluated):
+    stage = page.locator("#stage").bounding_box()
+    page.mouse.click(stage["x"] + stage["width"] * 0.3, stage["y"] + stage["height"] * 0.4)
+    styles = page.locator(".patch i").evaluate_all("all => all.map(i => i.style.backgroundPosition)")
+    assert len(styles) == 4 and len(set(styles)) == 1
+    patch = page.locator(".patch i").first
+    side = patch.bounding_box()["width"]
+    x, y = (float(part.removesuffix("px")) for part in styles[0].split())
+    assert ((side / 2 - x) / 4, (side / 2 - y) / 4) == pytest.approx((0.3 * 160, 0.4 * 120), abs=1)
+
+
+def test_the_keyboard_changes_pictures_and_sides_and_the_address_keeps_them(page, evaluated, browser):
+    page.keyboard.press("n")
+    assert page.input_value("#picture") == "1" and page.url.endswith("#flowers/p1")
+    page.keyboard.press("4")
+    page.keyboard.press("Shift+Digit1")
+    assert (page.input_value("#left"), page.input_value("#right")) == ("nearest", "hr")
+    page.keyboard.press("p")
+    page.keyboard.press("p")
+    assert page.input_value("#picture") == "3"  # round the corner
+    with browsers.page(browser, f"{evaluated[0].as_uri()}#flowers/p2") as other:
+        assert other.input_value("#picture") == "2"
+
+
+def test_the_list_is_sorted_by_a_figure_and_opens_a_picture(page, evaluated):
+    pictures = evaluated[1]["sets"]["flowers"]["pictures"]
+    page.select_option("#figure", "ssim")
+    for falling in (True, False):  # the best first, then the other way round
+        page.locator("#list th button").nth(2).click()
+        expected = sorted(pictures, key=lambda p: p["figures"]["bicubic"]["paper"]["ssim"], reverse=falling)
+        assert page.locator("#list tbody td:first-child").all_inner_texts() == [p["name"] for p in expected]
+    page.locator("#protocol button", has_text="rgb").click()
+    shown = page.locator("#list tbody tr").first.locator("td").nth(2).inner_text()
+    first = min(pictures, key=lambda p: p["figures"]["bicubic"]["rgb"]["ssim"])
+    assert shown == f"{first['figures']['bicubic']['rgb']['ssim']:.4f}"
+    page.locator("#list tbody tr button").last.press("Enter")
+    assert page.url.endswith(page.locator("#list tbody tr.now td").first.inner_text())
+
+
+def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):
+    page.locator("#protocol button", has_text="bt601").click()
+    rows = page.locator("#tables table").nth(1).locator("tbody tr")
+    mean = evaluated[1]["sets"]["a </script> & <b>set"]["mean"]
+    assert rows.count() == 3
+    for row, (method, figures) in zip(rows.all(), mean.items()):
+        psnr, ssim = figures["bt601"]["psnr"], figures["bt601"]["ssim"]
+        assert row.locator("td").all_inner_texts() == [
+            method, f"{psnr:.2f}", f"{ssim:.4f}", f"{figures['lr_consistency']:.2f}"]
+    assert page.locator("#tables caption").nth(1).inner_text().startswith("a </script> & <b>set")
+    assert "python evaluate.py --data_dir flowers" in page.locator("#how").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone_and_follows_its_colours(browser, evaluated, scheme):
+    with browsers.page(browser, evaluated[0], width=360, height=740, color_scheme=scheme, has_touch=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", ground))) > 400) == (scheme == "light")
+        handle = page.locator("#handle").bounding_box()
+        assert handle["width"] >= 44
+        stage = page.locator("#stage").bounding_box()
+        page.touchscreen.tap(stage["x"] + stage["width"] * 0.25, stage["y"] + stage["height"] * 0.3)
+        lens = page.locator("#lens").bounding_box()
+        assert lens["x"] + lens["width"] / 2 == pytest.approx(stage["x"] + stage["width"] * 0.25, abs=2)
+
+
+def test_the_papers_rows_stand_in_its_protocol_only(browser, tmp_path):
+    made = report.Report(tmp_path / "page", ["bicubic"])
+    image = np.zeros((40, 40, 3), np.uint8)
+    figures = {"paper": {"psnr": float("inf"), "ssim": 1.0}, "rgb": {"psnr": 30.0, "ssim": 0.9}, "lr_consistency": 40.0}
+    made.add("set5", "img_001", image, image[::4, ::4], {"bicubic": image})
+    path = made.finish({"scale": 4, "protocols": ["paper", "rgb"], "methods": ["bicubic"], "vgg54": False,
+                        "command": "", "date": "", "models": {}, "versions": {},
+                        "sets": {"set5": {"pictures": [{"name": "img_001", "figures": {"bicubic": figures}}],
+                                          "mean": {"bicubic": figures}}}})
+    with browsers.page(browser, path) as page:
+        text = page.locator("#tables").inner_text()
+        assert "paper's SRGAN" in text and "0.8472" in text and "\u221e" in text
+        page.locator("#protocol button", has_text="rgb").click()
+        assert "paper's" not in page.locator("#tables").inner_text()
+
+
+def divider(page):
+    left = page.locator("#stage").evaluate("stage => stage.style.getPropertyValue('--divider')")
+    return float(left.removesuffix("%")) / 100
+
+
+def screenshot(page, locator):
+    return np.asarray(Image.open(io.BytesIO(locator.screenshot())).convert("RGB"))

@@ -12,18 +12,19 @@ _PACKAGE = Path(__file__).resolve().parent
 WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; in an installed wheel
 
 
-def resolve(model, scale=None):
+def resolve(model, scale=None, *, flag="--model"):
     """The folder of the SavedModel that a `--model` means.
 
     Args:
         model: a shipped model (`srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a SavedModel, or
             the path of a folder with a SavedModel for each version, of which the largest is taken.
         scale: the scale it must have; None takes any, and of a shipped model's scales `DEFAULT_SCALE`.
+        flag: what an error names.
 
     Raises:
         UserError: listing the models there are, when it is none of these; or when its scale is another.
     """
-    folder = _find(str(model), scale)
+    folder = _find(str(model), scale, flag)
     if scale is not None and attributes(folder)["scale"] != scale:
         raise UserError(f"the model enlarges {attributes(folder)['scale']} times, --scale {scale}, leave it out or "
                         f"give another model than {folder}")
@@ -56,7 +57,7 @@ def attributes(folder):
     raise UserError(f"scale and halo of the model are unknown, {path}, export the model with srgan_tf")
 
 
-def _find(model, scale):
+def _find(model, scale, flag):
     models = shipped()
     wanted = f"{model}_x{scale or DEFAULT_SCALE}"
     for name in (wanted, model):
@@ -68,7 +69,7 @@ def _find(model, scale):
     if any(name.startswith(f"{model}_x") for name in models):
         raise UserError(f"there is no {wanted}, --model and --scale, choose one of: {names}")
     problem = "holds no SavedModel" if Path(model).exists() else "is neither a shipped model nor a folder"
-    raise UserError(f"{model!r} {problem}, --model, give the path of a SavedModel or one of: {names}")
+    raise UserError(f"{model!r} {problem}, {flag}, give the path of a SavedModel or one of: {names}")
 
 
 def _saved_model(folder):

@@ -123,7 +123,7 @@ def _check(argv):
     if VARIANT.value and CONTENT.value:
         raise UserError("--variant and --content both say what the loss is: give one of them")
     if INIT.value:
-        zoo.resolve(INIT.value)
+        zoo.resolve(INIT.value, flag="--init")
 
 
 def _phases():
@@ -159,4 +159,4 @@ def _weights(init):
     if not init:
         return None
     from srgan_tf import export, models
-    return models.named_weights(export.restore(zoo.resolve(init)))
+    return models.named_weights(export.restore(zoo.resolve(init, flag="--init")))

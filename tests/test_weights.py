@@ -1,0 +1,46 @@
+"""The shipped models are whole, load wherever they must, and are as good as their cards say."""
+import re
+
+import numpy as np
+import pytest
+
+from capi import Session
+from srgan_tf import Upscaler, evaluation, export, zoo
+from srgan_tf.benchmarks import load_pairs
+
+MODELS = sorted(zoo.shipped().items())
+each_model = pytest.mark.parametrize("name, folder", MODELS, ids=[name for name, _ in MODELS])
+
+
+def card(folder):
+    return (folder.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_models_that_readme_names_are_shipped():
+    assert {"srresnet_x4"} <= zoo.shipped().keys()
+
+
+@each_model
+def test_a_model_is_what_its_card_describes(name, folder):
+    facts = zoo.attributes(folder)
+    assert facts["sha256"] in card(folder)
+    assert facts["scale"] == int(name.rsplit("_x")[1]) and facts["halo"] == 40
+    assert export.restore(folder).count_params() == 1_552_771  # checks the checksum too
+    assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 8e6
+
+
+@each_model
+def test_tensorflows_c_api_gives_the_upscalers_bytes(name, folder):
+    small = np.random.default_rng(0).integers(0, 256, (1, 21, 34, 3)).astype(np.uint8)
+    large = Session(folder).run({"image": small})["image"]
+    np.testing.assert_array_equal(large, Upscaler(folder, precision="float32")(small))
+
+
+@each_model
+def test_set5_scores_what_the_card_says(benchmarks, name, folder):
+    said = re.search(r"\| Set5 \|[^|]*\| ([\d.]+) / ([\d.]+) \|", card(folder))  # the bt601 column
+    pairs = {"set5": load_pairs("set5", benchmarks)}
+    results = evaluation.evaluate({name: Upscaler(folder, precision="float32")}, pairs, ["bt601"])
+    found = results["sets"]["set5"]["mean"][name]["bt601"]
+    assert found["psnr"] == pytest.approx(float(said[1]), abs=0.01)
+    assert found["ssim"] == pytest.approx(float(said[2]), abs=2e-4)

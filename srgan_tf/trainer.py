@@ -229,7 +229,7 @@ class _Loop:
     def _report(self, bar, step, shown, seconds):
         """The bar's figures; without a terminal a line a minute."""
         bar.set_postfix(shown, refresh=False)
-        if bar.disable and (step == self.run_.recipe.steps or time.monotonic() > self.reported + 60):
+        if bar.disable and shown and (step == self.run_.recipe.steps or time.monotonic() > self.reported + 60):
             self.reported = time.monotonic()
             left = (self.run_.recipe.steps - step) * seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())

@@ -60,7 +60,8 @@ def train(run, store, validation=None, *, initial_weights=None):
         run: a `Run`.
         store: the `store.Store` of the training pictures.
         validation: a `store.Store` of validation pictures, or None.
-        initial_weights: arrays by "layer/variable" that the generator starts from.
+        initial_weights: function that gives the arrays by "layer/variable" that the generator starts from; called
+            only where the run has no checkpoint yet.
 
     Returns:
         The folder of the exported SavedModel.
@@ -80,7 +81,7 @@ def train(run, store, validation=None, *, initial_weights=None):
     state = steps.State(recipe)
     step = _restore(run, state, started) if started else 0
     if not step and initial_weights is not None:
-        state.start_from(initial_weights)
+        state.start_from(initial_weights())
     journal = _Journal(folder, step)
     loop = _Loop(run, state, journal, validation)
     with _Interruption() as interruption:

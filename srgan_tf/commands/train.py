@@ -106,7 +106,8 @@ def main(argv):
             str(run_dir / phase), recipe, source.describe(), init, VGG_WEIGHTS.value or "",
             log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
             keep=KEEP.value, deterministic=DETERMINISTIC.value)
-        print(f"{phase}: saved in {trainer.train(run_, store, validation_store, initial_weights=_weights(init))}")
+        weights = functools.partial(_weights, init) if init else None
+        print(f"{phase}: saved in {trainer.train(run_, store, validation_store, initial_weights=weights)}")
 
 
 def _check(argv):
@@ -156,7 +157,5 @@ def _sources(scale):
 
 
 def _weights(init):
-    if not init:
-        return None
     from srgan_tf import export, models
     return models.named_weights(export.restore(zoo.resolve(init, flag="--init")))

@@ -30,27 +30,32 @@ def save(folder, step, arrays, *, keep=3, marks=()):
     if free < size + RESERVE:
         raise UserError(f"the disk of {folder} has {free / 1e6:.0f} MB left, a checkpoint needs "
                         f"{(size + RESERVE) / 1e6:.0f} MB: make room and give the same command again")
-    path = folder / f"step-{step:08}.npz"
-    part = path.with_suffix(".part")
+    target = path(folder, step)
+    part = target.with_suffix(".part")
     with open(part, "wb") as file:
         np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
-    part.replace(path)
+    part.replace(target)
     for mark in marks:
-        part.write_text(path.name)
+        part.write_text(target.name)
         part.replace(folder / f"{mark}.mark")
     kept = {p.name for p in sorted(folder.glob("step-*.npz"))[-keep:]}
     kept |= {mark.read_text() for mark in folder.glob("*.mark")}
     for old in folder.glob("step-*.npz"):
         if old.name not in kept:
             old.unlink()
-    return path
+    return target
+
+
+def path(folder, step):
+    """Where the checkpoint of a step lies."""
+    return Path(folder) / f"step-{step:08}.npz"
 
 
 def found(folder, last=None):
     """The checkpoints of a folder as (step, path), the newest first; none after the step `last`."""
-    steps = [(int(path.stem.split("-")[1]), path) for path in Path(folder).glob("step-*.npz")]
+    steps = [(int(p.stem.split("-")[1]), p) for p in Path(folder).glob("step-*.npz")]
     return sorted(((s, p) for s, p in steps if last is None or s <= last), reverse=True)
 
 
@@ -58,10 +63,12 @@ def load(path):
     """The arrays of a checkpoint, every one checked (CRC-32 of the zip entries).
 
     Raises:
-        ValueError: if the file is damaged.
+        ValueError: if the file is missing or damaged.
     """
     try:
         with np.load(path) as file:
             return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing") from error
     except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -3,7 +3,7 @@
 `models.py` says what the networks are, on `keras` alone; here the same layers are computed the way that costs
 TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
 
-- Batch normalisation is TensorFlow's fused kernel.
+- Batch normalisation is TensorFlow's fused kernel; on several replicas its statistics are the whole batch's.
 - The last convolution comes before the last depth to space: its 9 x 9 kernel on the large picture is a 5 x 5
   kernel on the half-size one with four times the channels, gathered inside the graph from the 9 x 9 variable,
   and a large picture of 64 channels never exists.
@@ -63,8 +63,9 @@ def discriminator(model, picture, *, training, dtype=tf.float32):
 
 def move_averages(statistics):
     """Move BN's averages towards the batch's statistics, as Keras does in a training call."""
-    for average, now, momentum in statistics:
-        average.value.assign(average.value * momentum + now * (1 - momentum))
+    for norm, *batch in statistics:
+        for average, now in zip((norm.moving_mean, norm.moving_variance), batch):
+            average.value.assign(average.value * norm.momentum + now * (1 - norm.momentum))
 
 
 class _View:
@@ -96,11 +97,23 @@ class _View:
         if not self.training:
             scale = gamma * tf.math.rsqrt(variance + layer.epsilon)
             return x * tf.cast(scale, x.dtype) + tf.cast(beta - mean * scale, x.dtype)
-        y, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
-            x=x, scale=gamma, offset=beta, mean=tf.zeros(0), variance=tf.zeros(0),
-            epsilon=layer.epsilon, is_training=True)
-        count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
-        batch_variance *= (count - 1) / count  # the fused kernel gives the unbiased one, Keras keeps the other
-        self.statistics += [(layer.moving_mean, batch_mean, layer.momentum),
-                            (layer.moving_variance, batch_variance, layer.momentum)]
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            y, mean, variance = _synchronised_norm(x, gamma, beta, layer.epsilon)
+        else:
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x, scale=gamma, offset=beta, mean=tf.zeros(0), variance=tf.zeros(0),
+                epsilon=layer.epsilon, is_training=True)
+            count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
+            variance *= (count - 1) / count  # the fused kernel gives the unbiased one, Keras keeps the other
+        self.statistics.append((layer, mean, variance))
         return y
+
+
+def _synchronised_norm(x, gamma, beta, epsilon):
+    """Batch normalisation over what all replicas hold of the batch; also its mean and variance."""
+    exact = tf.cast(x, tf.float32)
+    moments = tf.stack([tf.reduce_mean(exact, (0, 1, 2)), tf.reduce_mean(tf.square(exact), (0, 1, 2))])
+    moments = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, moments)
+    mean, variance = moments[0], moments[1] - tf.square(moments[0])
+    scale = gamma * tf.math.rsqrt(variance + epsilon)
+    return tf.cast(exact * scale + (beta - mean * scale), x.dtype), mean, variance

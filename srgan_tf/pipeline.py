@@ -33,8 +33,8 @@ class Crops:
             raise UserError(f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
                             "use larger pictures or a smaller --crop")
 
-    def __call__(self, n):
-        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]."""
+    def __call__(self, n, rows=slice(None)):
+        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]; or some rows of it."""
         rng = np.random.default_rng([self.seed, int(n)])
         scale, side = self.store.scale, self.side
         few = len(self.usable) < self.batch
@@ -42,28 +42,39 @@ class Crops:
         corners = (rng.random((self.batch, 2)) * (self.store.sizes[which] - side + 1)).astype(int).tolist()
         turns = rng.integers(0, 2, (self.batch, 3)).tolist()
         qualities = rng.integers(self.jpeg or 95, 96, self.batch).tolist()
-        lr = np.empty((self.batch, side, side), PIXEL)
-        hr = np.empty((self.batch, scale * side, scale * side), PIXEL)
-        for k, (i, (y, x), turn) in enumerate(zip(which, corners, turns)):
+        crops = list(zip(which, corners, turns, qualities))[rows]
+        lr = np.empty((len(crops), side, side), PIXEL)
+        hr = np.empty((len(crops), scale * side, scale * side), PIXEL)
+        for k, (i, (y, x), turn, _) in enumerate(crops):
             small, large = self.store.pair(i)
             lr[k] = _turned(small[y:y + side, x:x + side], *turn)
             y, x = y * scale, x * scale
             hr[k] = _turned(large[y:y + scale * side, x:x + scale * side], *turn)
         lr, hr = as_rgb(lr), as_rgb(hr)
-        for picture, quality in zip(lr, qualities if self.jpeg else ()):
-            picture[:] = _compressed(picture, quality)
+        if self.jpeg:
+            for picture, (*_, quality) in zip(lr, crops):
+                picture[:] = _compressed(picture, quality)
         return lr, hr
 
-    def dataset(self, start=0):
-        """Batches start, start + 1, ... without end, made ahead of time."""
-        scale, side, batch = self.store.scale, self.side, self.batch
+    def dataset(self, start=0, *, replicas=1, here=range(1)):
+        """Batches start, start + 1, ... without end, made ahead of time.
 
-        def draw(n):
-            lr, hr = tf.numpy_function(self, [n], (tf.uint8, tf.uint8))
-            return (tf.ensure_shape(lr, (batch, side, side, 3)),
-                    tf.ensure_shape(hr, (batch, scale * side, scale * side, 3)))
+        Args:
+            start: the first batch's number.
+            replicas: how many equal parts a batch is cut into.
+            here: the parts that are wanted, one after the other.
+        """
+        scale, side, size = self.store.scale, self.side, self.batch // replicas
 
-        numbers = tf.data.Dataset.range(start, 2**62)
+        def rows(k):
+            part = here[k % len(here)]
+            return self(k // len(here), slice(part * size, (part + 1) * size))
+
+        def draw(k):
+            lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))
+            return tf.ensure_shape(lr, (size, side, side, 3)), tf.ensure_shape(hr, (size, scale * side, scale * side, 3))
+
+        numbers = tf.data.Dataset.range(start * len(here), 2**62)
         return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
 
 

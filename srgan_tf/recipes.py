@@ -5,7 +5,7 @@ import math
 PHASES = ("srresnet", "srgan")
 CONTENTS = ("mse", "vgg22", "vgg54")
 SCHEDULES = ("constant", "cosine", "halves")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 STARTS = ("random", "interpolation")
 
 
@@ -29,7 +29,7 @@ class Recipe:
     schedule: str = "constant"
     warmup: int = 0  # steps in which the rate rises from 0
     hold: float = 0.0  # cosine: the share of the steps at the full rate before the decay begins
-    precision: str = "float32"
+    precision: str = "float32"  # of convolutions; auto: bfloat16 where the device computes in it natively
     ema: float = 0.0  # decay of the averaged weights that are exported; 0: none
     start: str = "random"
     jpeg: int = 0  # LR is compressed at a random quality from this to 95; 0: not
@@ -65,15 +65,15 @@ VARIANTS = {  # Ledig et al. 2017, table 1: the phase that a variant ends with, 
 RECIPES = {
     # Ledig et al. 2017, section 3.2.
     "paper": {
-        "srresnet": Recipe(),
-        "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves"),
+        "srresnet": Recipe(precision="auto"),
+        "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves", precision="auto"),
     },
     # The same networks and losses, a start that interpolates, smaller batches, a higher rate that falls to nothing.
     "fast": {
         "srresnet": Recipe(batch=8, steps=100_000, learning_rate=1e-3, schedule="cosine", warmup=250, hold=0.7,
-                           precision="bfloat16", start="interpolation"),
+                           precision="auto", start="interpolation"),
         "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, schedule="halves",
-                        precision="bfloat16", ema=0.999),
+                        precision="auto", ema=0.999),
     },
 }
 

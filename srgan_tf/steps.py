@@ -27,8 +27,11 @@ class State:
             self.networks["discriminator"] = models.discriminator(recipe.crop)
         self.optimizers = {}
         for name, network in self.networks.items():
-            self.optimizers[name] = keras.optimizers.Adam(**ADAM)
-            self.optimizers[name].build(network.trainable_variables)
+            optimizer = keras.optimizers.Adam(**ADAM)
+            if recipe.precision == "float16":  # small gradients would vanish in it
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(network.trainable_variables)
+            self.optimizers[name] = optimizer
         self.ema = [tf.Variable(v, trainable=False) for v in self.generator.variables] if recipe.ema else []
 
     def start_from(self, weights):
@@ -81,20 +84,25 @@ def _assign(variables, arrays, prefix):
         v.assign(arrays[f"{prefix}/{i}"])
 
 
-def make_step(recipe, state, vgg=None):
+def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
     """The training step of a phase.
 
     Args:
         recipe: a `recipes.Recipe`.
         state: the `State` that it changes.
         vgg: the feature model of a VGG content loss.
+        strategy: the `tf.distribute.Strategy` in whose scope state and vgg were made; None for one device.
+        xla: whether XLA compiles the step; for one device only.
 
     Returns:
         A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3] and the learning rate; it returns the
-        step's losses by name as float32 scalars.
+        step's losses by name as float32 scalars. On several replicas LR and HR are the values that each gets, and
+        together they are one batch: gradients and the statistics of BN are those of the whole batch.
     """
+    strategy = strategy or tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
     dtype = tf.as_dtype(recipe.precision)
-    generator = state.generator
+    generator, critic = state.generator, state.networks.get("discriminator")
 
     def content_losses(hr, sr):
         logs = {"mse": losses.mse(hr, sr)}
@@ -107,21 +115,21 @@ def make_step(recipe, state, vgg=None):
             loss += recipe.tv * logs["tv"]
         return loss, logs
 
-    @tf.function
-    def srresnet_step(lr, hr, rate):
+    def minimised(name, loss):
+        """What is differentiated: a replica's share of the batch's mean, scaled if the optimiser wants it so."""
+        return state.optimizers[name].scale_loss(loss / replicas)
+
+    def srresnet_step(lr, hr):
         lr, hr = to_lr(lr), to_hr(hr)
         with tf.GradientTape() as tape:
             sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
             loss, logs = content_losses(hr, sr)
-        _update(state, "generator", tape.gradient(loss, _values(generator)), rate)
-        graph.move_averages(statistics)
-        _move_ema(recipe, state)
-        return {"loss": loss, **logs}
+            goal = minimised("generator", loss)
+        _update(state, "generator", tape.gradient(goal, _values(generator)))
+        return {"loss": loss, **logs}, statistics
 
-    @tf.function
-    def srgan_step(lr, hr, rate):
+    def srgan_step(lr, hr):
         lr, hr = to_lr(lr), to_hr(hr)
-        critic = state.networks["discriminator"]
         # Both networks learn from the same pass: D(SR) is computed once and differentiated for each.
         with tf.GradientTape(persistent=True) as tape:
             sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
@@ -131,26 +139,46 @@ def make_step(recipe, state, vgg=None):
             adversarial = losses.adversarial(fake)
             loss += recipe.adversarial * adversarial
             d_loss = losses.discrimination(real, fake)
-        g_gradients = tape.gradient(loss, _values(generator))
-        d_gradients = tape.gradient(d_loss, _values(critic))
-        _update(state, "generator", g_gradients, rate)
-        _update(state, "discriminator", d_gradients, rate * recipe.discriminator_rate)
-        graph.move_averages(statistics + real_statistics + fake_statistics)
-        _move_ema(recipe, state)
-        return {"loss": loss, **logs, "adversarial": adversarial, "d_loss": d_loss,
+            goal, d_goal = minimised("generator", loss), minimised("discriminator", d_loss)
+        g_gradients = tape.gradient(goal, _values(generator))
+        d_gradients = tape.gradient(d_goal, _values(critic))
+        _update(state, "generator", g_gradients)
+        _update(state, "discriminator", d_gradients)
+        logs = {"loss": loss, **logs, "adversarial": adversarial, "d_loss": d_loss,
                 "d_real": tf.reduce_mean(tf.sigmoid(real)), "d_fake": tf.reduce_mean(tf.sigmoid(fake))}
+        return logs, statistics + real_statistics + fake_statistics
 
-    return srgan_step if recipe.phase == "srgan" else srresnet_step
+    replica_step = srgan_step if recipe.phase == "srgan" else srresnet_step
+
+    @tf.function(jit_compile=xla or None)
+    def step(lr, hr, rate):
+        moving = []  # the layers whose averages move, in the order of their statistics
+
+        def values(lr, hr):
+            logs, statistics = replica_step(lr, hr)
+            moving[:] = [norm for norm, *_ in statistics]
+            return logs, [batch for _, *batch in statistics]
+
+        def mean(value):
+            return strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+
+        for name, optimizer in state.optimizers.items():
+            optimizer.learning_rate.assign(rate * (recipe.discriminator_rate if name == "discriminator" else 1.0))
+        logs, batches = strategy.run(values, (lr, hr))
+        graph.move_averages([(norm, *map(mean, batch)) for norm, batch in zip(moving, batches)])
+        _move_ema(recipe, state)
+        return {name: mean(value) for name, value in logs.items()}
+
+    return step
 
 
 def _values(network):
     return [v.value for v in network.trainable_variables]
 
 
-def _update(state, name, gradients, rate):
-    optimizer = state.optimizers[name]
-    optimizer.learning_rate.assign(rate)
-    optimizer.apply(gradients, state.networks[name].trainable_variables)
+def _update(state, name, gradients):
+    """One step of Adam; on several replicas it adds their gradients up."""
+    state.optimizers[name].apply(gradients, state.networks[name].trainable_variables)
 
 
 def _move_ema(recipe, state):

@@ -9,6 +9,7 @@
 """
 import dataclasses
 import importlib.util
+import itertools
 import json
 import math
 import shutil
@@ -22,7 +23,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, export, graph, losses, metrics, steps
+from srgan_tf import checkpoints, devices, export, graph, losses, metrics, steps
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Crops
 from srgan_tf.pixels import to_lr, to_uint8
@@ -49,11 +50,13 @@ class Run:
     log_every: int = 50
     validate_every: int = 1000
     checkpoint_every: int = 1000
+    checkpoint_minutes: float = 15.0  # a checkpoint at the latest this long after the one before it
     keep: int = 3
     deterministic: bool = False
+    xla: bool = False
 
 
-def train(run, store, validation=None, *, initial_weights=None):
+def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     """Train, or go on training, to the end of the recipe's steps.
 
     Args:
@@ -62,31 +65,54 @@ def train(run, store, validation=None, *, initial_weights=None):
         validation: a `store.Store` of validation pictures, or None.
         initial_weights: function that gives the arrays by "layer/variable" that the generator starts from; called
             only where the run has no checkpoint yet.
+        strategy: the `tf.distribute.Strategy` of `devices.strategy`; None for one device. Of several workers the
+            first one writes the folder of the run, and all read it.
 
     Returns:
         The folder of the exported SavedModel.
 
     Raises:
-        UserError: if the folder holds another run, no checkpoint can be read, or the losses are not finite.
+        UserError: if the folder holds another run, no checkpoint can be read, the losses are not finite, the batch
+            cannot be shared equally, or a worker is gone.
     """
-    recipe, folder = run.recipe, Path(run.folder)
+    strategy = strategy or devices.strategy()
+    recipe, folder = devices.concrete(run.recipe), Path(run.folder)
+    _check_replicas(run, recipe, strategy)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
     crops = Crops(store, crop=recipe.crop, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
-    vgg = None
-    if recipe.content != "mse":
-        policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
-        vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
-    started = _claim(run)
-    state = steps.State(recipe)
-    step = _restore(run, state, started) if started else 0
+    chief = devices.is_chief(strategy)
+    started = _claim(run) if chief else None
+    with strategy.scope():
+        vgg = None
+        if recipe.content != "mse":
+            policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
+            vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
+        state = steps.State(recipe)
+    step = _restore_everywhere(run, state, started, strategy)
     if not step and initial_weights is not None:
         state.start_from(initial_weights())
-    journal = _Journal(folder, step)
-    loop = _Loop(run, state, journal, validation)
+    loop = _Loop(run, recipe, state, validation if chief else None, strategy, _Journal(folder, step) if chief else None)
     with _Interruption() as interruption:
-        loop.run(step, crops.dataset(step), steps.make_step(recipe, state, vgg), interruption)
+        try:
+            loop.run(step, crops, steps.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
+            devices.agree(strategy, step)  # the next phase reads what the first worker has just written
+        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+            if strategy.cluster_resolver is None:
+                raise
+            raise UserError(f"a worker is gone ({str(error).splitlines()[0]}): start all of them again, they go on from "
+                            f"the last checkpoint in {folder}") from error
     return folder / "saved_model" / str(recipe.steps)
+
+
+def _check_replicas(run, recipe, strategy):
+    replicas = strategy.num_replicas_in_sync
+    if recipe.batch % replicas:
+        raise UserError(f"a batch of {recipe.batch} can't be shared equally by {replicas} devices: give a --batch that "
+                        f"is a multiple of {replicas}")
+    if replicas > 1 and (run.xla or recipe.precision == "float16"):
+        raise UserError(f"{'--xla' if run.xla else '--precision float16'} is for one device: leave it or --distribute "
+                        "out")
 
 
 def _claim(run):
@@ -117,6 +143,19 @@ def _short(value):
     return text if len(text) < 60 else text[:57] + "..."
 
 
+def _restore_everywhere(run, state, started, strategy):
+    """Restore the newest good checkpoint, on all workers the one that the first of them chooses; returns its step."""
+    chief = devices.is_chief(strategy)
+    step = devices.agree(strategy, _restore(run, state, started) if chief and started else 0)
+    if step and not chief:
+        path = checkpoints.path(Path(run.folder) / "checkpoints", step)
+        try:
+            state.restore(checkpoints.load(path))
+        except ValueError as error:
+            raise UserError(f"{error}: --run_dir must be a folder that all workers share") from error
+    return step
+
+
 def _restore(run, state, started):
     """Restore the newest good checkpoint; returns its step, 0 if there is none yet."""
     recipe, last = run.recipe, None
@@ -137,35 +176,31 @@ def _restore(run, state, started):
 
 
 class _Loop:
-    """The loop over steps with everything that happens between them."""
+    """The loop over steps with everything that happens between them; of several workers the first one reports."""
 
-    def __init__(self, run, state, journal, validation):
-        self.run_, self.state, self.journal = run, state, journal
-        self.folder, self.reported = Path(run.folder), time.monotonic()
+    def __init__(self, run, recipe, state, validation, strategy, journal):
+        self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
+        self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
         self.validation = _centres(validation) if validation is not None else []
-        self.best_psnr, self.best_step = journal.best_psnr, None
+        self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
-    def run(self, step, batches, train_step, interruption):
-        run, recipe = self.run_, self.run_.recipe
-        bar = tqdm(total=recipe.steps, initial=step, desc=recipe.phase, unit=" steps", disable=None,
-                   dynamic_ncols=True, smoothing=0.05)
+    def run(self, step, crops, train_step, interruption):
+        run, recipe = self.run_, self.recipe
+        bar = tqdm(total=recipe.steps, initial=step, desc=recipe.phase, unit=" steps",
+                   disable=None if self.journal else True, dynamic_ncols=True, smoothing=0.05)
         recent, clock, shown, seconds = [], time.monotonic(), {}, math.nan
-        if step == recipe.steps:
+        if step == recipe.steps and self.journal:
             self.save(step)
-        for lr, hr in batches.take(recipe.steps - step):
+        for lr, hr in itertools.islice(self._batches(crops, step), recipe.steps - step):
             recent.append(train_step(lr, hr, tf.constant(learning_rate(recipe, step), tf.float32)))
             step += 1
             bar.update()
             last = step == recipe.steps
-            if step % run.log_every == 0 or last or interruption:
+            stop = self._stops(step, interruption)
+            if step % run.log_every == 0 or last or stop:
                 means = {k: float(np.mean([logs[k].numpy() for logs in recent])) for k in recent[0]}
                 seconds = (time.monotonic() - clock) / len(recent)
-                if not all(np.isfinite(list(means.values()))):
-                    raise UserError(
-                        f"a loss is not finite at step {step} ({means}): the last good checkpoint is in "
-                        f"{self.folder}/checkpoints; try a lower --learning_rate or --precision float32")
-                self.journal.write(step, {**means, "learning_rate": learning_rate(recipe, step - 1),
-                                          "seconds_per_step": seconds})
+                self._log(step, means, seconds)
                 shown |= {k: f"{v:.4g}" for k, v in means.items()}
                 recent, clock = [], time.monotonic()
             paused = time.monotonic()
@@ -173,13 +208,45 @@ class _Loop:
                 psnr, ssim = self.validate(step)
                 shown["PSNR"] = f"{psnr:.2f}"
             self._report(bar, step, shown, seconds)
-            if step % run.checkpoint_every == 0 or step == decay_start(recipe) or last or interruption:
+            if self.journal and (last or stop or self._is_due(step)):
                 self.save(step)
             clock += time.monotonic() - paused  # the steps' own speed
-            if interruption and not last:
+            if stop and not last:
                 bar.close()
                 raise UserError(f"stopped at step {step}, checkpoint written: the same command goes on from there")
         bar.close()
+
+    def _batches(self, crops, step):
+        """Batches from a step on, or what the replicas of this program get of them."""
+        replicas = self.strategy.num_replicas_in_sync
+        if replicas == 1:
+            return crops.dataset(step)
+
+        def parts(context):
+            count = replicas // context.num_input_pipelines
+            here = range(context.input_pipeline_id * count, (context.input_pipeline_id + 1) * count)
+            return crops.dataset(step, replicas=replicas, here=here)
+
+        return self.strategy.distribute_datasets_from_function(parts)
+
+    def _stops(self, step, interruption):
+        """Whether to stop after this step; several workers ask each other now and then, to stop at the same one."""
+        if self.strategy.cluster_resolver is None:
+            return bool(interruption)
+        return step % self.run_.log_every == 0 and bool(devices.agree(self.strategy, int(bool(interruption))))
+
+    def _log(self, step, means, seconds):
+        if not all(np.isfinite(list(means.values()))):
+            raise UserError(
+                f"a loss is not finite at step {step} ({means}): the last good checkpoint is in "
+                f"{self.folder}/checkpoints; try a lower --learning_rate or --precision float32")
+        if self.journal:
+            self.journal.write(step, {**means, "learning_rate": learning_rate(self.recipe, step - 1),
+                                      "seconds_per_step": seconds})
+
+    def _is_due(self, step):
+        return (step % self.run_.checkpoint_every == 0 or step == decay_start(self.recipe)
+                or time.monotonic() > self.saved + 60 * self.run_.checkpoint_minutes)
 
     def validate(self, step):
         """PSNR and SSIM (bt601) over the centres of the validation pictures, in float32; keeps a sample."""
@@ -190,7 +257,7 @@ class _Loop:
         scores = []
         for i, (lr, hr) in enumerate(self.validation):
             sr = self._upscale(lr[None])[0].numpy()
-            scores.append(metrics.score(hr, sr, "bt601", border=self.run_.recipe.scale))
+            scores.append(metrics.score(hr, sr, "bt601", border=self.recipe.scale))
             if i == 0:
                 self._sample(step, lr, sr, hr)
         for v, value in zip(weights.variables, held or ()):
@@ -206,7 +273,7 @@ class _Loop:
         return to_uint8(graph.generator(self.state.generator, to_lr(lr), training=False)[0])
 
     def _sample(self, step, lr, sr, hr):
-        scale = self.run_.recipe.scale
+        scale = self.recipe.scale
         nearest = lr.repeat(scale, 0).repeat(scale, 1)
         (self.folder / "samples").mkdir(exist_ok=True)
         Image.fromarray(np.concatenate([nearest, sr, hr], 1)).save(self.folder / "samples" / f"{step:08}.png")
@@ -215,13 +282,14 @@ class _Loop:
         """A checkpoint and its SavedModel; those of checkpoints that are gone go too."""
         run = self.run_
         folder = self.folder / "checkpoints"
-        marks = ["hold"] if step == decay_start(run.recipe) else []  # where a longer run starts from
+        marks = ["hold"] if step == decay_start(self.recipe) else []  # where a longer run starts from
         if step == self.best_step:
             marks.append("best")
         checkpoints.save(folder, step, self.state.arrays(), keep=run.keep, marks=marks)
         versions = self.folder / "saved_model"
         if not (versions / str(step)).exists():
             export.export(self.state.exported(), versions / str(step), attributes={"step": step})
+        self.saved = time.monotonic()
         kept = {str(s) for s, _ in checkpoints.found(folder)}
         for version in versions.iterdir():
             if version.name.isdigit() and version.name not in kept:
@@ -230,11 +298,11 @@ class _Loop:
     def _report(self, bar, step, shown, seconds):
         """The bar's figures; without a terminal a line a minute."""
         bar.set_postfix(shown, refresh=False)
-        if bar.disable and shown and (step == self.run_.recipe.steps or time.monotonic() > self.reported + 60):
+        if bar.disable and self.journal and shown and (step == self.recipe.steps or time.monotonic() > self.reported + 60):
             self.reported = time.monotonic()
-            left = (self.run_.recipe.steps - step) * seconds / 60
+            left = (self.recipe.steps - step) * seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
-            print(f"step {step} of {self.run_.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
+            print(f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
                   flush=True)
 
 

@@ -10,6 +10,7 @@ LEVELS = [  # the lowest first; a room knows those below its own level, and its 
     {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages"},
     {"graph", "store", "export", "datasets", "benchmarks"},
     {"pipeline", "steps", "upscaling", "jobs"},
+    {"devices"},
     {"trainer", "evaluation"},
     {"report", "opinion"},
     {"commands"},

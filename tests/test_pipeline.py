@@ -156,3 +156,14 @@ def test_jpeg_noise_is_put_on_lr_alone_and_is_repeatable(store):
     assert not np.array_equal(noisy(5)[0], plain(5)[0])
     np.testing.assert_array_equal(noisy(5)[1], plain(5)[1])
     np.testing.assert_array_equal(noisy(5)[0], noisy(5)[0])
+
+
+def test_the_parts_of_replicas_are_together_the_whole_batch(store):
+    crops = Crops(store, crop=96, batch=4, seed=3)
+    whole = [crops(n) for n in (5, 6)]
+    first, second = (crops.dataset(5, replicas=4, here=here) for here in (range(2), range(2, 4)))
+    for k in (0, 1):  # lr, hr
+        parts = [[batch[k].numpy() for batch in part.take(4)] for part in (first, second)]
+        for n in (0, 1):
+            of_both = [x for part in parts for x in part[2 * n:2 * n + 2]]
+            np.testing.assert_array_equal(np.concatenate(of_both), whole[n][k])

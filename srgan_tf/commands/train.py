@@ -54,7 +54,8 @@ SCHEDULE = _enum("schedule", None, list(SCHEDULES), "How the rate falls: not; as
 WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.", lower_bound=0)
 HOLD = _float("hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0,
                           upper_bound=1)
-PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in.")
+PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in; auto takes bfloat16 where the "
+                  "device computes in it natively, else float32.")
 EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0,
                          upper_bound=0.999999)
 START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
@@ -67,7 +68,11 @@ FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.",
 LOG_EVERY = _integer("log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1)
 VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations.", lower_bound=1)
 CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpoints.", lower_bound=1)
+CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Minutes after which there is one anyway.", lower_bound=0.1)
 KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
+DISTRIBUTE = _enum("distribute", None, ["mirrored", "multiworker"], "One batch shared by all GPUs of this machine, or by "
+                   "the machines that TF_CONFIG names.")
+XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step, faster ones on a GPU.")
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
@@ -90,10 +95,11 @@ def main(argv):
                         "with --init")
     source, validation = _sources(scale)
 
-    from srgan_tf import trainer
+    from srgan_tf import devices, trainer
     from srgan_tf.store import open_store
     cache_dir = CACHE_DIR.value or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
+    strategy = devices.strategy(DISTRIBUTE.value)
     store = open_store(source, scale, cache_dir)
     for line in store.skipped:
         print(f"left out: {line}")
@@ -105,9 +111,12 @@ def main(argv):
         run_ = trainer.Run(
             str(run_dir / phase), recipe, source.describe(), init, VGG_WEIGHTS.value or "",
             log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
-            keep=KEEP.value, deterministic=DETERMINISTIC.value)
+            checkpoint_minutes=CHECKPOINT_MINUTES.value, keep=KEEP.value, deterministic=DETERMINISTIC.value,
+            xla=XLA.value)
         weights = functools.partial(_weights, init) if init else None
-        print(f"{phase}: saved in {trainer.train(run_, store, validation_store, initial_weights=weights)}")
+        saved = trainer.train(run_, store, validation_store, initial_weights=weights, strategy=strategy)
+        if devices.is_chief(strategy):
+            print(f"{phase}: saved in {saved}")
 
 
 def _check(argv):

@@ -1,0 +1,70 @@
+"""What a run computes on: one device, all of a machine, or several machines, through tf.distribute."""
+import dataclasses
+import json
+import os
+
+import tensorflow as tf
+
+from srgan_tf.errors import UserError
+from srgan_tf.upscaling import computes_bfloat16
+
+STRATEGIES = ("mirrored", "multiworker")
+
+
+def strategy(kind=None):
+    """The `tf.distribute.Strategy` of a kind.
+
+    Args:
+        kind: None for one device; "mirrored" for every GPU of this machine, or every logical processor device where
+            there is none; "multiworker" for the machines that TF_CONFIG names. The last one has to be asked for
+            before TensorFlow has computed anything.
+
+    Raises:
+        UserError: if TF_CONFIG does not say who takes part.
+    """
+    if kind == "mirrored":
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if kind == "multiworker":
+        _check_tf_config()
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def concrete(recipe):
+    """The recipe with "auto" precision resolved: bfloat16 where the device computes in it natively, else float32."""
+    if recipe.precision != "auto":
+        return recipe
+    return dataclasses.replace(recipe, precision="bfloat16" if computes_bfloat16() else "float32")
+
+
+def is_chief(strategy):
+    """Whether this program is the one that writes what all share: the first worker, or the only one."""
+    resolver = strategy.cluster_resolver
+    return resolver is None or not resolver.task_type or strategy.extended._is_chief  # pylint: disable=protected-access
+
+
+def agree(strategy, number):
+    """The largest of the workers' numbers; each waits here for all others."""
+    if strategy.cluster_resolver is None:
+        return number
+    replica = tf.distribute.get_replica_context
+
+    @tf.function
+    def largest(number):
+        everyone = strategy.run(lambda: replica().all_gather(tf.reshape(number, (1,)), axis=0))
+        return tf.reduce_max(strategy.experimental_local_results(everyone)[0])
+
+    return int(largest(tf.constant(number, tf.int64)))
+
+
+def _check_tf_config():
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG", ""))
+        workers, task = config["cluster"]["worker"], config["task"]
+        if isinstance(workers, list) and {"type", "index"} <= task.keys():
+            return
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise UserError('TF_CONFIG does not say who takes part, --distribute multiworker, set it to {"cluster": {"worker": '
+                    '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with an index of its own on each')

@@ -8,6 +8,8 @@ from PIL import Image
 from srgan_tf.errors import UserError
 from srgan_tf.store import PIXEL, as_rgb
 
+RELEASE = 2 ** 24  # bytes of pictures to look at before their pages are given back; the system maps more around them
+
 
 class Crops:
     """Random aligned crops of LR and HR from distinct pictures, flipped and turned.
@@ -28,6 +30,7 @@ class Crops:
         if crop % store.scale:
             raise ValueError(f"crop must be a multiple of the scale {store.scale}. Received: {crop}")
         self.store, self.side, self.batch, self.seed, self.jpeg = store, crop // store.scale, batch, seed, jpeg
+        self.seen = 0  # bytes of pages, at most, since they were given back
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
             raise UserError(f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
@@ -47,9 +50,13 @@ class Crops:
         hr = np.empty((len(crops), scale * side, scale * side), PIXEL)
         for k, (i, (y, x), turn, _) in enumerate(crops):
             small, large = self.store.pair(i)
+            self.seen += PIXEL.itemsize * scale * side * large.shape[1]
             lr[k] = _turned(small[y:y + side, x:x + side], *turn)
             y, x = y * scale, x * scale
             hr[k] = _turned(large[y:y + scale * side, x:x + scale * side], *turn)
+        if self.seen > RELEASE:
+            self.seen = 0
+            self.store.release()
         lr, hr = as_rgb(lr), as_rgb(hr)
         if self.jpeg:
             for picture, (*_, quality) in zip(lr, crops):

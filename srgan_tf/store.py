@@ -1,6 +1,7 @@
 """A data set decoded once: memory-mapped uint8 pixels of HR and LR with an index."""
 import hashlib
 import json
+import mmap
 import secrets
 import shutil
 import time
@@ -17,7 +18,7 @@ FORMAT = 2  # part of the key: a store of another layout is built anew
 
 
 class Store:
-    """HR and LR of every picture of a data set, read through the page cache: memory does not grow with it.
+    """HR and LR of every picture of a data set, read through the page cache: nothing is decoded or copied.
 
     Attributes:
         names: the pictures' names.
@@ -34,7 +35,8 @@ class Store:
         self.sizes = np.array(index["sizes"], np.int64).reshape(-1, 2)
         starts = np.concatenate([[0], np.cumsum(self.sizes.prod(axis=1))])
         self._starts = starts.tolist()
-        self._lr, self._hr = (np.asarray(np.memmap(Path(folder) / name, PIXEL, "r")) for name in ("lr.bin", "hr.bin"))
+        self._maps = [_mapped(Path(folder) / name) for name in ("lr.bin", "hr.bin")]
+        self._lr, self._hr = (np.frombuffer(pixels, PIXEL) for pixels in self._maps)
 
     def __len__(self):
         return len(self.names)
@@ -45,6 +47,12 @@ class Store:
         start, end, area = self._starts[i], self._starts[i + 1], self.scale**2
         return (self._lr[start:end].reshape(height, width),
                 self._hr[start * area:end * area].reshape(height * self.scale, width * self.scale))
+
+    def release(self):
+        """Give back the pages that were looked at: they stay in the page cache, but no longer count as ours."""
+        for pixels in self._maps:
+            if hasattr(pixels, "madvise"):  # not on Windows
+                pixels.madvise(mmap.MADV_DONTNEED)
 
 
 def open_store(source, scale, cache_dir):
@@ -71,6 +79,11 @@ def as_rgb(pixels):
     """Pixels as a store gives them -> uint8 [..., 3]; copied if they do not lie side by side."""
     pixels = np.ascontiguousarray(pixels)
     return pixels.view(np.uint8).reshape(*pixels.shape, 3)
+
+
+def _mapped(path):
+    with open(path, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _build(source, scale, folder):

@@ -1,15 +1,18 @@
 """A data set is decoded once; batch n depends on the seed and n alone."""
 import concurrent.futures
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from srgan_tf.datasets import Picture
+from srgan_tf.datasets import Picture, Waves
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Crops
-from srgan_tf.store import open_store
+from srgan_tf.store import as_rgb, open_store
 
 
 class Source:
@@ -167,3 +170,46 @@ def test_the_parts_of_replicas_are_together_the_whole_batch(store):
         for n in (0, 1):
             of_both = [x for part in parts for x in part[2 * n:2 * n + 2]]
             np.testing.assert_array_equal(np.concatenate(of_both), whole[n][k])
+
+
+BUILD = """
+import sys
+from srgan_tf.datasets import Waves
+from srgan_tf.store import open_store
+open_store(Waves(150, 4), 4, sys.argv[1])
+"""
+
+
+def test_a_build_killed_at_any_time_leaves_nothing_that_is_taken_for_a_store(tmp_path):
+    """And the next one equals one that was built in peace."""
+    peace = open_store(Waves(150, 4), 4, tmp_path / "peace")
+    rng = np.random.default_rng()
+    for _ in range(4):
+        process = subprocess.Popen([sys.executable, "-c", BUILD, tmp_path / "killed"], stderr=subprocess.DEVNULL,
+                                   cwd=Path(__file__).parents[1])
+        while not list(tmp_path.glob("killed/stores/*")) and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        process.wait()
+    store = open_store(Waves(150, 4), 4, tmp_path / "killed")
+    assert store.names == peace.names
+    for i in range(len(peace)):
+        for one, other in zip(store.pair(i), peace.pair(i)):
+            np.testing.assert_array_equal(as_rgb(one), as_rgb(other))
+
+
+def test_memory_does_not_grow_with_the_store(tmp_path):
+    """Pages that were read go back, so a store larger than the memory does no harm."""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs Linux, whose /proc tells the resident memory")
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    crops = Crops(open_store(Source([(250, 400)] * 24), 4, tmp_path), crop=96, batch=16)  # 122 MB
+    crops(0)
+    before = resident()
+    for n in range(100):
+        crops(n)
+    assert resident() - before < 60e6

@@ -58,6 +58,34 @@ def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_
     assert [f["step"] for f in figures] == list(range(5, 45, 5))
 
 
+@pytest.mark.long
+def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    subprocess.run(command(pictures, whole, vgg_weights), check=True, capture_output=True)
+    rng, phases = np.random.default_rng(), {"srresnet": 0, "srgan": 0}
+    for kill in range(10):
+        before = set(parts.glob("*/checkpoints/step-*.npz"))
+        process = subprocess.Popen(command(pictures, parts, vgg_weights), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        if kill % 2:  # anywhere, the start included
+            time.sleep(rng.uniform(0, 12))
+        else:  # while it trains, writes and exports
+            while not set(parts.glob("*/checkpoints/step-*.npz")) - before and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(rng.uniform(0, 2.5))
+        phases["srgan" if (parts / "srgan").exists() else "srresnet"] += 1
+        process.kill()
+        process.wait()
+    print(f"killed in {phases}")
+    assert min(phases.values()) > 0
+    subprocess.run(command(pictures, parts, vgg_weights), check=True, capture_output=True)
+    for phase in phases:
+        one, other = final(whole, phase), final(parts, phase)
+        assert one.keys() == other.keys()
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name], err_msg=f"{phase} {name}")
+
+
 def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen(

@@ -20,7 +20,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf import inference, models, zoo
+from srgan_tf import inference, models, variables, zoo
 from srgan_tf.errors import UserError
 from srgan_tf.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
@@ -69,9 +69,7 @@ def restore(folder):
     facts = zoo.attributes(folder)
     if facts.get("network") != "srresnet":
         raise UserError(f"its network is {facts.get('network')!r}, {folder}, give a SavedModel of an srresnet")
-    loaded = tf.saved_model.load(str(folder))  # held: its signatures refer to the variables weakly
-    signature = loaded.signatures["serving_default"]
-    weights = {_layer_and_variable(v.name): v.numpy() for v in signature.variables}
+    weights = variables.read(folder)
     if checksum(weights) != facts["sha256"]:
         raise UserError(f"the variables do not match their checksum, {folder}, export or copy the model again")
     generator = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
@@ -124,7 +122,9 @@ def _archive(generator, facts):
     `track(generator)` is left out on purpose: it would write every variable a second time; those that the
     signatures use are tracked anyway.
     """
-    archive, enlarge, limit = keras.export.ExportArchive(), inference.Generator(generator), facts["pixel_limit"]
+    archive, limit = keras.export.ExportArchive(), facts["pixel_limit"]
+    enlarge = inference.Generator({f"{layer.name}/{v.name}": v.value for layer in generator.layers
+                                   for v in layer.weights})
     images = [tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")]
     strings = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
 
@@ -219,11 +219,6 @@ def _move_into_place(part, folder):
     os.rename(folder, old)
     os.rename(part, folder)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _layer_and_variable(name):
-    """"scope/head_conv/kernel:0" -> "head_conv/kernel", as `models.named_weights` calls it."""
-    return "/".join(name.split(":")[0].split("/")[-2:])
 
 
 def _version():

@@ -1,12 +1,15 @@
 """A faster TensorFlow view of the Keras generator for inference: the same variables, the same function.
 
 `models.py` says what the network is, on `keras` alone; here it is computed the way that costs TensorFlow least, and
-inside one graph from the variables as they were trained. Exact but for rounding (`tests/test_inference.py`):
+from the variables as they were trained. Exact but for rounding (`tests/test_inference.py`):
 
 - Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one: pixels enter
   as whole numbers, which bfloat16 holds exactly.
-- The last convolution comes before the last depth to space, with its kernel rearranged (`half_size_kernel`).
-- PReLU is max(x, slope x) where no slope is above 1.
+- The last convolution comes before the last depth to space, with its kernel rearranged (`half_size_kernel`), and in
+  two steps: along the rows for each of its five rows of taps at once, which fills the processor's registers as
+  twelve channels cannot, then the sum of the five.
+- PReLU is max(x, slope x). A channel whose slope is above 1 is computed times -slope, and given back its sign by
+  what reads it: -max(y, y / slope) of y = -slope x.
 - Small pictures of a batch are computed together, large ones one after the other, and the up-sampling part, which
   takes most of the memory, in horizontal strips.
 """
@@ -15,22 +18,22 @@ import tensorflow as tf
 
 from srgan_tf import pixels
 
+EPSILON = 1e-3  # of `models.BN`, which Keras would have to be loaded for
 TOGETHER = 2 ** 18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
 STRIP = 2 ** 16  # LR pixels that are enlarged at once: about 8 kB each in float32
+REACH = 3  # LR rows: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
 ROWS = 16  # a strip's least height in LR pixels: lower ones would mostly compute their overlap
 
 
 class Generator:
-    """A `models.srresnet` as a function of pixels, for use in a `tf.function`."""
+    """A `models.srresnet` as a function of pixels: in the graph of a SavedModel, or compiled for this process."""
 
-    def __init__(self, model):
-        """Outside of graphs: which form of PReLU is right is decided here, from the slopes as they are now."""
-        self._layers = {layer.name: layer for layer in model.layers}
-        self._steep = {name for name, layer in self._layers.items()
-                       if name.endswith("_prelu") and not np.all(np.asarray(layer.alpha) <= 1)}
+    def __init__(self, variables):
+        """Take float32 variables or arrays by "layer/variable", as `models.named_weights` calls them."""
+        self._variables = variables
 
     def __call__(self, image, dtype=tf.float32):
-        """Enlarge a batch.
+        """Enlarge a batch inside a graph, which derives its kernels from the variables in front of all loops.
 
         Args:
             image: uint8 [B, H, W, 3], at least one picture and one pixel.
@@ -39,11 +42,30 @@ class Generator:
         Returns:
             uint8 [B, scale H, scale W, 3].
         """
-        network = _Network(self._layers, self._steep, dtype)
+        network = _Network(self._variables, dtype)
         batch, height, width = tf.unstack(tf.shape(image)[:3])
         size = tf.maximum(1, TOGETHER // (height * width))
         return _in_turn(lambda i: network.enlarge_in_strips(network.trunk(image[i * size:(i + 1) * size])),
                         count=-(-batch // size), axis=0)
+
+    def compile(self, pixel=tf.uint8, dtype=tf.float32):
+        """The network's two halves for this process, with kernels derived once, now, that lie in the graphs.
+
+        Args:
+            pixel: tf.uint8, or tf.float32 for more than 8 bits: both hold [0, 255].
+            dtype: what convolutions compute in.
+
+        Returns:
+            Two functions: `trunk`, pixels [B, H, W, 3] -> features [B, H, W, C]; and `enlarge`, features ->
+            pixels [B, scale H, scale W, 3], rounded if they are uint8. What is REACH rows away from the border of
+            a strip of features depends on the strip alone.
+        """
+        network = _Network(self._variables, dtype).constant()
+        features = network.kernels["head_conv"].shape[-1]
+        return tuple(  # no autograph: it takes half a second to find nothing to do
+            tf.function(function, [tf.TensorSpec((None, None, None, channels), kind)], autograph=False)
+            for function, channels, kind in ((network.trunk, 3, pixel),
+                                             (lambda x: network.enlarge(x, pixel), features, dtype)))
 
 
 def half_size_kernel(kernel):
@@ -64,23 +86,39 @@ def half_size_kernel(kernel):
 class _Network:
     """The network in one precision. Its kernels are derived from the variables once, in front of all loops."""
 
-    def __init__(self, layers, steep, dtype):
-        self.layers, self.steep, self.dtype = layers, steep, dtype
-        self.blocks = sorted({name[:7] for name in layers if name.startswith("block")})
-        self.stages = sum(name.endswith("_shuffle") for name in layers)
-        head, tail = layers["head_conv"], layers["tail_conv"]
-        convs = {"head_conv": (head.kernel.value / 255.0, head.bias.value), "trunk_conv": self._fold("trunk_conv")}
-        convs |= {name: self._fold(name) for block in self.blocks for name in (f"{block}_conv1", f"{block}_conv2")}
-        convs |= {name: (layers[name].kernel.value, layers[name].bias.value)
-                  for name in (f"up{k}_conv" for k in range(1, self.stages + 1))}
-        convs["tail_conv"] = half_size_kernel(tail.kernel.value), tf.zeros(4 * tail.filters)
-        self.convs = {name: tuple(tf.cast(t, dtype) for t in conv) for name, conv in convs.items()}
-        self.tail_bias = tf.tile(tail.bias.value, (4,))
-        self.slopes = {name: tf.cast(tf.reshape(layer.alpha.value, (-1,)), dtype)
-                       for name, layer in layers.items() if name.endswith("_prelu")}
+    def __init__(self, variables, dtype):
+        self.dtype = dtype
+        names = {name.split("/")[0] for name in variables}
+        self.blocks = sorted({name[:7] for name in names if name.startswith("block")})
+        self.stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
+        prelus = {name: _Prelu(variables[f"{name}/alpha"]) for name in names if name.endswith("_prelu")}
+        trunk, reads = prelus["head_prelu"].sign, prelus["head_prelu"].sign
+        kernel, bias = variables["head_conv/kernel"] / 255.0, variables["head_conv/bias"]
+        convs = {"head_conv": _signed(kernel, bias, tf.ones(3), prelus["head_prelu"].gain)}
+        for block in self.blocks:
+            inner = prelus[f"{block}_prelu"]
+            convs[f"{block}_conv1"] = _signed(*_folded(variables, f"{block}_conv1"), trunk, inner.gain)
+            convs[f"{block}_conv2"] = _signed(*_folded(variables, f"{block}_conv2"), inner.sign, trunk)
+        convs["trunk_conv"] = _signed(*_folded(variables, "trunk_conv"), trunk, trunk)
+        for k in range(1, self.stages + 1):
+            kernel, bias, inner = variables[f"up{k}_conv/kernel"], variables[f"up{k}_conv/bias"], prelus[f"up{k}_prelu"]
+            convs[f"up{k}_conv"] = _signed(kernel, bias, reads, tf.tile(inner.gain, (4,)))
+            reads = inner.sign
+        tail = half_size_kernel(variables["tail_conv/kernel"] * reads[:, None])
+        self.kernels = {name: tf.cast(kernel, dtype) for name, (kernel, _) in convs.items()}
+        self.kernels["tail_conv"] = tf.cast(_rows_as_channels(tail), dtype)
+        self.biases = {name: tf.cast(bias, dtype) for name, (_, bias) in convs.items()}
+        self.biases["tail_conv"] = tf.tile(variables["tail_conv/bias"], (4,))  # float32: of the result
+        self.slopes = {name: tf.cast(prelu.slope, dtype) for name, prelu in prelus.items()}
+
+    def constant(self):
+        """Hold the values that are there now: graphs take arrays as constants, which oneDNN rearranges once."""
+        for tensors in (self.kernels, self.biases, self.slopes):
+            tensors.update({name: tensor.numpy() for name, tensor in tensors.items()})
+        return self
 
     def trunk(self, image):
-        """uint8 [B, H, W, 3] -> features [B, H, W, C]."""
+        """Pixels [B, H, W, 3] in [0, 255] -> features [B, H, W, C]."""
         x = first = self._prelu("head_prelu", self._conv("head_conv", tf.cast(image, self.dtype)))
         for block in self.blocks:
             y = self._prelu(f"{block}_prelu", self._conv(f"{block}_conv1", x))
@@ -91,41 +129,72 @@ class _Network:
         """Features [B, H, W, C] -> uint8 [B, scale H, scale W, 3]; a strip also sees the rows that reach into it."""
         batch, height, width = tf.unstack(tf.shape(x)[:3])
         scale = 2 ** self.stages
-        reach = 3  # LR rows: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
         count = -(-height // tf.maximum(ROWS, STRIP // (batch * width)))
         rows = -(-height // count)
 
         def strip(i):
             start, stop = i * rows, tf.minimum((i + 1) * rows, height)
-            first, last = tf.maximum(0, start - reach), tf.minimum(stop + reach, height)
-            return self._enlarge(x[:, first:last])[:, scale * (start - first):scale * (stop - first)]
+            first, last = tf.maximum(0, start - REACH), tf.minimum(stop + REACH, height)
+            return self.enlarge(x[:, first:last])[:, scale * (start - first):scale * (stop - first)]
 
         return _in_turn(strip, count=-(-height // rows), axis=1)
 
-    def _enlarge(self, x):
+    def enlarge(self, x, pixel=tf.uint8):
+        """Features [B, H, W, C] -> pixels [B, scale H, scale W, 3]."""
         for k in range(1, self.stages + 1):
             x = self._prelu(f"up{k}_prelu", self._conv(f"up{k}_conv", x), repeat=4)
             x = tf.nn.depth_to_space(x, 2) if k < self.stages else x
-        sr = tf.cast(self._conv("tail_conv", x), tf.float32) + self.tail_bias
-        return tf.nn.depth_to_space(pixels.to_uint8(sr), 2)
-
-    def _fold(self, name):
-        """Kernel and bias of a convolution and its BN as one: scale (W x) + beta - scale mean."""
-        bn = self.layers[name.replace("conv", "bn")]
-        scale = bn.gamma.value * tf.math.rsqrt(bn.moving_variance.value + bn.epsilon)
-        return self.layers[name].kernel.value * scale, bn.beta.value - bn.moving_mean.value * scale
+        x = tf.cast(tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME"), tf.float32)
+        sr = tf.nn.bias_add(tf.nn.conv2d(x, SUM_OF_ROWS, 1, "SAME"), self.biases["tail_conv"])
+        return tf.nn.depth_to_space(pixels.to_uint8(sr) if pixel == tf.uint8 else pixels.to_levels(sr), 2)
 
     def _conv(self, name, x):
-        kernel, bias = self.convs[name]
-        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+        return tf.nn.bias_add(tf.nn.conv2d(x, self.kernels[name], 1, "SAME"), self.biases[name])
 
     def _prelu(self, name, x, repeat=1):
         slope = tf.tile(self.slopes[name], (repeat,))
-        if name in self.steep:
-            return tf.nn.relu(x) + slope * tf.minimum(x, tf.zeros((), x.dtype))
         if self.dtype == tf.bfloat16:  # TensorFlow's own product of bfloat16 tensors takes twice as long as oneDNN's
             return tf.maximum(x, tf.nn.depthwise_conv2d(x, tf.reshape(slope, (1, 1, -1, 1)), (1, 1, 1, 1), "SAME"))
         return tf.maximum(x, slope * x)
+
+
+class _Prelu:
+    """PReLU as max(y, slope y) with slopes up to 1, of y = gain x; sign times it is PReLU of x."""
+
+    def __init__(self, alpha):
+        alpha = tf.reshape(alpha, (-1,))
+        self.gain = tf.where(alpha > 1, -alpha, 1.0)
+        self.sign = tf.where(alpha > 1, -1.0, 1.0)
+        self.slope = tf.where(alpha > 1, 1 / tf.maximum(alpha, 1.0), alpha)
+
+
+def _signed(kernel, bias, before, after):
+    """A convolution of channels that come times `before`, a sign each, and leave times `after`."""
+    return kernel * before[:, None] * after, bias * after
+
+
+def _folded(variables, name):
+    """Kernel and bias of a convolution and its BN as one: scale (W x) + beta - scale mean."""
+    gamma, beta, mean, variance = (variables[f"{name.replace('conv', 'bn')}/{what}"]
+                                   for what in ("gamma", "beta", "moving_mean", "moving_variance"))
+    scale = gamma * tf.math.rsqrt(variance + EPSILON)
+    return variables[f"{name}/kernel"] * scale, beta - mean * scale
+
+
+def _rows_as_channels(kernel):
+    """[5, 5, C, 12] -> [1, 5, C, 64]: each row of taps gives 12 channels of its own, the last 4 are empty."""
+    rows = tf.concat(tf.unstack(kernel), axis=-1)[None]
+    return tf.pad(rows, ((0, 0), (0, 0), (0, 0), (0, len(SUM_OF_ROWS[0][0]) - rows.shape[-1])))
+
+
+def _sum_of_rows():
+    kernel = np.zeros((5, 1, 64, 12), np.float32)  # [row, 1, 12 row + c, c]
+    for row in range(5):
+        kernel[row, 0, 12 * row:12 * (row + 1)] = np.eye(12)
+    return kernel
+
+
+SUM_OF_ROWS = _sum_of_rows()
 
 
 def _in_turn(function, count, axis):

@@ -1,4 +1,4 @@
-"""Upscaler: arrays in, larger arrays out; tiles with a halo, greyscale, alpha."""
+"""Upscaler: arrays in, larger arrays out; tiles with a halo, greyscale, alpha, 16 bits, any size."""
 import dataclasses
 import math
 import os
@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import zoo
+from srgan_tf import inference, memory, variables, zoo
 from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
+from srgan_tf.sizes import Size
 
-TILE = 768  # LR pixels: large enough that the halo costs little, small enough for 2 GB
-PIXELS = 2 ** 21  # at most, of a tile with its halo, where a model sets no limit of its own
+TILE = 768  # LR pixels: larger ones save little more of the halo
+LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
+BYTES = 3000  # of memory for each LR pixel of a tile with its halo, in float32
+PIXELS = 2 ** 21  # at most, of a tile with its halo
 CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -20,43 +24,52 @@ class Upscaler:
     """A model that enlarges pictures.
 
         upscale = Upscaler("srresnet", scale=4)
-        large = upscale(small)  # uint8 [H, W, 3] -> uint8 [4H, 4W, 3]
+        large = upscale(small)  # uint8 [H, W, 3] -> uint8 [4H, 4W, 3]; uint16 gives uint16
 
     Attributes:
-        scale: how many times larger each side becomes.
+        scale: how many times larger the network makes each side.
+        size: a `sizes.Size`, how large results are.
         halo: how far a pixel reaches, in LR pixels.
         folder: where the model was found.
         attributes: what its export wrote about it.
-        precision: what its convolutions compute in, "float32" or "bfloat16".
+        precision: what convolutions of 8-bit pictures compute in, "float32" or "bfloat16".
     """
 
-    def __init__(self, model=zoo.DEFAULT_MODEL, scale=None, *, tile=0, precision="auto"):
+    def __init__(self, model=None, scale=None, *, fidelity=None, outscale=None, width=None, height=None, tile=0,
+                 precision="auto"):
         """Load a model.
 
         Args:
-            model: a shipped model's name or a path, as `zoo.resolve` takes it.
+            model: a shipped model's name or a path, as `zoo.resolve` takes it; None is `zoo.DEFAULT_MODEL`.
             scale: 2, 4 or 8; None is the model's own.
+            fidelity: instead of a model, a blend of the variables of two: 1 is `srresnet`, 0 is `srgan`.
+            outscale, width, height: how large results are, as `sizes.Size` says; None is the model's scale. They
+                are made from what the network makes by `imresize`.
             tile: side of a tile in LR pixels without its halo; 0 chooses one and computes what is small at once.
             precision: "float32"; "bfloat16", which costs under 0.02 dB; or "auto", which is bfloat16 where the
-                processor computes in it.
+                processor computes in it. It holds for 8-bit pictures: others are computed in float32.
 
         Raises:
-            UserError: when there is no such model, or it is of another scale or was exported without that precision.
-            ValueError: for a negative tile or another precision.
+            UserError: when there is no such model, or it is of another scale or damaged.
+            ValueError: for a negative tile, another precision, or a fidelity outside of [0, 1].
         """
         if tile < 0:
             raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
-        self.folder = zoo.resolve(model, scale)
+        self.folder = zoo.resolve(model or zoo.DEFAULT_MODEL, scale) if fidelity is None else blended(
+            fidelity, model, scale)[0]
         self.attributes = zoo.attributes(self.folder)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
-        self._loaded = tf.saved_model.load(str(self.folder))  # kept: its variables live as long as it does
-        self.precision, self._network = _choose(self._loaded.signatures, precision, self.folder)
-        limit = max(1, math.isqrt(self.attributes.get("pixel_limit", PIXELS)) - 2 * self.halo)
-        self.tile, self._automatic = min(tile, limit), min(TILE, limit)
+        self.size = Size(self.scale if outscale is None else outscale, width, height)
+        self.precision = ("bfloat16" if computes_bfloat16() else "float32") if precision == "auto" else precision
+        self._generator = inference.Generator(_variables(self.folder, fidelity, scale))
+        self._networks = {}  # by what pixels are: compiled when the first comes
+        self._limit = max(1, math.isqrt(PIXELS) - 2 * self.halo)
+        self.tile = min(tile, self._limit)
+        self._exhausted_at = 2 * self._limit  # the side of a tile that the memory did not hold
 
-    def __call__(self, image):
+    def __call__(self, image, step=lambda share: None):
         """Enlarge a picture or a batch.
 
         Greyscale stays so: the rounded mean of what the network makes of three equal channels. Alpha is enlarged
@@ -64,77 +77,148 @@ class Upscaler:
         neighbours' first, so that they do not shine through along the edges.
 
         Args:
-            image: uint8 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
+            image: uint8 or uint16 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
+            step: called after each tile with its share of the whole work; the shares add up to 1.
 
         Returns:
-            uint8, of the same kind, with both sides `scale` times as long.
+            Of the same type and kind, as large as `size` says: with both sides `scale` times as long.
 
         Raises:
             ValueError: for another type or shape, or an empty picture.
+            UserError: when the memory does not hold even a small tile.
         """
         image = np.asarray(image)
-        if image.dtype != np.uint8:
-            raise ValueError(f"image must be uint8. Received: {image.dtype}")
+        if image.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"image must be uint8 or uint16. Received: {image.dtype}")
         if image.size == 0:
             raise ValueError(f"image must have at least one pixel. Received: shape {image.shape}")
         if image.ndim == 4 and image.shape[3] == 3:
-            return self._colours(image)
+            return self._colours(image, step)
         if image.ndim == 2:
-            return self._grey(image)
+            return self._grey(image, step)
         if image.ndim == 3 and image.shape[2] == 3:
-            return self._colours(image[None])[0]
-        if image.ndim == 3 and image.shape[2] == 4:
-            return np.dstack([self(bleed(image[..., :3], image[..., 3])), self._alpha(image[..., 3])])
-        if image.ndim == 3 and image.shape[2] == 2:
-            return np.dstack([self(bleed(image[..., :1], image[..., 1])[..., 0]), self._alpha(image[..., 1])])
+            return self._colours(image[None], step)[0]
+        if image.ndim == 3 and image.shape[2] in (2, 4):
+            colour, alpha = bleed(image[..., :-1], image[..., -1]), image[..., -1]
+            flat = (alpha == alpha.flat[0]).all()  # nothing to enlarge: keeps opaque pictures opaque
+
+            def half(share):
+                step(share if flat else share / 2)
+
+            large = self(colour[..., 0] if image.shape[2] == 2 else colour, half)
+            alpha = np.full(large.shape[:2], alpha.flat[0]) if flat else self._grey(alpha, half)
+            return np.dstack([large, alpha])
         raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
 
-    def picture(self, picture):
+    def picture(self, picture, step=lambda share: None):
         """Enlarge an `images.Picture`; what its file said about it goes along."""
         colour = picture.pixels[..., :1] if picture.grey else picture.pixels
         alpha = [] if picture.alpha is None else [picture.alpha]
         array = np.dstack([colour, *alpha])
-        large = self(array[..., 0] if array.shape[2] == 1 else array)
+        large = self(array[..., 0] if array.shape[2] == 1 else array, step)
         large = large[..., None] if large.ndim == 2 else large
         return dataclasses.replace(
             picture,
             pixels=np.repeat(large[..., :1], 3, axis=2) if picture.grey else large[..., :3],
             alpha=None if picture.alpha is None else large[..., -1])
 
-    def _grey(self, image):
-        large = self._colours(np.repeat(image[None, ..., None], 3, axis=3))[0]
-        return ((large.sum(axis=2, dtype=np.uint16) + 1) // 3).astype(np.uint8)
+    def _grey(self, image, step):
+        large = self._network_size(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
+        rows = max(1, 2 ** 20 // large.shape[1])
+        grey = np.empty(large.shape[:2], image.dtype)
+        for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
+            grey[i:i + rows] = (large[i:i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
+        return self._resized(grey, image.shape[:2])
 
-    def _alpha(self, alpha):
-        if (alpha == alpha.flat[0]).all():  # nothing to enlarge: keeps opaque pictures opaque
-            return np.full([self.scale * n for n in alpha.shape], alpha.flat[0])
-        return self._grey(alpha)
+    def _colours(self, batch, step):
+        large = self._network_size(batch, step)
+        height, width = self.size.of(*batch.shape[1:3])
+        if (height, width) == large.shape[1:3]:
+            return large
+        return np.stack([self._resized(image, batch.shape[1:3]) for image in large])
 
-    def _colours(self, batch):
-        """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3], tile by tile."""
-        scale = self.scale
+    def _resized(self, large, before):
+        """What the network made of a picture of the shape `before`, as large as it is to be."""
+        size = self.size.of(*before)
+        return large if size == large.shape[:2] else imresize(large, size=size)
+
+    def _network_size(self, batch, step):
+        """uint8 or uint16 [B, H, W, 3] -> the same type [B, scale H, scale W, 3], tile by tile."""
         count, height, width, _ = batch.shape
-        large = np.empty((count, scale * height, scale * width, 3), np.uint8)
-        small = height * width <= (self._automatic + 2 * self.halo) ** 2
-        tile = self.tile or (max(height, width) if small else self._automatic)
-        for rows in spans(height, tile, self.halo):
-            for columns in spans(width, tile, self.halo):
-                sr = self._network(image=tf.constant(batch[:, rows.seen, columns.seen]))["image"].numpy()
-                large[:, rows.larger(scale), columns.larger(scale)] = sr[:, rows.within(scale), columns.within(scale)]
+        large = np.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
+        tile = self.tile or self._automatic(height, width)
+        boxes = [(rows, columns) for rows in spans(height, tile, self.halo) for columns in spans(width, tile, self.halo)]
+        while boxes:
+            rows, columns = boxes.pop(0)
+            try:
+                self._enlarge(batch, rows, columns, large)
+            except (tf.errors.ResourceExhaustedError, MemoryError):
+                tile = max(rows.stop - rows.start, columns.stop - columns.start) // 2
+                if tile < LEAST:
+                    raise UserError(f"the memory does not hold a tile of {2 * tile} pixels, the picture, close other "
+                                    "programs") from None
+                self._exhausted_at = 2 * tile
+                boxes = [(r, c) for down, across in [(rows, columns), *boxes]
+                         for r in spans(height, tile, self.halo, down) for c in spans(width, tile, self.halo, across)]
+            else:
+                step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
         return large
 
+    def _enlarge(self, batch, rows, columns, large):
+        """Compute one tile of all pictures and put it into its place: small ones together, large ones in strips."""
+        trunk, enlarge = self._network(batch.dtype)
+        levels = batch.dtype.type(257) if batch.dtype == np.uint16 else None
+        height, width = rows.last - rows.first, columns.last - columns.first
+        together = max(1, inference.TOGETHER // (height * width))
+        strip = max(inference.ROWS, inference.STRIP // (min(together, len(batch)) * width))
+        for first in range(0, len(batch), together):
+            seen = batch[first:first + together, rows.seen, columns.seen]
+            features = trunk(tf.constant(seen if levels is None else seen / np.float32(levels)))
+            within = Span(rows.start - rows.first, rows.stop - rows.first, 0, height)
+            for part in spans(height, strip, inference.REACH, within):
+                whole = (part.first, part.last) == (0, height)
+                sr = enlarge(features if whole else features[:, part.seen]).numpy()
+                sr = sr[:, part.within(self.scale), columns.within(self.scale)]
+                place = slice(self.scale * (rows.first + part.start), self.scale * (rows.first + part.stop))
+                large[first:first + together, place, columns.larger(self.scale)] = (
+                    sr if levels is None else np.rint(sr * np.float32(levels)))
 
-def _choose(signatures, precision, folder):
-    """The precision that is meant and the signature that computes in it."""
-    if precision == "auto":
-        precision = "bfloat16" if "bfloat16" in signatures and computes_bfloat16() else "float32"
-    name = "serving_default" if precision == "float32" else precision
-    if name not in signatures:
-        raise UserError(f"the model was exported without {precision}, {folder}, take --precision float32 or export it "
-                        "again")
-    return precision, signatures[name]
+    def _network(self, pixel):
+        """The two functions of `inference.Generator.compile` for uint8 or uint16."""
+        if pixel not in self._networks:
+            deep = pixel == np.uint16
+            dtype = tf.bfloat16 if self.precision == "bfloat16" and not deep else tf.float32
+            self._networks[pixel] = self._generator.compile(tf.float32 if deep else tf.uint8, dtype)
+        return self._networks[pixel]
+
+    def _automatic(self, height, width):
+        """The side of the tiles that the memory there is holds: the whole picture at once when it is small."""
+        left = memory.available()
+        held = TILE if left is None else max(LEAST, math.isqrt(left // 2 // BYTES) - 2 * self.halo)
+        tile = min(held, TILE, self._limit, self._exhausted_at // 2)
+        return max(height, width) if height * width <= (tile + 2 * self.halo) ** 2 else tile
 
 
+def blended(fidelity, model=None, scale=None):
+    """The folders of the two models that a fidelity blends: `srresnet` and `srgan`.
+
+    Raises:
+        UserError: when a model is given, too, or one of the two is not shipped at that scale.
+        ValueError: for a fidelity outside of [0, 1].
+    """
+    if not 0 <= fidelity <= 1:
+        raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
+    if model is not None:
+        raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
+                        "leave one of them out")
+    return zoo.resolve("srresnet", scale), zoo.resolve("srgan", scale)
+
+
+def _variables(folder, fidelity, scale):
+    if fidelity is None:
+        return variables.read(folder)
+    faithful, vivid = (variables.read(folder) for folder in blended(fidelity, scale=scale))
+    return variables.blend(faithful, vivid, fidelity)
 def computes_bfloat16():
     """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a processor that says so.
 
@@ -172,14 +256,15 @@ class Span:
         return slice(scale * (self.start - self.first), scale * (self.stop - self.first))
 
 
-def spans(length, tile, halo):
-    """Cut a side into tiles of about equal length, at most `tile` each.
+def spans(length, tile, halo, part=None):
+    """Cut a side, or a part of it, into tiles of about equal length, at most `tile` each.
 
     A tile sees `halo` more pixels on both sides, but never beyond the picture: there the network's own padding
     is what the whole picture would get, too.
     """
-    count = -(-length // tile)
-    cuts = [round(i * length / count) for i in range(count + 1)]
+    start, stop = (0, length) if part is None else (part.start, part.stop)
+    count = -(-(stop - start) // tile)
+    cuts = [start + round(i * (stop - start) / count) for i in range(count + 1)]
     return [Span(start, stop, max(0, start - halo), min(length, stop + halo))
             for start, stop in zip(cuts, cuts[1:])]
 
@@ -188,16 +273,16 @@ def bleed(colour, alpha):
     """Replace the colours of fully transparent pixels by those of visible ones around them.
 
     Args:
-        colour: uint8 [H, W, C].
-        alpha: uint8 [H, W].
+        colour: uint8 or uint16 [H, W, C].
+        alpha: of the same type, [H, W].
 
     Returns:
-        uint8 [H, W, C]; the same where alpha is not 0.
+        Of the same type, [H, W, C]; the same where alpha is not 0.
     """
     known = alpha > 0
     if known.all() or not known.any():
         return colour
-    return np.rint(_fill(colour.astype(np.float32), known)).astype(np.uint8)
+    return np.rint(_fill(colour.astype(np.float32), known)).astype(colour.dtype)
 
 
 def _fill(colour, known):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
-    {"errors", "recipes", "resize", "pixels"},
-    {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages"},
+    {"errors", "recipes", "resize", "pixels", "memory"},
+    {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes"},
     {"graph", "store", "export", "datasets", "benchmarks"},
     {"pipeline", "steps", "upscaling", "jobs"},
     {"devices"},

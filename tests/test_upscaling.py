@@ -1,12 +1,11 @@
 """Upscaler: every kind of array, tiles that cannot be seen, alpha without halos, precisions."""
-import types
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from srgan_tf import images, upscaling
 from srgan_tf.errors import UserError
+from srgan_tf.resize import imresize
 from srgan_tf.upscaling import Upscaler, bleed
 
 
@@ -54,15 +53,19 @@ def test_tiles_give_the_whole_picture(small_model, upscale, size, tile):
     assert_equal_but_for_rounding(Upscaler(small_model, tile=tile, precision="float32")(image), upscale(image))
 
 
-def test_a_large_picture_is_cut_without_being_told(upscale, monkeypatch):
+def test_a_large_picture_is_cut_without_being_told(small_model, upscale, monkeypatch):
     image = picture(61, 83, 3)
-    whole = upscale(image)
-    sizes = []
-    network = upscale._network
-    monkeypatch.setattr(upscale, "_automatic", 16)
-    monkeypatch.setattr(upscale, "_network", lambda image: sizes.append(image.shape[1:3]) or network(image=image))
-    assert_equal_but_for_rounding(upscale(image), whole)
-    assert len(sizes) == 24 and max(map(max, sizes)) == 16 + 2 * upscale.halo
+    monkeypatch.setattr(upscaling, "TILE", 16)
+    cut, shares = Upscaler(small_model, precision="float32"), []
+    assert_equal_but_for_rounding(cut(image, shares.append), upscale(image))
+    assert len(shares) == 24 and sum(shares) == pytest.approx(1)
+
+
+def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
+    def tile(megabytes):
+        monkeypatch.setattr(upscaling.memory, "available", lambda: megabytes and megabytes * 10 ** 6)
+        return upscale._automatic(3000, 4000)
+    assert upscaling.LEAST == tile(1) < tile(200) < tile(2000) < tile(20000) == tile(None) == upscaling.TILE
 
 
 def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
@@ -83,9 +86,9 @@ def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
                 assert (span.first, span.last) == (max(0, span.start - halo), min(length, span.stop + halo))
 
 
-def test_a_tile_stays_within_the_pixel_limit_of_the_model(small_model):
+def test_a_tile_stays_within_a_limit(small_model):
     upscale = Upscaler(small_model, tile=10 ** 6)
-    assert 1000 < upscale.tile + 2 * upscale.halo <= upscale.attributes["pixel_limit"] ** 0.5
+    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaling.PIXELS ** 0.5
 
 
 def test_bfloat16_is_close_to_float32(small_model, upscale):
@@ -118,20 +121,6 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, m
     if flags:
         upscaling.CPUINFO.write_text(f"processor : 0\n{flags}\n")
     assert Upscaler(small_model).precision == precision
-
-
-def test_a_model_without_bfloat16_computes_in_float32_and_says_so(small_model, monkeypatch):
-    load = upscaling.tf.saved_model.load
-
-    def load_without(folder):
-        loaded = load(folder)
-        return types.SimpleNamespace(  # the module is held: its variables live as long as it does
-            held=loaded, signatures={"serving_default": loaded.signatures["serving_default"]})
-    monkeypatch.setattr(upscaling.tf.saved_model, "load", load_without)
-    monkeypatch.setattr(upscaling, "computes_bfloat16", lambda: True)
-    assert Upscaler(small_model).precision == "float32"
-    with pytest.raises(UserError, match="without bfloat16"):
-        Upscaler(small_model, precision="bfloat16")
 
 
 def test_another_precision_is_refused(small_model):
@@ -181,6 +170,62 @@ def test_bleed_leaves_visible_pixels_alone_and_takes_the_nearest_colours():
     np.testing.assert_array_equal(bleed(colour, nothing), colour)
 
 
+@pytest.mark.parametrize("kind", [(), (2,), (3,), (4,)])
+def test_16_bits_give_what_8_bits_give_but_finer(upscale, kind):
+    image = picture(14, 11, *kind)
+    deep = upscale(image.astype(np.uint16) * 257)
+    assert deep.dtype == np.uint16
+    whole = np.rint(deep / 257)
+    np.testing.assert_allclose(whole, upscale(image), atol=1)
+    assert (whole == upscale(image)).mean() > (0.999 if kind in ((3,),) else 0.8)  # 8-bit grey is a mean of rounded ones
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_16_bits_keep_more_than_256_levels(small_model, precision):
+    ramp = np.linspace(20000, 21000, 64 * 64).astype(np.uint16).reshape(64, 64)  # four levels of 8 bits
+    upscale = Upscaler(small_model, precision=precision)
+    for large in (upscale(ramp), upscale(np.dstack([ramp] * 3))[..., 1],
+                  upscale(np.dstack([ramp, ramp]))[..., 1], upscale(np.dstack([ramp] * 4))[..., 2]):
+        inner = large[32:-32, 32:-32]
+        assert len(np.unique(inner)) > 500
+        rows = inner.mean(axis=1).reshape(-1, 4).mean(axis=1)
+        np.testing.assert_allclose(np.diff(rows), 1000 / 64, atol=2)
+
+
+def test_16_bit_colours_under_transparent_pixels_do_not_shine_through(upscale):
+    y, x = np.mgrid[:24, :24]
+    alpha = np.uint16(65535) * ((x - 12) ** 2 + (y - 12) ** 2 < 60)
+    red = np.zeros((24, 24, 3), np.uint16) + np.array([50001, 7777, 10], np.uint16)
+    hidden = red.copy()
+    hidden[alpha == 0] = (0, 65535, 65535)
+    np.testing.assert_array_equal(upscale(np.dstack([hidden, alpha])), upscale(np.dstack([red, alpha])))
+
+
+@pytest.mark.parametrize("arguments, size", [
+    ({"outscale": 2.5}, (32, 18)), ({"outscale": 0.1}, (1, 1)), ({"outscale": 5}, (65, 35)), ({"width": 21}, (39, 21)),
+    ({"height": 26}, (26, 14)), ({"width": 30, "height": 9}, (9, 30)), ({"outscale": 4}, (52, 28)),
+])
+@pytest.mark.parametrize("kind", [(), (2,), (3,), (4,)])
+def test_other_sizes_are_the_networks_resized_as_matlab_does(small_model, upscale, arguments, size, kind):
+    image = picture(13, 7, *kind)
+    large = Upscaler(small_model, precision="float32", **arguments)(image)
+    assert (large.shape, large.dtype) == ((*size, *kind), np.uint8)
+    np.testing.assert_array_equal(large, imresize(upscale(image), size=size))
+
+
+def test_a_batch_of_16_bits_at_another_size(small_model):
+    large = Upscaler(small_model, outscale=1.5)(picture(2, 6, 8, 3).astype(np.uint16))
+    assert (large.shape, large.dtype) == ((2, 9, 12, 3), np.uint16)
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    ({"outscale": 0}, "--outscale"), ({"outscale": -1}, "--outscale"), ({"outscale": float("inf")}, "--outscale"),
+    ({"outscale": float("nan")}, "--outscale"), ({"width": 0}, "--width"), ({"height": -3}, "--height")])
+def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
+    with pytest.raises(UserError, match=problem):
+        Upscaler(small_model, **arguments)
+
+
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
@@ -198,7 +243,7 @@ def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
 
 
 @pytest.mark.parametrize("image, problem", [
-    (np.zeros((4, 4, 3), np.float32), "uint8"),
+    (np.zeros((4, 4, 3), np.float32), "uint8 or uint16"),
     (np.zeros((4, 4, 5), np.uint8), "shape"),
     (np.zeros((1, 4, 4, 4), np.uint8), "shape"),
     (np.zeros((0, 4, 3), np.uint8), "pixel"),

@@ -1,0 +1,57 @@
+"""How much memory this process may still take."""
+from pathlib import Path
+
+PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+def available():
+    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` leaves; None if unknown.
+
+    What the system keeps of files counts as free: it gives that back.
+    """
+    found = [_free(), _left_by_cgroup(), _left_by_limit()]
+    return min((max(0, n) for n in found if n is not None), default=None)
+
+
+def _free():
+    return _fields(PROC / "meminfo").get("MemAvailable")
+
+
+def _left_by_cgroup():
+    """Of version 2, then 1; the group of a container is the root of what it sees."""
+    found = []
+    for line in _read(PROC / "self" / "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        for folder in {CGROUP / path.lstrip("/"), CGROUP} if not controllers else set():
+            found.append((folder, "memory.max", "memory.current", "inactive_file"))
+        for folder in {CGROUP / "memory" / path.lstrip("/"), CGROUP / "memory"} if controllers == "memory" else set():
+            found.append((folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+    left = []
+    for folder, limit, usage, cache in found:
+        most, now = _read(folder / limit).strip(), _read(folder / usage).strip()
+        if most.isdecimal() and now.isdecimal():  # "max" is no limit
+            stat = dict(line.split() for line in _read(folder / "memory.stat").splitlines())
+            left.append(int(most) - int(now) + int(stat.get(cache, 0)))
+    return min(left, default=None)
+
+
+def _left_by_limit():
+    try:
+        import resource
+    except ImportError:  # no Unix
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if most == resource.RLIM_INFINITY else most - _fields(PROC / "self" / "status").get("VmSize", 0)
+
+
+def _fields(path):
+    """"Name:  123 kB" lines as bytes by name."""
+    pairs = (line.split(":", 1) for line in _read(path).splitlines() if line.endswith(" kB"))
+    return {name: 1024 * int(value.split()[0]) for name, value in pairs}
+
+
+def _read(path):
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

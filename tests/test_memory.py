@@ -1,0 +1,53 @@
+"""How much memory there is left: the machine's, the control group's, the limit's."""
+import subprocess
+import sys
+
+import pytest
+
+from srgan_tf import memory
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Files as Linux has them, in a folder of the test: memory.available() reads them from there."""
+    monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path / "cgroup")
+
+    def write(files):
+        for name, text in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    write({"proc/meminfo": "MemTotal:  9000 kB\nMemAvailable:   4000 kB\n"})
+    return write
+
+
+def test_without_limits_it_is_what_the_machine_has(machine):
+    assert memory.available() == 4000 * 1024
+
+
+def test_the_limit_of_a_control_group_counts(machine):
+    machine({"proc/self/cgroup": "0::/a/b\n", "cgroup/a/b/memory.max": "2000000\n",
+             "cgroup/a/b/memory.current": "1500000\n", "cgroup/a/b/memory.stat": "inactive_file 100000\n"})
+    assert memory.available() == 600000
+    machine({"cgroup/a/b/memory.max": "max\n"})
+    assert memory.available() == 4000 * 1024
+
+
+def test_the_limit_of_a_control_group_of_version_1_counts(machine):
+    machine({"proc/self/cgroup": "4:cpu:/x\n3:memory:/x\n", "cgroup/memory/memory.limit_in_bytes": "3000000\n",
+             "cgroup/memory/memory.usage_in_bytes": "1000000\n", "cgroup/memory/memory.stat": "cache 5\n"})
+    assert memory.available() == 2000000
+
+
+def test_a_system_without_these_files_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "PROC", tmp_path)
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available() is None
+
+
+def test_the_limit_of_the_process_counts():
+    code = ("import resource; from srgan_tf import memory; before = memory.available();"
+            "resource.setrlimit(resource.RLIMIT_AS, (2 ** 29, -1));"
+            "assert 2 ** 28 < memory.available() < 2 ** 29 < before")
+    subprocess.run([sys.executable, "-c", code], check=True)

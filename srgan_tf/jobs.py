@@ -33,14 +33,14 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def plan(paths, output=None, *, scale):
+def plan(paths, output=None, *, label):
     """Say what becomes of what, before anything is read.
 
     Args:
         paths: files, and folders, of which the pictures at their top are taken, but not earlier results of others.
         output: a picture's file name when `paths` is one file, else a folder; None writes `NAME_x4.png` beside
             `NAME.png`.
-        scale: the number in those names.
+        label: "x4" in those names.
 
     Returns:
         A list of `Job`, in the order of the paths. A file that does not exist is among them: it fails alone.
@@ -48,12 +48,12 @@ def plan(paths, output=None, *, scale):
     Raises:
         UserError: when there is no picture, two would get one name, or a result would replace a picture given.
     """
-    sources = _sources(paths, scale)
+    sources = _sources(paths, label)
     output = None if output is None else Path(output)
     if output is None or output.is_dir() or output.suffix.lower() not in images.FORMATS:
         if output is not None and output.exists() and not output.is_dir():
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        jobs = [Job(source, (output or source.parent) / _name(source, scale)) for source in sources]
+        jobs = [Job(source, (output or source.parent) / _name(source, label)) for source in sources]
     elif len(sources) == 1 and not Path(paths[0]).is_dir():
         jobs = [Job(sources[0], output)]
     else:
@@ -62,14 +62,15 @@ def plan(paths, output=None, *, scale):
     return jobs
 
 
-def run(jobs, enlarge, *, scale, overwrite=False, tell=print, complain=print, step=lambda: None):
+def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None):
     """Read, enlarge and write one picture after the other.
 
     Args:
         jobs: as `plan` gives them.
         enlarge: a function of an `images.Picture` that returns a larger one. It is not called before a picture
             was read, so it may load its network when it is called.
-        scale: how many times larger: what its format cannot hold fails before it is computed.
+        size: a function of a picture's height and width that gives those of its result: what the format cannot hold
+            fails before it is computed.
         overwrite: whether results that exist are made again.
         tell: called with a line for each result; complain: with one for each failure; step: after each picture.
 
@@ -83,7 +84,7 @@ def run(jobs, enlarge, *, scale, overwrite=False, tell=print, complain=print, st
                 outcome.kept += 1
                 tell(f"kept {job.target}, --overwrite makes it again")
             else:
-                tell(_do(job, enlarge, scale))
+                tell(_do(job, enlarge, size))
                 outcome.done += 1
         except UserError as error:
             outcome.failed += 1
@@ -92,10 +93,10 @@ def run(jobs, enlarge, *, scale, overwrite=False, tell=print, complain=print, st
     return outcome
 
 
-def _do(job, enlarge, scale):
+def _do(job, enlarge, size):
     images.check_suffix(job.target)
     small = images.read(job.source)
-    height, width = (scale * n for n in small.pixels.shape[:2])
+    height, width = size(*small.pixels.shape[:2])
     images.check_fits(job.target, height, width, small.alpha is not None)
     large = enlarge(small)
     try:
@@ -106,29 +107,29 @@ def _do(job, enlarge, scale):
     return "; ".join([f"{job.source} -> {job.target}, {width} x {height}", *large.notes])
 
 
-def _sources(paths, scale):
+def _sources(paths, label):
     sources = []
     for path in map(Path, paths):
-        sources += _in_folder(path, scale) if path.is_dir() else [path]
+        sources += _in_folder(path, label) if path.is_dir() else [path]
     return list(dict.fromkeys(sources))
 
 
-def _in_folder(folder, scale):
+def _in_folder(folder, label):
     try:
         found = sorted(child for child in folder.iterdir() if child.suffix.lower() in READABLE
                        and not child.name.startswith(".") and child.is_file())
     except OSError as error:
         raise UserError(f"the folder cannot be read ({error.strerror}), {folder}, check its permissions") from None
-    results = {child.with_name(_name(child, scale)) for child in found}
+    results = {child.with_name(_name(child, label)) for child in found}
     found = [child for child in found if child not in results]
     if not found:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(READABLE))} files")
     return found
 
 
-def _name(source, scale):
+def _name(source, label):
     suffix = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
-    return f"{source.stem}_x{scale}{suffix}"
+    return f"{source.stem}_{label}{suffix}"
 
 
 def _check_targets(jobs):

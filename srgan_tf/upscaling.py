@@ -57,7 +57,7 @@ class Upscaler:
             raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
-        self.folder = zoo.resolve(model or zoo.DEFAULT_MODEL, scale) if fidelity is None else blended(
+        self.folder = zoo.resolve(model or zoo.DEFAULT_MODEL, scale) if fidelity is None else zoo.blended(
             fidelity, model, scale)[0]
         self.attributes = zoo.attributes(self.folder)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
@@ -199,25 +199,10 @@ class Upscaler:
         return max(height, width) if height * width <= (tile + 2 * self.halo) ** 2 else tile
 
 
-def blended(fidelity, model=None, scale=None):
-    """The folders of the two models that a fidelity blends: `srresnet` and `srgan`.
-
-    Raises:
-        UserError: when a model is given, too, or one of the two is not shipped at that scale.
-        ValueError: for a fidelity outside of [0, 1].
-    """
-    if not 0 <= fidelity <= 1:
-        raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
-    if model is not None:
-        raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
-                        "leave one of them out")
-    return zoo.resolve("srresnet", scale), zoo.resolve("srgan", scale)
-
-
 def _variables(folder, fidelity, scale):
     if fidelity is None:
         return variables.read(folder)
-    faithful, vivid = (variables.read(folder) for folder in blended(fidelity, scale=scale))
+    faithful, vivid = (variables.read(folder) for folder in zoo.blended(fidelity, scale=scale))
     return variables.blend(faithful, vivid, fidelity)
 def computes_bfloat16():
     """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a processor that says so.

@@ -31,6 +31,21 @@ def resolve(model, scale=None, *, flag="--model"):
     return folder
 
 
+def blended(fidelity, model=None, scale=None):
+    """The folders of the two models that a fidelity blends: `srresnet` and `srgan`.
+
+    Raises:
+        UserError: when a model is given, too, or one of the two is not shipped at that scale.
+        ValueError: for a fidelity outside of [0, 1].
+    """
+    if not 0 <= fidelity <= 1:
+        raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
+    if model is not None:
+        raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
+                        "leave one of them out")
+    return resolve("srresnet", scale), resolve("srgan", scale)
+
+
 def shipped():
     """The folder of each shipped model's newest version by the name of the model, scale included."""
     found = {}

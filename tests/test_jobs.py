@@ -18,7 +18,7 @@ def album(tmp_path, monkeypatch):
 
 
 def plan(*arguments, **options):
-    return [(str(job.source), str(job.target)) for job in jobs.plan(*arguments, scale=4, **options)]
+    return [(str(job.source), str(job.target)) for job in jobs.plan(*arguments, label="x4", **options)]
 
 
 def test_results_lie_beside_their_pictures_in_the_same_format(album):

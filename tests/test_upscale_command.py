@@ -21,7 +21,7 @@ def run(small_model, tmp_path, monkeypatch, capsys):
 
     def run(*arguments, model=str(small_model)):
         with pytest.raises(SystemExit) as end:
-            start(upscale.main, ["upscale.py", "--model", model, *arguments])
+            start(upscale.main, ["upscale.py", *(["--model", model] if model else []), *arguments])
         return (end.value.code or 0, *capsys.readouterr())
     return run
 
@@ -63,7 +63,7 @@ def test_help_shows_our_flags_only(run):
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
-        "--input", "--output", "--model", "--scale", "--tile", "--precision", "--overwrite"]
+        "--input", "--output", "--model", "--fidelity", "--scale", "--outscale", "--tile", "--overwrite"]
     assert "repeat this option" not in out
     assert "--verbosity" in run("--helpfull")[1]
 
@@ -121,6 +121,31 @@ def test_tiles_are_not_seen_in_the_result(run):
     assert np.abs(whole - tiled).max() <= 1
 
 
+@pytest.mark.parametrize("arguments, name, size", [
+    (["--outscale", "2.5"], "small_x2.5.png", (30, 22)), (["--outscale", "3"], "small_x3.png", (36, 27)),
+    (["--width", "33"], "small_w33.png", (33, 25)), (["--height", "5"], "small_h5.png", (7, 5)),
+    (["--width", "20", "--height", "30"], "small_20x30.png", (20, 30)),
+])
+def test_any_size_is_in_the_name(run, arguments, name, size):
+    Image.fromarray(noise(9, 12, 3)).save("small.png")
+    status, out, _ = run("small.png", *arguments)
+    assert status == 0 and f"{size[0]} x {size[1]}" in out
+    assert Image.open(name).size == size
+
+
+def test_fidelity_blends_the_shipped_models(run):
+    Image.fromarray(noise(16, 16, 3)).save("small.png")
+    results = {}
+    for arguments in (["--fidelity", "1"], ["--fidelity", "0.5"], ["--fidelity", "0"], ["-n", "srresnet"], ["-n", "srgan"]):
+        assert run("small.png", "-o", "large.png", "--overwrite", "--precision", "float32", *arguments, model=None)[0] == 0
+        results[" ".join(arguments)] = np.asarray(Image.open("large.png")).astype(int)
+    faithful, half, vivid = (results[f"--fidelity {x}"] for x in ("1", "0.5", "0"))
+    np.testing.assert_array_equal(faithful, results["-n srresnet"])
+    np.testing.assert_array_equal(vivid, results["-n srgan"])
+    apart = np.abs(faithful - vivid).mean()
+    assert 0 < np.abs(half - faithful).mean() < apart and 0 < np.abs(half - vivid).mean() < apart
+
+
 @pytest.mark.parametrize("arguments, problem", [
     ([], "nothing to enlarge"),
     (["text.png"], "no picture"),
@@ -131,6 +156,12 @@ def test_tiles_are_not_seen_in_the_result(run):
     (["good.png", "--scale", "2"], "--scale"),
     (["good.png", "--scale", "3"], "--scale"),
     (["good.png", "--tile", "-1"], "--tile"),
+    (["good.png", "--outscale", "0"], "--outscale"),
+    (["good.png", "--outscale", "nan"], "--outscale"),
+    (["good.png", "--outscale", "2", "--width", "9"], "--width"),
+    (["good.png", "--width", "0"], "--width"),
+    (["good.png", "--fidelity", "0.5"], "--fidelity 0.5 with --model"),
+    (["good.png", "--fidelity", "1.5"], "--fidelity"),
     (["good.png", "--model", "nothing"], "--model"),
     (["good.png", "-o", "good.png", "--overwrite"], "replace"),
     (["alpha.png", "-o", "alpha.jpg"], "transparency"),

@@ -5,13 +5,17 @@ import sys
 from absl import flags
 
 from srgan_tf import zoo
+from srgan_tf.commands import progress
 from srgan_tf.errors import UserError
+from srgan_tf.sizes import Size
 
 USAGE = """Make pictures larger: files, or the pictures of a folder.
 
     python upscale.py photo.jpg                  writes photo_x4.jpg beside it
     python upscale.py photo.jpg -o large.png
     python upscale.py holiday/ logo.png -o large/
+    python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
+    python upscale.py photo.jpg --fidelity 0.5   half way between faithful and vivid
 
 Results that exist are kept, so an interrupted folder goes on where it stopped."""
 
@@ -20,10 +24,18 @@ INPUT = flags.DEFINE_multi_string("input", [], "A picture or a folder, as withou
                                   short_name="i", flag_values=FLAGS)
 OUTPUT = flags.DEFINE_string("output", None, "A picture's file name for one picture, else a folder; beside each "
                              "picture when not given.", short_name="o", flag_values=FLAGS)
-MODEL = flags.DEFINE_string("model", zoo.DEFAULT_MODEL, "srgan, srresnet or the path of a SavedModel.",
-                            short_name="n", flag_values=FLAGS)
+MODEL = flags.DEFINE_string("model", None, f"srgan, srresnet or the path of a SavedModel; {zoo.DEFAULT_MODEL} when not "
+                            "given.", short_name="n", flag_values=FLAGS)
 SCALE = flags.DEFINE_enum("scale", None, ["2", "4", "8"], "How many times larger; the model's own when not given.",
                           short_name="s", flag_values=FLAGS)
+OUTSCALE = flags.DEFINE_float("outscale", None, "How many times larger the result is, any number above 0: what the "
+                              "model makes is resized to it.", flag_values=FLAGS)
+WIDTH = flags.DEFINE_integer("width", None, "Width of the result in pixels; the height follows unless it is given, too.",
+                             flag_values=FLAGS)
+HEIGHT = flags.DEFINE_integer("height", None, "Height of the result in pixels; the width follows unless it is given, "
+                              "too.", flag_values=FLAGS)
+FIDELITY = flags.DEFINE_float("fidelity", None, "A blend of two models instead of one: 1 is srresnet, faithful; 0 is "
+                              "srgan, vivid.", lower_bound=0, upper_bound=1, flag_values=FLAGS)
 TILE = flags.DEFINE_integer("tile", 0, "Side of the tiles that a large picture is computed in, LR pixels; smaller "
                             "takes less memory and more time; 0, the default, is automatic.", short_name="t",
                             lower_bound=0, flag_values=FLAGS)
@@ -31,7 +43,7 @@ PRECISION = flags.DEFINE_enum("precision", "auto", ["auto", "float32", "bfloat16
                               "auto takes bfloat16 where the machine computes in it natively.", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
-KEY_FLAGS = (INPUT, OUTPUT, MODEL, SCALE, TILE, PRECISION, OVERWRITE)
+KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, OVERWRITE)
 
 
 def run():
@@ -44,26 +56,35 @@ def main(argv):
     paths = [*INPUT.value, *argv[1:]]
     if not paths:
         raise UserError("there is nothing to enlarge, PATH, give a picture or a folder")
-    folder = zoo.resolve(MODEL.value, int(SCALE.value) if SCALE.value else None)
-    scale = zoo.attributes(folder)["scale"]
+    size = _size()
 
     from srgan_tf import jobs
-    planned = jobs.plan(paths, OUTPUT.value, scale=scale)
+    planned = jobs.plan(paths, OUTPUT.value, label=str(size))
 
     @functools.cache
     def upscaler():
         from srgan_tf.upscaling import Upscaler
-        return Upscaler(folder, tile=TILE.value, precision=PRECISION.value)
+        return Upscaler(MODEL.value, int(SCALE.value) if SCALE.value else None, fidelity=FIDELITY.value,
+                        outscale=OUTSCALE.value, width=WIDTH.value, height=HEIGHT.value, tile=TILE.value,
+                        precision=PRECISION.value)
 
-    with _progress(len(planned)) as bar:
-        outcome = jobs.run(planned, lambda picture: upscaler().picture(picture), scale=scale,
-                           overwrite=OVERWRITE.value, tell=bar.write, step=bar.update,
-                           complain=functools.partial(bar.write, file=sys.stderr))
+    with progress.Progress(len(planned)) as bar:
+        outcome = jobs.run(planned, lambda picture: upscaler().picture(picture, bar.advance), size=size.of,
+                           overwrite=OVERWRITE.value, tell=bar.tell, step=bar.finish,
+                           complain=functools.partial(bar.tell, file=sys.stderr))
     if len(planned) > 1:
         print(outcome)
     return outcome.status
 
 
-def _progress(total):
-    import tqdm
-    return tqdm.tqdm(total=total, unit="picture", leave=False, disable=total == 1 or not sys.stderr.isatty())
+def _size():
+    """How large results are; a model that is not there is noticed here, before anything is read."""
+    if OUTSCALE.value is not None and not WIDTH.value is HEIGHT.value is None:
+        raise UserError("both say how large results are, --outscale and --width or --height, leave one of them out")
+    scale = int(SCALE.value) if SCALE.value else None
+    if FIDELITY.value is None:
+        folder = zoo.resolve(MODEL.value or zoo.DEFAULT_MODEL, scale)
+    else:
+        folder, _ = zoo.blended(FIDELITY.value, MODEL.value, scale)
+    own = zoo.attributes(folder)["scale"]
+    return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)

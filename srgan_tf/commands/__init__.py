@@ -32,6 +32,8 @@ def start(main, argv=None):
         SystemExit: always.
     """
     command = sys.modules[main.__module__]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # names may hold letters that the terminal has not
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())

@@ -287,6 +287,8 @@ def _read(path):
     picture = images.read(path)
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise UserError(f"the picture has transparent parts, {path}, flatten it or leave it out")
+    if picture.pixels.dtype != np.uint8:
+        raise UserError(f"the picture has more than 8 bits a channel, {path}, save it with 8")
     return np.ascontiguousarray(picture.pixels[..., 0]) if picture.grey else picture.pixels
 
 

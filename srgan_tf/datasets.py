@@ -64,7 +64,7 @@ class Folder:
     def _picture(self, path):
         name = path.relative_to(self.folder).as_posix()
         try:
-            hr = images.read(path).pixels
+            hr = images.rounded(images.read(path).pixels)
         except UserError as error:
             return Picture(name, error=str(error))
         height, width = (side - side % self.scale for side in hr.shape[:2])

@@ -1,40 +1,49 @@
 """Picture files in and out: modes, depth, alpha, EXIF, ICC. Pillow and NumPy; knows nothing of networks."""
+import contextlib
 import dataclasses
 import io
 import math
-import os
-import secrets
+import stat
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
+from srgan_tf import metadata, png, tiff
+from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
+from srgan_tf.palettes import with_palette
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF",
-           ".tiff": "TIFF"}  # what is written, by suffix; more can be read
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
+           ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF"}  # what is written, by suffix; more can be read
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF")
 MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
 
 _CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
              "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
-_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "TIFF": {"compression": "tiff_lzw"}}
-_WITH_ALPHA = ("PNG", "WEBP", "TIFF")
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383}
-_ORIENTATION = 0x0112
+_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+_WITH_16_BITS = ("PNG", "TIFF")
+_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")  # and with a colour profile
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
+_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
+            6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """A picture and what its file said about it.
 
-    pixels: uint8 [H, W, 3], RGB; three equal channels in a grey picture.
-    alpha: uint8 [H, W], 0 is transparent; None where there is none.
+    pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
+    alpha: of the same type, [H, W], 0 is transparent; None where there is none.
     grey: whether the file is greyscale, and is to stay so.
-    exif: as in the file, but for the orientation, which is applied already; None where there is none.
+    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None where there is none.
     icc: the colour profile of the pixels; None where there is none.
     dpi: dots an inch, (x, y); None where the file says nothing.
-    notes: what was changed on the way in and is worth telling, such as a conversion of colours.
+    lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
+    notes: what was changed on the way and is worth telling, such as a conversion of colours.
     """
 
     pixels: np.ndarray
@@ -43,28 +52,56 @@ class Picture:
     exif: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    lossless: bool = False
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, array, **said):
+        """A picture from [H, W, C]: grey, grey and alpha, RGB or RGBA."""
+        grey = array.shape[2] < 3
+        alpha = np.ascontiguousarray(array[..., -1]) if array.shape[2] in (2, 4) else None
+        pixels = np.repeat(array[..., :1], 3, axis=2) if grey else np.ascontiguousarray(array[..., :3])
+        return cls(pixels, alpha, grey, **said)
+
+    def array(self):
+        """[H, W, C]: grey, grey and alpha, RGB or RGBA."""
+        colour = self.pixels[..., :1] if self.grey else self.pixels
+        return np.ascontiguousarray(colour if self.alpha is None else np.dstack([colour, self.alpha]))
 
 
 def read(path):
     """The picture in a file; its content tells the format, not its name.
 
-    Palettes become RGB, CMYK becomes sRGB, the EXIF orientation is applied.
+    Palettes become RGB, CMYK becomes sRGB, the EXIF orientation is applied. PNG and TIFF files keep 16 bits a channel.
 
     Raises:
-        UserError: for a file that is missing, no picture, damaged, animated, or above `MAX_PIXELS`, and for what
-            8 bits a channel would not hold (16-bit and floating-point pictures).
+        UserError: for a file that is missing, no picture, damaged, animated, of several pages, or above `MAX_PIXELS`,
+            and for types that would not be kept (32 bits, floating point).
+    """
+    with opened(path) as image:
+        if image is None:
+            return _deep_tiff(path, tiff.tags(path))
+        if (count := count_frames(image)) > 1:
+            raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
+        return _picture(image, path)
+
+
+@contextlib.contextmanager
+def opened(path):
+    """A file as Pillow's image, its header read and judged; None for a TIFF file of a kind that Pillow does not know.
+
+    What the block raises because the file is damaged becomes a `UserError`, too.
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            raise UserError(f"a folder is no picture, {path}, give a file")
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise UserError(f"{'a folder' if path.is_dir() else 'a device or pipe'} is no picture, {path}, give a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: doubtful files are judged below or by their pixels
-            with Image.open(path) as image:
-                _check(image, path)
-                image.load()
-                return _picture(image)
+            with _open(path) as image:
+                if image is not None:
+                    _check(image, path)
+                yield image
     except UserError:
         raise
     except FileNotFoundError:
@@ -75,68 +112,178 @@ def read(path):
         raise UserError(_too_large(path)) from None
     except UnidentifiedImageError:
         what = "the file is empty" if path.stat().st_size == 0 else "the file is no picture that Pillow knows"
-        raise UserError(f"{what}, {path}, give a PNG, JPEG, WebP, BMP or TIFF file") from None
+        raise UserError(f"{what}, {path}, give a PNG, JPEG, WebP, BMP, TIFF or GIF file") from None
+    except MemoryError:
+        raise UserError(f"there is not enough memory for the picture, {path}, cut it into parts") from None
+    except OSError as error:
+        if not error.errno:  # one of Pillow's own
+            raise UserError(_damaged(error, path)) from None
+        raise UserError(f"the file cannot be read ({error.strerror}), {path}, check it and its disk") from None
     except Exception as error:  # damaged files make Pillow's decoders raise almost anything
-        raise UserError(f"the picture is damaged ({_one_line(error)}), {path}, get it again") from None
+        raise UserError(_damaged(error, path)) from None
+
+
+def count_frames(image):
+    """How many pictures an opened file holds, but for second views in a photograph (MPO) and previews in a TIFF file."""
+    count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if image.format == "TIFF" and count > 1:
+        for i in range(image.n_frames):
+            image.seek(i)
+            count -= image.tag_v2.get(254, 0) & 1
+        image.seek(0)
+    return count
 
 
 def write(path, picture):
     """Write a picture in the format of the path's suffix, at once or not at all.
 
-    It is written beside its place and renamed into it. JPEG has quality 95 and no chroma subsampling. EXIF, ICC
-    profile and DPI go along where the format holds them.
+    JPEG has quality 95 and no chroma subsampling. EXIF, ICC profile and DPI go along where the format holds them.
+
+    Returns:
+        A tuple of what the format could not hold and is worth telling, such as 16 bits a channel.
 
     Raises:
         UserError: as `check_fits`, and for a place that cannot be written.
     """
-    path = Path(path)
-    check_fits(path, *picture.pixels.shape[:2], picture.alpha is not None)
-    kind = FORMATS[path.suffix.lower()]
-    options = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
-    options = {name: value for name, value in options.items() if value is not None}
-    part = path.with_name(f".{secrets.token_hex(4)}.part")
+    kind = check_fits(path, *picture.pixels.shape[:2], picture.alpha)
+    picture, notes = fitted(picture, kind)
+    with written(path) as file:
+        if kind == "TIFF":
+            tags = metadata.tags_for(kind, picture)
+            tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi)
+        elif picture.pixels.dtype == np.uint16:
+            file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi))
+        else:
+            image = as_image(picture)
+            if kind == "GIF" and image.mode != "L":
+                image, same = with_palette(image)
+                notes += () if same else ("reduced to 255 colours",)
+            image.save(file, kind, **save_options(kind, picture))
+    return notes
+
+
+@contextlib.contextmanager
+def written(path):
+    """A binary file to write a picture to, which takes its place when it is whole; UserError when it cannot."""
     try:
-        with open(part, "xb") as file:
-            _image(picture).save(file, kind, **options, **_OPTIONS.get(kind, {}))
-        os.replace(part, path)
-    except (OSError, ValueError) as error:
+        with whole_file(path) as file:
+            yield file
+    except (OSError, ValueError, struct.error) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
         raise UserError(f"the picture cannot be written ({reason}), {path}, choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def check_suffix(path):
-    """Raise UserError unless the suffix of the path is one of `FORMATS`."""
+    """The format that the suffix of a path means, one of `FORMATS`, or UserError."""
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"the format of the result is unknown, {path}, choose one of {' '.join(FORMATS)}")
+    return FORMATS[Path(path).suffix.lower()]
 
 
-def check_fits(path, height, width, alpha):
-    """Raise UserError when the path's format cannot hold a picture of that size, or no alpha when it has some."""
-    check_suffix(path)
-    kind = FORMATS[Path(path).suffix.lower()]
-    if alpha and kind not in _WITH_ALPHA:
+def check_fits(path, height, width, alpha=None):
+    """The format of a path; UserError when it cannot hold a picture of that size, or its alpha, which is not opaque."""
+    kind = check_suffix(path)
+    if kind not in WITH_ALPHA and alpha is not None and not _opaque(alpha):
         raise UserError(f"{kind} holds no transparency, {path}, choose .png or .webp")
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf):
         raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
+    return kind
+
+
+def fitted(picture, kind):
+    """What a format can hold of a picture and of what its file said; and a tuple of what is worth telling about it."""
+    pixels, alpha, exif, icc, notes = picture.pixels, picture.alpha, picture.exif, picture.icc, ()
+    if kind not in WITH_ALPHA:
+        alpha = None
+    if kind not in _WITH_16_BITS and pixels.dtype == np.uint16:
+        pixels, alpha = rounded(pixels), None if alpha is None else rounded(alpha)
+        notes += ("rounded to 8 bits a channel",)
+    if kind not in _WITH_EXIF:
+        notes += ("without its EXIF data",) if exif else ()
+        notes += ("without its colour profile",) if icc else ()
+        exif = icc = None
+    picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, exif=exif, icc=icc)
+    exif = metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None
+    if kind == "JPEG" and exif and len(exif) > metadata.LONGEST_IN_JPEG:
+        exif, notes = None, (*notes, "without its EXIF data, too long for JPEG")
+    return dataclasses.replace(picture, exif=exif), notes
+
+
+def rounded(array):
+    """uint8 or uint16 -> uint8."""
+    return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def as_image(picture):
+    """A picture of 8 bits a channel as Pillow's image: L, LA, RGB or RGBA."""
+    array = picture.array()
+    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+
+
+def save_options(kind, picture):
+    """Pillow's options for a format, with what is said about a picture that was `fitted` to it."""
+    quality = {"lossless": True} if kind == "WEBP" and picture.lossless else _OPTIONS.get(kind, {})
+    said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
+    return {**quality, **{name: value for name, value in said.items() if value}}
+
+
+def eight_bits(image):
+    """[H, W, C] of an image of Pillow's in 8 bits a channel: grey, grey and alpha, RGB or RGBA."""
+    channels, palette = _CHANNELS[image.mode], image.mode in ("P", "PA")
+    if image.has_transparency_data and not channels.endswith("A"):
+        channels += "A"
+    if image.mode in ("1", "PA"):  # Pillow cannot take these two to every mode in one step
+        image = image.convert({"1": "L", "PA": "RGBA"}[image.mode])
+    array = np.asarray(image.convert(channels))
+    array = array[..., None] if array.ndim == 2 else array
+    if palette and (array[..., :1] == array[..., 1:3]).all():
+        array = array[..., [0, *range(3, array.shape[2])]]
+    return array
+
+
+def said(image):
+    """What a file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded."""
+    fields = {"icc": image.info.get("icc_profile"), "dpi": image.info.get("dpi"),
+              "lossless": image.format == "WEBP" and metadata.is_lossless(image.filename)}
+    try:
+        tags = image.getexif()
+        fields["dpi"] = fields["dpi"] or metadata.dpi(tags)
+        fields["exif"], orientation = metadata.exif(tags, from_tiff=image.format == "TIFF")
+    except Exception:  # Pillow's, of many kinds
+        orientation, fields["notes"] = 1, ("without its EXIF data, which is damaged",)
+    if not fields["dpi"] or not 1 < min(fields["dpi"]) <= max(fields["dpi"]) < math.inf:  # 1: a TIFF without a unit
+        fields["dpi"] = None
+    else:
+        fields["dpi"] = tuple(map(float, fields["dpi"]))
+    return fields, orientation
+
+
+def _open(path):
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            if file.read(4) not in _TIFF_SIGNATURES:
+                raise
+        return contextlib.nullcontext()
 
 
 def _check(image, path):
     """Refuse what would come out silently wrong; the file's header is read, its pixels are not yet."""
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(path))
-    # A multi-picture JPEG file (MPO) is a photograph with a preview or a second view behind it.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise UserError(f"the file holds {image.n_frames} pictures, {path}, split it into single ones")
-    if image.mode[0] in "IF" or _raw_depth(image) == 16:
-        raise UserError(f"the picture has more than 8 bits a channel, {path}, save it with 8 bits a channel")
-    if image.mode not in _CHANNELS:
+    kept = image.format in ("PNG", "TIFF") or image.mode.startswith("I;16")
+    if image.mode in ("I", "F") or depth(image) not in (8, 16) or depth(image) == 16 and not kept:
+        raise UserError(f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "
+                        "channel, or as PNG or TIFF with 16")
+    if image.mode not in _CHANNELS and not image.mode.startswith("I;16"):
         raise UserError(f"pictures of type {image.mode} cannot be read, {path}, save it as RGB")
 
 
-def _raw_depth(image):
-    """Bits a channel in the file: Pillow gives RGB of 16 bits as RGB of 8 without a word."""
+def depth(image):
+    """8 for up to 8 bits a channel, else the number of bits: Pillow gives RGB of 16 bits as RGB of 8 without a word."""
+    if image.format == "TIFF":
+        return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
         raw = arguments if isinstance(arguments, str) else arguments and arguments[0]
         if isinstance(raw, str) and ";16" in raw:
@@ -144,45 +291,32 @@ def _raw_depth(image):
     return 8
 
 
-def _picture(image):
-    notes = ()
-    icc = image.info.get("icc_profile")
-    dpi = image.info.get("dpi")
-    exif, orientation = _exif(image)
+def _picture(image, path):
+    deep, transparent = depth(image) == 16, image.info.get("transparency")
+    if deep and image.format == "TIFF" and image.mode in ("RGB", "RGBA", "RGBX"):
+        return _deep_tiff(path, image.getexif())
+    image.load()  # the chunks behind the pixels, too
+    fields, orientation = said(image)
+    fields["notes"] = fields.get("notes", ())
     if image.mode == "CMYK":
-        image, icc, notes = _from_cmyk(image, icc), None, ("converted from CMYK to sRGB",)
-    channels = _CHANNELS[image.mode]
-    if image.has_transparency_data and not channels.endswith("A"):
-        channels += "A"
-    if image.mode in ("1", "PA"):  # Pillow cannot take these two to every mode in one step
-        image = image.convert({"1": "L", "PA": "RGBA"}[image.mode])
-    image = image.convert(channels)
-    if orientation != 1:
-        image = _upright(image, orientation)
-    array = np.asarray(image)
-    array = array[..., None] if array.ndim == 2 else array
-    alpha = np.ascontiguousarray(array[..., -1]) if channels.endswith("A") else None
-    grey = channels.startswith("L")
-    pixels = np.repeat(array[..., :1], 3, axis=2) if grey else np.ascontiguousarray(array[..., :3])
-    dpi = tuple(float(x) for x in dpi) if dpi and min(dpi) > 1 else None  # 1: a TIFF file without a unit
-    return Picture(pixels, alpha, grey, exif, icc, dpi, notes)
+        image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
+        fields["notes"] += ("cut to 8 bits a channel",) * deep + ("converted from CMYK to sRGB",)
+        deep = False
+    if deep and image.format == "PNG":
+        array = png.decode(Path(path).read_bytes(), transparent)
+    elif image.mode.startswith("I;16"):
+        array = np.asarray(image).astype(np.uint16)[..., None]
+        if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, which Pillow heeds in 8 bits only
+            array = 65535 - array
+    else:
+        array = eight_bits(image)
+    return Picture.of(_UPRIGHT[orientation](array), **fields)
 
 
-def _exif(image):
-    """EXIF data without its orientation, and the orientation. The tags of a TIFF file describe itself: not kept."""
-    tags = image.getexif()
-    orientation = tags.get(_ORIENTATION, 1)
-    exif = image.info.get("exif")
-    if exif and _ORIENTATION in tags:
-        del tags[_ORIENTATION]
-        exif = tags.tobytes()
-    return exif or None, orientation
-
-
-def _upright(image, orientation):
-    carrier = image.copy()
-    carrier.getexif()[_ORIENTATION] = orientation
-    return ImageOps.exif_transpose(carrier)
+def _deep_tiff(path, tags):
+    icc, dpi = tags.get(34675), metadata.dpi(tags)
+    exif, orientation = metadata.exif(tags, from_tiff=True)
+    return Picture.of(_UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif)
 
 
 def _from_cmyk(image, icc):
@@ -195,15 +329,16 @@ def _from_cmyk(image, icc):
     return image.convert("RGB")
 
 
-def _image(picture):
-    colour = Image.fromarray(np.ascontiguousarray(picture.pixels[..., 0] if picture.grey else picture.pixels))
-    if picture.alpha is not None:
-        colour.putalpha(Image.fromarray(np.ascontiguousarray(picture.alpha)))
-    return colour
+def _opaque(alpha):
+    return bool((alpha == np.iinfo(alpha.dtype).max).all())
 
 
 def _too_large(path):
     return f"the picture has more than {MAX_PIXELS // 10**6} megapixels, {path}, cut it into parts"
+
+
+def _damaged(error, path):
+    return f"the picture is damaged ({_one_line(error)}), {path}, get it again"
 
 
 def _one_line(error):

@@ -1,11 +1,14 @@
 """Pictures from files to files: which becomes which, what is kept, and going on after a failure."""
 import dataclasses
+import glob
+import os
+import re
 from pathlib import Path
 
-from srgan_tf import images
-from srgan_tf.errors import UserError
+from srgan_tf import animations, atomic, images
+from srgan_tf.errors import UserError, one_line
 
-READABLE = {*images.FORMATS, ".gif"}  # suffixes that are picked from folders
+RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +36,17 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def plan(paths, output=None, *, label):
+def plan(paths, output=None, *, label, recursive=False, format=None):
     """Say what becomes of what, before anything is read.
 
     Args:
-        paths: files, and folders, of which the pictures at their top are taken, but not earlier results of others.
+        paths: files; folders, of which the pictures at their top are taken, but no hidden ones and no earlier results
+            of others; and patterns such as `*.png` that no file has as its name.
         output: a picture's file name when `paths` is one file, else a folder; None writes `NAME_x4.png` beside
             `NAME.png`.
         label: "x4" in those names.
+        recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
+        format: a suffix without its dot, for all results; None keeps each picture's own.
 
     Returns:
         A list of `Job`, in the order of the paths. A file that does not exist is among them: it fails alone.
@@ -48,22 +54,29 @@ def plan(paths, output=None, *, label):
     Raises:
         UserError: when there is no picture, two would get one name, or a result would replace a picture given.
     """
-    sources = _sources(paths, label)
     output = None if output is None else Path(output)
+    sources, alone = _sources(paths, recursive, output)
     if output is None or output.is_dir() or output.suffix.lower() not in images.FORMATS:
         if output is not None and output.exists() and not output.is_dir():
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        jobs = [Job(source, (output or source.parent) / _name(source, label)) for source in sources]
-    elif len(sources) == 1 and not Path(paths[0]).is_dir():
-        jobs = [Job(sources[0], output)]
-    else:
+        jobs = [Job(source, (output / below if output else source.parent) / _name(source, label, format))
+                for source, below in sources.items()]
+        jobs = _without_results(jobs)
+    elif not alone:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
+    elif format and images.check_suffix(output) != images.FORMATS["." + format]:
+        raise UserError(f"its name means another format, --output {output} --format {format}, leave one of them out")
+    else:
+        jobs = [Job(*sources, output)]
     _check_targets(jobs)
     return jobs
 
 
-def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None):
-    """Read, enlarge and write one picture after the other.
+def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None,
+        frame=lambda done, count: None):
+    """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
+
+    What killed runs left half-written beside the results is removed.
 
     Args:
         jobs: as `plan` gives them.
@@ -73,18 +86,23 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
             fails before it is computed.
         overwrite: whether results that exist are made again.
         tell: called with a line for each result; complain: with one for each failure; step: after each picture.
+        frame: called with the number of frames of an animation that are done and that there are.
 
     Returns:
         An `Outcome`.
     """
     outcome = Outcome()
+    swept = set()
     for job in jobs:
         try:
-            if job.target.exists() and not overwrite:
+            if _exists(job.target) and not overwrite:
                 outcome.kept += 1
-                tell(f"kept {job.target}, --overwrite makes it again")
+                tell(one_line(f"kept {job.target}, --overwrite makes it again"))
             else:
-                tell(_do(job, enlarge, size))
+                if job.target.parent not in swept:
+                    atomic.sweep(job.target.parent)
+                    swept.add(job.target.parent)
+                tell(one_line(_do(job, enlarge, size, frame)))
                 outcome.done += 1
         except UserError as error:
             outcome.failed += 1
@@ -93,50 +111,109 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
     return outcome
 
 
-def _do(job, enlarge, size):
-    images.check_suffix(job.target)
-    small = images.read(job.source)
-    height, width = size(*small.pixels.shape[:2])
-    images.check_fits(job.target, height, width, small.alpha is not None)
-    large = enlarge(small)
+def _do(job, enlarge, size, frame):
+    """Make one result; the line that tells of it."""
+    kind = images.check_suffix(job.target)
     try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder cannot be made ({error.strerror}), {job.target.parent}, choose another") from None
-    images.write(job.target, large)
-    return "; ".join([f"{job.source} -> {job.target}, {width} x {height}", *large.notes])
+        animation = animations.read(job.source)
+        if animation:
+            height, width = size(animation.height, animation.width)
+            animations.check_fits(job.target, animation, height, width)
+            _make_folder(job.target.parent)
+            larger = _enlarged(animation, enlarge, frame)
+            notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
+        else:
+            small = images.read(job.source)
+            height, width = size(*small.pixels.shape[:2])
+            images.check_fits(job.target, height, width, small.alpha)
+            _make_folder(job.target.parent)
+            if kind not in images.WITH_ALPHA:
+                small = dataclasses.replace(small, alpha=None)  # it is opaque
+            large = enlarge(small)
+            notes = large.notes + images.write(job.target, large)
+    except MemoryError:
+        raise UserError(f"there is not enough memory, {job.source}, cut it into parts") from None
+    return "; ".join([f"{job.source} -> {job.target}, {width} x {height}", *notes])
 
 
-def _sources(paths, label):
-    sources = []
-    for path in map(Path, paths):
-        sources += _in_folder(path, label) if path.is_dir() else [path]
-    return list(dict.fromkeys(sources))
+def _enlarged(animation, enlarge, frame):
+    for i, picture in enumerate(animation.frames()):
+        frame(i, animation.count)
+        yield enlarge(picture)
 
 
-def _in_folder(folder, label):
+def _make_folder(folder):
     try:
-        found = sorted(child for child in folder.iterdir() if child.suffix.lower() in READABLE
-                       and not child.name.startswith(".") and child.is_file())
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"the folder cannot be read ({error.strerror}), {folder}, check its permissions") from None
-    results = {child.with_name(_name(child, label)) for child in found}
-    found = [child for child in found if child not in results]
+        raise UserError(f"the folder cannot be made ({error.strerror}), {folder}, choose another") from None
+
+
+def _exists(path):
+    try:
+        return path.exists()
+    except OSError as error:  # such as a name that is too long
+        raise UserError(f"the result cannot be written ({error.strerror}), {path}, choose another name with "
+                        "--output") from None
+
+
+def _sources(paths, recursive, output):
+    """The pictures that are meant, each with its folder below the one that was given; whether it is one alone."""
+    sources, folders = {}, False
+    for path in paths:
+        for found in _matches(path):
+            if not found.is_dir():
+                sources.setdefault(os.path.abspath(found), (found, Path()))
+                continue
+            folders = True
+            for child in _in_folder(found, recursive, output):
+                sources.setdefault(os.path.abspath(child), (child, child.parent.relative_to(found)))
+    return dict(sources.values()), len(sources) == 1 and not folders
+
+
+def _matches(path):
+    """The files that a path means: a pattern that the shell left is a pattern where no file has that name."""
+    if glob.has_magic(str(path)) and not os.path.lexists(path):
+        return [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] or [Path(path)]
+    return [Path(path)]
+
+
+def _in_folder(folder, recursive, output):
+    def fail(error):
+        raise UserError(f"the folder cannot be read ({error.strerror}), {error.filename}, check its permissions")
+
+    found = []
+    own = None if output is None else os.path.realpath(output)
+    for name, folders, files in os.walk(folder, onerror=fail):
+        folders[:] = sorted(child for child in folders if recursive and not child.startswith(".")
+                            and os.path.realpath(os.path.join(name, child)) != own)
+        pictures = {Path(name, child) for child in files
+                    if Path(child).suffix.lower() in images.FORMATS and not child.startswith(".")}
+        stems = {picture.stem for picture in pictures}
+        found += sorted(picture for picture in pictures
+                        if not ((result := RESULT.fullmatch(picture.stem)) and result[1] in stems))
     if not found:
-        raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(READABLE))} files")
+        raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(images.FORMATS))} "
+                        "files" + ("" if recursive else ", or --recursive"))
     return found
 
 
-def _name(source, label):
-    suffix = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
-    return f"{source.stem}_{label}{suffix}"
+def _name(source, label, format):
+    own = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
+    return f"{source.stem}_{label}{'.' + format if format else own}"
+
+
+def _without_results(jobs):
+    """A shell's `*.png` names the results of an earlier run, too: they are not enlarged again."""
+    targets = {os.path.abspath(job.target) for job in jobs}
+    return [job for job in jobs if os.path.abspath(job.source) not in targets]
 
 
 def _check_targets(jobs):
-    sources = {job.source.resolve() for job in jobs}
+    sources = {os.path.realpath(job.source) for job in jobs}
     taken = {}
     for job in jobs:
-        target = job.target.resolve()
+        target = os.path.realpath(job.target)
         if target in sources:
             raise UserError(f"the result would replace a picture given, {job.target}, choose another --output")
         if target in taken:

@@ -1,7 +1,9 @@
 """Picture files: what goes in comes out, and what cannot be read is refused in one line."""
+import dataclasses
 import io
 import os
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -125,24 +127,82 @@ def test_profile_and_resolution_are_carried_over(tmp_path, suffix):
     assert [round(x) for x in info["dpi"]] == [300, 200]
 
 
-def png_of_16_bits(colour_type, channels):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes(range(4 * channels * 2)) for _ in range(3))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 3, 16, colour_type, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_a_channel_are_kept(tmp_path, suffix, channels):
+    array = np.random.default_rng(channels).integers(0, 65536, (9, 7, channels), dtype=np.uint16)
+    tags = Image.Exif()
+    tags[0x010E] = "a cat"
+    picture = images.Picture.of(array, icc=SRGB, dpi=(300.0, 200.0), exif=tags.tobytes())
+    assert images.write(tmp_path / f"x{suffix}", picture) == ()
+    found = images.read(tmp_path / f"x{suffix}")
+    np.testing.assert_array_equal(found.array(), array)
+    assert (found.icc, found.dpi) == (SRGB, pytest.approx((300, 200), abs=0.02))
+    tags = Image.Exif()
+    tags.load(found.exif)
+    assert dict(tags) == {0x010E: "a cat"}
 
 
-@pytest.mark.parametrize("colour_type, channels", [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_16_bit_png_is_refused_and_never_cut_to_8(tmp_path, colour_type, channels):
-    (tmp_path / "deep.png").write_bytes(png_of_16_bits(colour_type, channels))
-    assert_refused(tmp_path / "deep.png", "more than 8 bits")
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".gif"])
+def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suffix):
+    deep = np.full((8, 8, 3), 32767, np.uint16)  # 127.5 of 255
+    notes = images.write(tmp_path / f"x{suffix}", images.Picture.of(deep))
+    assert "rounded to 8 bits a channel" in notes
+    assert np.abs(images.read(tmp_path / f"x{suffix}").pixels.astype(float) - 127.5).max() <= 1.5
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
-def test_deep_tiff_is_refused(tmp_path, dtype):
-    Image.fromarray(np.ones((3, 4), dtype)).save(tmp_path / "deep.tif")
-    assert_refused(tmp_path / "deep.tif", "more than 8 bits")
+def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
+    images.write(tmp_path / "x.tif", images.Picture.of(np.ones((3, 4, 3), np.uint16)))
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    assert_refused(tmp_path / "x.tif", r"srgan_tf\[tiff\]")
+    images.write(tmp_path / "grey.tif", images.Picture.of(np.ones((3, 4, 1), np.uint16)))
+    assert images.read(tmp_path / "grey.tif").pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B], exif[0x0100] = 6, "Zoë".encode(), 7
+    exif.get_ifd(0x8769).update({0x829A: (1, 50), 0xA002: 7, 0xA003: 4})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.5)})
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.jpg", exif=exif)
+    found = images.read(tmp_path / "in.jpg")
+    images.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=noise(28, 16, 3)))
+    with Image.open(tmp_path / f"out{suffix}") as image:
+        image.load()
+        tags = image.getexif()
+        assert tags.get_ifd(0x8769) == {0x829A: (1, 50), 0xA002: 16, 0xA003: 28}
+        assert tags.get_ifd(0x8825) == {1: "N", 2: (52.0, 31.0, 12.5)}
+        assert tags[0x013B].encode("latin-1").decode() == "Zoë" and 0x0112 not in tags
+        assert suffix == ".tif" or 0x0100 not in tags
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_resolution_is_read_from_where_each_format_has_it(tmp_path, suffix):
+    images.write(tmp_path / f"a{suffix}", images.Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
+    assert images.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
+
+
+def test_gif_keeps_few_colours_exactly_and_says_when_there_are_more(tmp_path):
+    few = np.kron(noise(3, 5, 3), np.ones((20, 20, 1), np.uint8))
+    assert images.write(tmp_path / "few.gif", images.Picture(few)) == ()
+    np.testing.assert_array_equal(images.read(tmp_path / "few.gif").pixels, few)
+    many = smooth(60, 80)
+    assert images.write(tmp_path / "many.gif", images.Picture(many)) == ("reduced to 255 colours",)
+    assert np.abs(images.read(tmp_path / "many.gif").pixels.astype(int) - many).mean() < 6
+    grey = images.Picture.of(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
+    assert images.write(tmp_path / "grey.gif", grey) == ()
+    np.testing.assert_array_equal(images.read(tmp_path / "grey.gif").pixels, grey.pixels)
+
+
+def test_opaque_alpha_is_no_transparency(tmp_path):
+    images.write(tmp_path / "x.jpg", images.Picture(smooth(9, 9), np.full((9, 9), 255, np.uint8)))
+    assert images.read(tmp_path / "x.jpg").alpha is None
+
+
+def test_what_a_format_has_no_place_for_is_said(tmp_path):
+    notes = images.write(tmp_path / "x.bmp", images.Picture(smooth(9, 9), icc=SRGB))
+    assert notes == ("without its colour profile",)
 
 
 def assert_refused(path, problem):
@@ -157,6 +217,12 @@ def encoded(kind, **options):
     return file.getvalue()
 
 
+def encoded_array(dtype):
+    file = io.BytesIO()
+    Image.fromarray(np.ones((3, 4), dtype)).save(file, "TIFF")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("name, content, problem", [
     ("text.png", b"no picture at all\n", "no picture"),
     ("empty.png", b"", "empty"),
@@ -164,6 +230,8 @@ def encoded(kind, **options):
     ("short.png", encoded("PNG")[:-200], "damaged"),
     ("header.png", encoded("PNG")[:20], "damaged|no picture"),
     ("short.webp", encoded("WEBP")[:-50], "damaged"),
+    ("float.tif", encoded_array(np.float32), "would not be kept"),
+    ("int.tif", encoded_array(np.int32), "would not be kept"),
     ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
     ("bomb.png", encoded("PNG").replace(struct.pack(">II", 40, 40), struct.pack(">II", 60000, 60000)), "megapixels"),
     ("large.bmp", encoded("BMP").replace(struct.pack("<3i", 40, 40, 40), struct.pack("<3i", 40, 15000, 11700)),

@@ -2,6 +2,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from srgan_tf import jobs
 from srgan_tf.errors import UserError
@@ -24,11 +25,11 @@ def plan(*arguments, **options):
 def test_results_lie_beside_their_pictures_in_the_same_format(album):
     assert plan(["cat.jpg", "sub/bird.png", "dog.PNG"]) == [
         ("cat.jpg", "cat_x4.jpg"), ("sub/bird.png", "sub/bird_x4.png"), ("dog.PNG", "dog_x4.PNG")]
-    assert plan(["old.gif"]) == [("old.gif", "old_x4.png")]
+    assert plan(["old.gif"]) == [("old.gif", "old_x4.gif")]
 
 
 def test_a_folder_means_its_pictures_without_earlier_results_of_theirs(album):
-    assert plan(["."]) == [("cat.jpg", "cat_x4.jpg"), ("dog.PNG", "dog_x4.PNG"), ("old.gif", "old_x4.png")]
+    assert plan(["."]) == [("cat.jpg", "cat_x4.jpg"), ("dog.PNG", "dog_x4.PNG"), ("old.gif", "old_x4.gif")]
 
 
 def test_an_output_is_a_file_for_one_picture_and_else_a_folder(album):
@@ -44,11 +45,56 @@ def test_a_picture_named_twice_is_one_job(album):
     assert plan(["cat.jpg", "cat.jpg"]) == [("cat.jpg", "cat_x4.jpg")]
 
 
+def test_a_shells_pattern_names_earlier_results_too_and_they_are_not_enlarged(album):
+    assert plan(["cat.jpg", "cat_x4.jpg"]) == [("cat.jpg", "cat_x4.jpg")]
+
+
+def test_results_of_any_size_and_format_are_not_taken_from_a_folder(album):
+    for name in ("cat_x2.5.png", "cat_w1920.webp", "cat_1920x1080.jpg", "dog_h7.PNG", "bird_x4.png", "x4.png"):
+        Path(name).touch()
+    assert [source for source, _ in plan(["."])] == ["bird_x4.png", "cat.jpg", "dog.PNG", "old.gif", "x4.png"]
+
+
+def test_sub_folders_are_kept_below_the_output(album):
+    Path("sub/deep/.hidden").mkdir(parents=True)
+    for name in ("sub/deep/fish.webp", "sub/deep/.hidden/no.png"):
+        Path(name).touch()
+    Path("sub/loop").symlink_to("..")
+    expected = [("sub/bird.png", "big/bird_x4.png"), ("sub/deep/fish.webp", "big/deep/fish_x4.webp")]
+    assert plan(["sub"], "big", recursive=True) == expected
+    assert plan(["sub"], "big") == expected[:1]
+    assert plan(["sub"], recursive=True)[1] == ("sub/deep/fish.webp", "sub/deep/fish_x4.webp")
+
+
+def test_an_output_inside_the_folder_is_not_taken_as_input(album):
+    Path("big").mkdir()
+    Path("big/cat_x4.jpg").touch()
+    assert [source for source, _ in plan(["."], "big", recursive=True)] == [
+        "cat.jpg", "dog.PNG", "old.gif", "sub/bird.png"]
+
+
+def test_patterns_that_the_shell_left_are_followed(album):
+    assert plan(["*.jp*g"]) == [("cat.jpg", "cat_x4.jpg")]
+    assert plan(["**/b*.png"]) == [("sub/bird.png", "sub/bird_x4.png")]
+    Path("[a].png").touch()
+    assert plan(["[a].png"]) == [("[a].png", "[a]_x4.png")]
+    assert plan(["no*.png"]) == [("no*.png", "no*_x4.png")]
+
+
+def test_format_changes_the_suffix_of_all(album):
+    assert plan(["cat.jpg", "dog.PNG"], format="webp") == [("cat.jpg", "cat_x4.webp"), ("dog.PNG", "dog_x4.webp")]
+    assert plan(["cat.jpg"], "large.jpeg", format="jpg") == [("cat.jpg", "large.jpeg")]
+    with pytest.raises(UserError, match="--output large.png --format jpg"):
+        plan(["cat.jpg"], "large.png", format="jpg")
+    Path("cat.png").touch()
+    with pytest.raises(UserError, match="cat.jpg and cat.png would get one name"):
+        plan(["cat.jpg", "cat.png"], format="webp")
+
+
 @pytest.mark.parametrize("paths, output, problem", [
     (["cat.jpg", "dog.PNG"], "large.png", "do not fit in one file"),
     (["sub"], "large.png", "do not fit in one file"),
     (["cat.jpg"], "cat.jpg", "replace"),
-    (["cat.jpg", "cat_x4.jpg"], None, "replace"),
     (["cat.jpg"], "notes.txt", "unknown format"),
     (["sub/bird.png", "./other/bird.png"], "large", "one name"),
 ])
@@ -61,3 +107,18 @@ def test_a_folder_without_pictures_is_refused(album):
     Path("empty").mkdir()
     with pytest.raises(UserError, match="no pictures.*empty"):
         plan(["empty"])
+
+
+def test_an_error_is_one_line_whatever_the_name(album):
+    lines = []
+    outcome = jobs.run([jobs.Job(Path("two\nlines.png"), Path("x.png"))], None, size=None, complain=lines.append)
+    assert outcome.status == 2 and lines == [r"error: no such file, two\nlines.png, check its name"]
+
+
+def test_a_picture_too_many_for_the_memory_fails_alone(album):
+    def enlarge(picture):
+        raise MemoryError
+    Image.new("RGB", (3, 3)).save("cat.jpg")
+    lines = []
+    jobs.run(jobs.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
+    assert len(lines) == 1 and "memory, cat.jpg" in lines[0]

@@ -59,11 +59,20 @@ def test_help_and_mistakes_are_answered_without_tensorflow(small_model, argument
     assert stream == "stdout" or output.count("\n") == 1
 
 
+def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path):
+    for name in ("猫.png", "猫_x4.png"):
+        (tmp_path / name).touch()
+    done = subprocess.run([sys.executable, ROOT / "upscale.py", "猫.png", "-n", small_model], cwd=tmp_path,
+                          env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png, --overwrite makes it again\n")
+
+
 def test_help_shows_our_flags_only(run):
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
-        "--input", "--output", "--model", "--fidelity", "--scale", "--outscale", "--tile", "--overwrite"]
+        "--input", "--output", "--model", "--fidelity", "--scale", "--outscale", "--tile", "--recursive",
+        "--format", "--overwrite"]
     assert "repeat this option" not in out
     assert "--verbosity" in run("--helpfull")[1]
 

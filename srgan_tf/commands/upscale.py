@@ -41,9 +41,13 @@ TILE = flags.DEFINE_integer("tile", 0, "Side of the tiles that a large picture i
                             lower_bound=0, flag_values=FLAGS)
 PRECISION = flags.DEFINE_enum("precision", "auto", ["auto", "float32", "bfloat16"], "What convolutions compute in; "
                               "auto takes bfloat16 where the machine computes in it natively.", flag_values=FLAGS)
+RECURSIVE = flags.DEFINE_bool("recursive", False, "Take the pictures in sub-folders, too; they keep their sub-folders "
+                              "below --output.", short_name="r", flag_values=FLAGS)
+FORMAT = flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tiff", "bmp", "gif"], "Format of the results; each "
+                           "picture's own when not given.", short_name="f", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
-KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, OVERWRITE)
+KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, OVERWRITE)
 
 
 def run():
@@ -59,7 +63,7 @@ def main(argv):
     size = _size()
 
     from srgan_tf import jobs
-    planned = jobs.plan(paths, OUTPUT.value, label=str(size))
+    planned = jobs.plan(paths, OUTPUT.value, label=str(size), recursive=RECURSIVE.value, format=FORMAT.value)
 
     @functools.cache
     def upscaler():
@@ -70,7 +74,7 @@ def main(argv):
 
     with progress.Progress(len(planned)) as bar:
         outcome = jobs.run(planned, lambda picture: upscaler().picture(picture, bar.advance), size=size.of,
-                           overwrite=OVERWRITE.value, tell=bar.tell, step=bar.finish,
+                           overwrite=OVERWRITE.value, tell=bar.tell, step=bar.finish, frame=bar.frame,
                            complain=functools.partial(bar.tell, file=sys.stderr))
     if len(planned) > 1:
         print(outcome)

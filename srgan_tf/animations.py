@@ -1,0 +1,160 @@
+"""Animations: GIF, WebP and PNG files of several frames, read and written frame by frame."""
+import dataclasses
+import itertools
+
+import numpy as np
+from PIL import Image
+
+from srgan_tf import images
+from srgan_tf.errors import UserError
+from srgan_tf.palettes import with_palette
+
+FORMATS = ("GIF", "WEBP", "PNG")
+
+
+@dataclasses.dataclass(frozen=True)
+class Animation:
+    """A file of several frames.
+
+    path: the file.
+    count: number of frames, each as it is seen: composed of what the file changes from one to the next.
+    durations: for how long each is seen, in ms.
+    plays: how often all are shown; 0 is for ever.
+    height, width: of every frame.
+    alpha: whether any frame has transparent pixels.
+    grey: whether all are grey.
+    """
+
+    path: object
+    count: int
+    durations: tuple[float, ...]
+    plays: int
+    height: int
+    width: int
+    alpha: bool
+    grey: bool
+
+    def frames(self):
+        """Every frame as an `images.Picture`, one decoded after the other."""
+        with images.opened(self.path) as image:
+            fields = None
+            for array in _arrays(image):
+                fields = fields or images.said(image)[0]
+                grey = array[..., :1] if self.grey else array[..., :3]
+                yield images.Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
+
+
+def read(path):
+    """The animation in a file, which is decoded once to know its timing; None for a file of one picture.
+
+    Raises:
+        UserError: as `images.read`, and for pages and other sequences that are no animation.
+    """
+    with images.opened(path) as image:
+        if image is None or (count := images.count_frames(image)) == 1:
+            return None
+        if image.format not in FORMATS:
+            raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
+        if images.depth(image) == 16:
+            raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
+        durations, alpha, grey = [], False, True
+        for array in _arrays(image):
+            durations.append(image.info.get("duration", 0))
+            alpha = alpha or bool((array[..., 3] < 255).any())
+            grey = grey and bool((array[..., :1] == array[..., 1:3])[array[..., 3] > 0].all())
+        if len(durations) == 1:  # a PNG file may show another picture where animations are not known
+            raise UserError(f"the animation has one frame only, {path}, save it as a picture")
+        return Animation(path, len(durations), tuple(durations), _plays(image), *array.shape[:2], alpha, grey)
+
+
+def check_fits(path, animation, height, width):
+    """Raise UserError when the path's format cannot hold an animation whose frames have that size."""
+    kind = images.check_fits(path, height, width)
+    if kind not in FORMATS:
+        raise UserError(f"{kind} holds no animation, {path}, choose .gif, .webp or .png")
+
+
+def write(path, animation, frames):
+    """Write frames with the timing of an animation, in the format of the path's suffix, at once or not at all.
+
+    Pillow takes one frame after the other, so that one is in memory; of a GIF file it keeps the frames of one byte a
+    pixel, of a PNG file all of them. Frames that equal the one before are joined with it.
+
+    Args:
+        frames: iterable of `images.Picture`, as many as the animation has.
+
+    Returns:
+        As `images.write`.
+
+    Raises:
+        UserError: as `check_fits`, and for a place that cannot be written.
+    """
+    kind = images.check_suffix(path)
+    notes = []  # of the frames, as they come
+    prepared = (_frame(frame, kind, notes) for frame in frames)
+    with images.written(path) as file:
+        first, options = next(prepared)
+        options |= {"save_all": True, "duration": list(animation.durations), **_loop(kind, animation.plays)}
+        if kind == "PNG":
+            first.save(file, kind, append_images=[image for image, _ in prepared], **options)
+        else:
+            if kind == "GIF":
+                options["disposal"] = 2 if animation.alpha else 1
+            _Sequence(first, (image for image, _ in prepared), animation.count).save(file, kind, **options)
+    return tuple(dict.fromkeys(notes))
+
+
+class _Sequence(Image.Image):
+    """Frames as Pillow's writers ask for them: by `seek`, from the first to the last."""
+
+    def __init__(self, first, others, count):
+        super().__init__()
+        self.n_frames = count
+        self._others, self._place = others, 0
+        self._show(first)
+
+    def seek(self, frame):
+        if frame >= self.n_frames:
+            raise EOFError
+        if frame == self._place + 1:
+            self._place = frame
+            self._show(next(self._others))
+
+    def tell(self):
+        return self._place
+
+    def _show(self, image):
+        self.__dict__.update({name: value for name, value in vars(image).items() if "encoder" not in name})
+
+
+def _arrays(image):
+    """uint8 RGBA of every frame."""
+    first = 1 if getattr(image, "default_image", False) else 0  # a PNG file's, that is no part of its animation
+    for i in range(first, image.n_frames):
+        image.seek(i)
+        image.load()
+        yield np.asarray(image.convert("RGBA"))
+
+
+def _plays(image):
+    loop = image.info.get("loop")
+    if image.format == "GIF":  # it counts how often the animation is repeated
+        return 1 if loop is None else loop and loop + 1
+    return loop or 0
+
+
+def _loop(kind, plays):
+    if kind != "GIF":
+        return {"loop": plays}
+    return {} if plays == 1 else {"loop": plays and plays - 1}
+
+
+def _frame(picture, kind, notes):
+    """Pillow's image of a frame, and the options that it is saved with."""
+    picture, changed = images.fitted(picture, kind)
+    notes += [*picture.notes, *changed]
+    image = images.as_image(picture)
+    if kind == "GIF" and image.mode != "L":
+        image, same = with_palette(image, dither=False)
+        notes += [] if same else ["reduced to 255 colours"]
+    return image, images.save_options(kind, picture)

@@ -1,0 +1,46 @@
+"""Colours reduced to the palette of a GIF file."""
+import math
+
+import numpy as np
+from PIL import Image
+
+_SAMPLE = 2 ** 17  # pixels that choose the palette: all of them would take minutes
+_TRANSPARENT = 255
+
+
+def with_palette(image, *, dither=True):
+    """Reduce a picture to 255 colours and one that is transparent.
+
+    Args:
+        image: Pillow's, RGB, RGBA or LA. What is less than half opaque becomes transparent, all else opaque.
+        dither: whether mixtures of dots stand for what the palette lacks. In an animation they would flicker.
+
+    Returns:
+        Pillow's image of mode P; whether it is the same picture.
+    """
+    alpha = np.asarray(image.getchannel("A")) if "A" in image.getbands() else None
+    rgb = image.convert("RGB")
+    hidden = None if alpha is None else alpha < 128
+    if hidden is not None and hidden.any() and not hidden.all():  # what is not seen needs no place in the palette
+        pixels = np.array(rgb)
+        pixels[hidden] = np.median(pixels[~hidden], axis=0)
+        rgb = Image.fromarray(pixels)
+    few = rgb.getcolors(255) is not None
+    palette = (rgb if few else _sample(rgb)).quantize(255, method=Image.Quantize.MEDIANCUT, kmeans=0 if few else 1)
+    result = palette if few else rgb.quantize(
+        palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
+    same = np.array_equal(np.asarray(result.convert("RGB")), np.asarray(rgb))
+    if hidden is not None and hidden.any():
+        same = same and set(np.unique(alpha)) <= {0, 255}
+        indices = np.where(hidden, _TRANSPARENT, np.asarray(result)).astype(np.uint8)
+        colours = (result.getpalette() + 768 * [0])[:768]
+        result = Image.fromarray(indices)
+        result.putpalette(colours)
+        result.info["transparency"] = _TRANSPARENT
+    return result, same
+
+
+def _sample(image):
+    shrink = max(1, math.ceil(math.sqrt(image.width * image.height / _SAMPLE)))
+    size = (max(1, image.width // shrink), max(1, image.height // shrink))
+    return image.resize(size, Image.Resampling.NEAREST)

@@ -1,0 +1,136 @@
+"""TIFF files: those of 16 bits a channel read by tifffile, where it is installed; all written here.
+
+Pillow holds no colours of 16 bits, and loses the folders of EXIF where it compresses.
+"""
+import logging
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from srgan_tf.errors import UserError
+
+_STRIP = 2 ** 20  # bytes of pixels that are compressed together
+_FOLDERS = (0x8769, 0x8825)  # EXIF and GPS tags
+_DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
+_LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
+
+
+def decode(path, max_pixels):
+    """The first picture in a TIFF file of 16 bits a channel.
+
+    Returns:
+        uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
+
+    Raises:
+        UserError: when tifffile is missing, and for another depth, colours or channels.
+        Exception: of many kinds, for a damaged file.
+    """
+    missing = UserError(f"such a TIFF file needs tifffile and imagecodecs, {path}, pip install 'srgan_tf[tiff]'")
+    try:
+        import tifffile
+    except ImportError:
+        raise missing from None
+    tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong with a file becomes one line, ours
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        if page.dtype != np.uint16:
+            raise UserError(f"the picture is of type {page.dtype}, {path}, save it with 8 or 16 bits a channel")
+        if page.size > 4 * max_pixels:
+            raise UserError(f"the picture has more than {max_pixels // 10**6} megapixels, {path}, cut it into parts")
+        try:
+            array = page.asarray()
+        except ValueError as error:
+            if "imagecodecs" in str(error):
+                raise missing from None
+            raise
+    order = {"YX": lambda x: x[..., None], "YXS": lambda x: x, "SYX": lambda x: np.moveaxis(x, 0, 2)}.get(page.axes)
+    colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(page.photometric.name)
+    if not order or not colours:
+        raise UserError(f"16-bit {page.photometric.name} ({page.axes}) cannot be read, {path}, save it as RGB")
+    array = order(array)
+    kinds = [sample.name for sample in page.extrasamples]
+    return _channels(array[..., :colours], array[..., colours:], kinds, page.photometric.name)
+
+
+def tags(path):
+    """The tags of a TIFF file, those in the folders of EXIF, too: a `PIL.Image.Exif`; none of a BigTIFF file."""
+    found = Image.Exif()
+    with open(path, "rb") as file:
+        if file.read(4) in (b"II*\0", b"MM\0*"):
+            file.seek(0)
+            found.load_from_fp(file)
+            for folder in set(_FOLDERS) & set(found):
+                found.get_ifd(folder)  # while the file is open
+    return found
+
+
+def write(file, array, *, tags, icc=None, dpi=None):
+    """Write a TIFF file, compressed without loss (Deflate).
+
+    Args:
+        file: binary, to write and to seek in, empty.
+        array: uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
+        tags: a `PIL.Image.Exif`, descriptive ones only.
+        icc, dpi: as in `images.Picture`.
+
+    Raises:
+        ValueError: above 4 GB, which such a file cannot address.
+    """
+    header = b"II*\0"
+    file.write(header + bytes(4))
+    rows = max(1, _STRIP // array[:1].nbytes)
+    offsets, lengths = [], []
+    for start in range(0, len(array), rows):
+        data = zlib.compress(_differences(array[start:start + rows]))
+        offsets.append(file.tell())
+        lengths.append(len(data))
+        file.write(data)
+    file.write(bytes(file.tell() % 2))
+    place = file.tell()
+    if place >= 2 ** 32:
+        raise ValueError("a TIFF file ends at 4 GB")
+
+    height, width, channels = array.shape
+    directory = TiffImagePlugin.ImageFileDirectory_v2(header + bytes(4))
+    for tag in tags:
+        directory[tag] = tags.get_ifd(tag) if tag in _FOLDERS else tags[tag]
+    directory[256], directory[257], directory[258] = width, height, (8 * array.itemsize,) * channels
+    directory[259], directory[262], directory[317] = _DEFLATE, 2 if channels > 2 else 1, _DIFFERENCES
+    directory[277], directory[278], directory[284] = channels, rows, _CONTIGUOUS
+    if channels in (2, 4):
+        directory[338] = _UNASSOCIATED
+    if icc:
+        directory[34675] = icc
+    if dpi:
+        directory[282], directory[283], directory[296] = *dpi, 2
+    # Pillow moves StripOffsets, as it expects the pixels behind the directory: they get their name only afterwards.
+    for tag, values in ((_STANDS_FOR_OFFSETS, offsets), (279, lengths)):
+        directory.tagtype[tag] = _LONG
+        directory[tag] = tuple(values)
+    data = bytearray(directory.tobytes(place))
+    struct.pack_into("<H", data, 2 + 12 * sorted(directory).index(_STANDS_FOR_OFFSETS), _OFFSETS)
+    file.write(data)
+    file.seek(4)
+    file.write(struct.pack("<I", place))
+
+
+def _channels(colour, extra, kinds, photometric):
+    """Colours, black as 0, and the first channel that is alpha; colours are divided by it where they were multiplied."""
+    if photometric == "MINISWHITE":
+        colour = 65535 - colour
+    for i, kind in enumerate(kinds):
+        alpha = extra[..., i:i + 1]
+        if kind == "ASSOCALPHA":
+            colour = np.minimum(np.rint(colour * (65535 / np.maximum(alpha, 1))), 65535).astype(np.uint16)
+        if kind in ("ASSOCALPHA", "UNASSALPHA"):
+            return np.dstack([colour, alpha])
+    return np.ascontiguousarray(colour)
+
+
+def _differences(strip):
+    """The bytes of a strip, each pixel as the difference to the one on its left, which compresses better."""
+    strip = strip.astype(strip.dtype.newbyteorder("<"))
+    strip[:, 1:] -= strip[:, :-1].copy()
+    return strip.tobytes()

@@ -1,0 +1,158 @@
+"""Results are there as a whole or not at all: killed at any instant, on a full disk."""
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf import animations, atomic, images
+
+ROOT = Path(__file__).resolve().parent.parent
+# As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
+REPEATING = """
+import dataclasses, sys
+from srgan_tf import jobs
+def enlarge(picture):
+    return dataclasses.replace(picture, pixels=picture.pixels.repeat(4, 0).repeat(4, 1))
+planned = jobs.plan([sys.argv[1]], sys.argv[2], label="x4")
+outcome = jobs.run(planned, enlarge, size=lambda *size: [4 * n for n in size],
+                   complain=lambda line: print(line, file=sys.stderr))
+print(outcome)
+sys.exit(outcome.status)
+"""
+
+
+def noise(height, width, dtype=np.uint8):
+    return np.random.default_rng(height).integers(0, np.iinfo(dtype).max, (height, width, 3), dtype=dtype)
+
+
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+
+
+def start(program, folder, **options):
+    program = [sys.executable, ROOT / "upscale.py", "-n", program] if program else [sys.executable, "-c", REPEATING]
+    flag = ["-o"] if len(program) == 4 else []
+    return subprocess.Popen([*program, "in", *flag, "out"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)}, **options)
+
+
+def parts(folder):
+    return list(folder.glob(".*.part"))
+
+
+def album(folder, side):
+    """A folder of pictures in every format."""
+    (folder / "in").mkdir(parents=True)
+    (folder / "out").mkdir()
+    for suffix in ("bmp", "jpg", "png", "tif", "webp", "gif"):
+        Image.fromarray(noise(side, side + 1)).save(folder / "in" / f"{suffix}.{suffix}")
+    bar, *others = (Image.fromarray(noise(side, side + i)[:, :side]) for i in range(3))
+    bar.save(folder / "in" / "moving.gif", save_all=True, append_images=others, duration=100)
+    images.write(folder / "in" / "deep.tif", images.Picture.of(noise(side, side, np.uint16)))
+    return folder
+
+
+def assert_whole(folder):
+    """Every file in a folder of results is a whole one, or hidden."""
+    for path in folder.iterdir():
+        if path in parts(folder):
+            continue
+        found = animations.read(path)
+        size = (found.height, found.width) if found else images.read(path).pixels.shape[:2]
+        with Image.open(folder.parent / "in" / path.name.replace("_x4", "")) as small:
+            assert size == (4 * small.height, 4 * small.width)
+
+
+def kill_when(process, condition):
+    while not condition() and process.poll() is None:
+        time.sleep(0.0005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_a_killed_run_leaves_whole_results_only_and_the_next_one_goes_on_and_cleans_up(tmp_path, small_model, real):
+    folder = album(tmp_path, 100)
+    out = folder / "out"
+    program = small_model if real else None
+    seen = 0
+    for results in (4,) if real else range(8):
+        process = start(program, folder)
+        kill_when(process, lambda: len(list(out.glob("[!.]*"))) >= results and any(p.stat().st_size for p in parts(out)))
+        assert process.returncode in (-signal.SIGKILL, 0)
+        seen += len(parts(out))
+        assert_whole(out)
+        before = {path: path.stat().st_mtime_ns for path in out.glob("[!.]*")}
+    assert seen, "no run was killed while it wrote"
+    process = start(program, folder)
+    stdout, stderr = process.communicate()
+    assert (process.returncode, stderr) == (0, "")
+    assert len(list(out.iterdir())) == 8 and not parts(out)
+    assert_whole(out)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_what_another_process_is_writing_is_not_swept(tmp_path):
+    program = ("import sys; from srgan_tf.atomic import whole_file\n"
+               "with whole_file('x.png') as file:\n"
+               "  file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.readline()")
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    atomic.sweep(tmp_path)
+    assert len(parts(tmp_path)) == 1
+    process.communicate("go on\n")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"half")]
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    program = ("from srgan_tf.atomic import whole_file; import os, signal\n"
+               "with whole_file('x.png') as file:\n  file.write(b'half'); os.kill(os.getpid(), signal.SIGKILL)")
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)})
+    for name in (".mine.part", "download.part", "y.png"):
+        (tmp_path / name).touch()
+    assert len(list(tmp_path.iterdir())) == 4
+    atomic.sweep(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.part", "download.part", "y.png"]
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """An album whose folder of results is a disk of 40 KB."""
+    folder = album(tmp_path, 100)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40k", "none", folder / "out"], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder / "out"], check=True)
+
+
+def assert_one_line_each(folder, process, problem):
+    Image.fromarray(noise(4, 4)).save(folder / "in" / "tiny.png")
+    stdout, stderr = process().communicate()
+    lines = sorted(stderr.splitlines())
+    names = sorted(path.name for path in (folder / "in").iterdir() if path.name != "tiny.png")
+    assert len(lines) == len(names), stderr
+    for name in names:
+        target = "out/" + name.replace(".", "_x4.")
+        assert f"error: the picture cannot be written ({problem}), {target}, choose another place" in lines
+    assert [path.name for path in (folder / "out").iterdir()] == ["tiny_x4.png"]
+    assert stdout.splitlines()[-1] == f"1 enlarged, 0 kept, {len(names)} failed"
+
+
+def test_a_full_disk_is_one_line_a_picture_and_leaves_nothing_half_written(full_disk, small_model):
+    assert_one_line_each(full_disk, lambda: start(small_model, full_disk), "No space left on device")
+
+
+def test_a_limit_of_the_file_size_is_one_line_a_picture(tmp_path):
+    folder = album(tmp_path, 100)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    assert_one_line_each(folder, lambda: start(None, folder, preexec_fn=limit), "File too large")

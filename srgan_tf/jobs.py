@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from srgan_tf import animations, atomic, images
+from srgan_tf import animations, atomic, images, video
 from srgan_tf.errors import UserError, one_line
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
@@ -56,7 +56,7 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
     """
     output = None if output is None else Path(output)
     sources, alone = _sources(paths, recursive, output)
-    if output is None or output.is_dir() or output.suffix.lower() not in images.FORMATS:
+    if output is None or output.is_dir() or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
         if output is not None and output.exists() and not output.is_dir():
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
         jobs = [Job(source, (output / below if output else source.parent) / _name(source, label, format))
@@ -102,7 +102,7 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
                 if job.target.parent not in swept:
                     atomic.sweep(job.target.parent)
                     swept.add(job.target.parent)
-                tell(one_line(_do(job, enlarge, size, frame)))
+                tell(one_line((_do_clip if video.is_clip(job.source) else _do)(job, enlarge, size, frame)))
                 outcome.done += 1
         except UserError as error:
             outcome.failed += 1
@@ -134,6 +134,18 @@ def _do(job, enlarge, size, frame):
     except MemoryError:
         raise UserError(f"there is not enough memory, {job.source}, cut it into parts") from None
     return "; ".join([f"{job.source} -> {job.target}, {width} x {height}", *notes])
+
+
+def _do_clip(job, enlarge, size, frame):
+    """Make one clip; the line that tells of it."""
+    if not job.source.is_file():
+        raise UserError(f"no such file, {job.source}, check its name")
+    _make_folder(job.target.parent)
+    try:
+        notes = video.enlarge(job.source, job.target, lambda rgb: enlarge(images.Picture(rgb)).pixels, frame=frame)
+    except MemoryError:
+        raise UserError(f"there is not enough memory, {job.source}, take a smaller --tile") from None
+    return "; ".join([f"{job.source} -> {job.target}", *notes])
 
 
 def _enlarged(animation, enlarge, frame):
@@ -199,6 +211,8 @@ def _in_folder(folder, recursive, output):
 
 
 def _name(source, label, format):
+    if video.is_clip(source):
+        return f"{source.stem}_{label}{video.suffix_for(source)}"
     own = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
     return f"{source.stem}_{label}{'.' + format if format else own}"
 

@@ -8,7 +8,8 @@ PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
     {"errors", "recipes", "resize", "pixels", "memory"},
     {"atomic", "metadata", "palettes", "png", "tiff"},
-    {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes"},
+    {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes",
+     "video"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations"},
     {"pipeline", "steps", "upscaling", "jobs"},
     {"devices"},

@@ -14,7 +14,7 @@ from srgan_tf.sizes import Size
 
 TILE = 768  # LR pixels: larger ones save little more of the halo
 LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
-BYTES = 3000  # of memory for each LR pixel of a tile with its halo, in float32
+TRUNK, STRIP = 1000, 10_000  # bytes for each LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
 PIXELS = 2 ** 21  # at most, of a tile with its halo
 CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -65,9 +65,8 @@ class Upscaler:
         self.precision = ("bfloat16" if computes_bfloat16() else "float32") if precision == "auto" else precision
         self._generator = inference.Generator(_variables(self.folder, fidelity, scale))
         self._networks = {}  # by what pixels are: compiled when the first comes
-        self._limit = max(1, math.isqrt(PIXELS) - 2 * self.halo)
-        self.tile = min(tile, self._limit)
-        self._exhausted_at = 2 * self._limit  # the side of a tile that the memory did not hold
+        self._most = max(1, math.isqrt(PIXELS) - 2 * self.halo)  # the side of a tile; less when memory ran out
+        self.tile = min(tile, self._most)
 
     def __call__(self, image, step=lambda share: None):
         """Enlarge a picture or a batch.
@@ -146,20 +145,23 @@ class Upscaler:
         """uint8 or uint16 [B, H, W, 3] -> the same type [B, scale H, scale W, 3], tile by tile."""
         count, height, width, _ = batch.shape
         large = np.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
-        tile = self.tile or self._automatic(height, width)
+        tile = min(self.tile, self._most) or self._automatic(height, width)
         boxes = [(rows, columns) for rows in spans(height, tile, self.halo) for columns in spans(width, tile, self.halo)]
         while boxes:
             rows, columns = boxes.pop(0)
+            side = max(rows.stop - rows.start, columns.stop - columns.start)
             try:
+                if side >= 2 * LEAST and not self._fits((rows.last - rows.first) * (columns.last - columns.first)):
+                    raise MemoryError  # before TensorFlow finds out: some of its operations crash instead of failing
                 self._enlarge(batch, rows, columns, large)
             except (tf.errors.ResourceExhaustedError, MemoryError):
-                tile = max(rows.stop - rows.start, columns.stop - columns.start) // 2
-                if tile < LEAST:
-                    raise UserError(f"the memory does not hold a tile of {2 * tile} pixels, the picture, close other "
+                if side < 2 * LEAST:
+                    raise UserError(f"the memory does not hold a tile of {side} pixels, the picture, close other "
                                     "programs") from None
-                self._exhausted_at = 2 * tile
+                self._most = side // 2
                 boxes = [(r, c) for down, across in [(rows, columns), *boxes]
-                         for r in spans(height, tile, self.halo, down) for c in spans(width, tile, self.halo, across)]
+                         for r in spans(height, side // 2, self.halo, down)
+                         for c in spans(width, side // 2, self.halo, across)]
             else:
                 step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
         return large
@@ -193,10 +195,20 @@ class Upscaler:
 
     def _automatic(self, height, width):
         """The side of the tiles that the memory there is holds: the whole picture at once when it is small."""
-        left = memory.available()
-        held = TILE if left is None else max(LEAST, math.isqrt(left // 2 // BYTES) - 2 * self.halo)
-        tile = min(held, TILE, self._limit, self._exhausted_at // 2)
+        tile = min(TILE, self._most)
+        while tile >= 2 * LEAST and not self._fits((tile + 2 * self.halo) ** 2):
+            tile //= 2
         return max(height, width) if height * width <= (tile + 2 * self.halo) ** 2 else tile
+
+    def _fits(self, pixels):
+        """Whether twice the memory that so many LR pixels take at once is there; allocators grow in large steps.
+
+        A GPU's memory is not asked: what does not fit there fails cleanly and is halved.
+        """
+        left = None if tf.config.list_physical_devices("GPU") else memory.available()
+        share = self.attributes.get("features", 64) / 64
+        strip = min(pixels, inference.STRIP)
+        return left is None or 2 * share * max(TRUNK * pixels, TRUNK // 4 * pixels + STRIP * strip) <= left
 
 
 def _variables(folder, fidelity, scale):

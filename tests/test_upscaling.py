@@ -1,4 +1,7 @@
 """Upscaler: every kind of array, tiles that cannot be seen, alpha without halos, precisions."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -65,7 +68,43 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     def tile(megabytes):
         monkeypatch.setattr(upscaling.memory, "available", lambda: megabytes and megabytes * 10 ** 6)
         return upscale._automatic(3000, 4000)
-    assert upscaling.LEAST == tile(1) < tile(200) < tile(2000) < tile(20000) == tile(None) == upscaling.TILE
+    assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaling.TILE
+
+
+def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path):
+    """In a process with a real limit: 900 x 900 pixels at once take more."""
+    code = """if True:
+        import resource, sys
+        import numpy as np
+        from srgan_tf import Upscaler, memory
+        upscale, shares = Upscaler(sys.argv[1], tile=900, precision="float32"), []
+        image = np.load(sys.argv[2])
+        upscale(image[:64, :64])
+        now = memory._fields(memory.PROC / "self" / "status")["VmSize"]
+        resource.setrlimit(resource.RLIMIT_AS, (now + 300 * 2 ** 20, -1))
+        large = upscale(image, shares.append)
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        np.save(sys.argv[2], large)
+        assert len(shares) > 3 and abs(sum(shares) - 1) < 1e-6, shares
+    """
+    image = picture(900, 900, 3)
+    np.save(tmp_path / "image.npy", image)
+    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy"], check=True)
+    assert_equal_but_for_rounding(np.load(tmp_path / "image.npy"), upscale(image))
+
+
+def test_what_tensorflow_finds_too_large_is_halved(small_model, upscale, monkeypatch):
+    image = picture(90, 70, 3)
+    whole, tiled, shares = upscale(image), Upscaler(small_model, precision="float32"), []
+    enlarge = tiled._enlarge
+
+    def least(batch, rows, columns, large):
+        if rows.stop - rows.start > 30:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        enlarge(batch, rows, columns, large)
+    monkeypatch.setattr(tiled, "_enlarge", least)
+    assert_equal_but_for_rounding(tiled(image, shares.append), whole)
+    assert max(shares) < 0.15 and sum(shares) == pytest.approx(1)
 
 
 def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
@@ -230,7 +269,8 @@ def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
     pixels = np.repeat(picture(6, 5, 1), 3, axis=2) if grey else picture(6, 5, 3)
-    small = images.Picture(pixels, picture(6, 5) if alpha else None, grey, b"exif", b"icc", (300.0, 300.0), ("note",))
+    small = images.Picture(pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc",
+                           dpi=(300.0, 300.0), notes=("note",))
     large = upscale.picture(small)
     assert large.pixels.shape == (24, 20, 3)
     assert (large.alpha is not None) == alpha

@@ -94,7 +94,11 @@ def write(path, animation, frames):
     prepared = (_frame(frame, kind, notes) for frame in frames)
     with images.written(path) as file:
         first, options = next(prepared)
-        options |= {"save_all": True, "duration": list(animation.durations), **_loop(kind, animation.plays)}
+        durations = list(animation.durations)
+        if kind == "GIF" and (rounded := _in_hundredths(durations)) != durations:
+            durations = rounded
+            notes.append("timed in hundredths of a second")
+        options |= {"save_all": True, "duration": durations, **_loop(kind, animation.plays)}
         if kind == "PNG":
             first.save(file, kind, append_images=[image for image, _ in prepared], **options)
         else:
@@ -147,6 +151,12 @@ def _loop(kind, plays):
     if kind != "GIF":
         return {"loop": plays}
     return {} if plays == 1 else {"loop": plays and plays - 1}
+
+
+def _in_hundredths(durations):
+    """ms in steps of 10, at most 65,535 of them; frames begin as near to their time as they can, none is unseen."""
+    begins = [10 * round(time / 10) for time in itertools.accumulate(durations, initial=0)]
+    return [duration and min(max(10, end - begin), 655_350) for duration, begin, end in zip(durations, begins, begins[1:])]
 
 
 def _frame(picture, kind, notes):

@@ -1,0 +1,99 @@
+"""Animations: every frame as it is seen, for as long as it is seen."""
+import dataclasses
+import weakref
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf import animations, images
+from srgan_tf.errors import UserError
+
+DURATIONS = (50, 120, 70, 300)
+
+
+def picture(i, alpha=False, grey=False):
+    """A bar that moves, in few colours."""
+    array = np.full((16, 20, 4), (40, 90, 60, 255), np.uint8)
+    array[..., 3] = 0 if alpha else 255
+    array[4:9, 3 * i:3 * i + 6] = (200, 40 * i, 30, 255)
+    if grey:
+        array[..., 1:3] = array[..., :1]
+    return images.Picture.of(array[..., [*([0] if grey else [0, 1, 2]), *([3] if alpha else [])]])
+
+
+def animation(alpha=False, grey=False, durations=DURATIONS, plays=0):
+    return animations.Animation(None, len(durations), tuple(durations), plays, 16, 20, alpha, grey)
+
+
+@pytest.mark.parametrize("plays", [0, 1, 3])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
+def test_frames_timing_and_plays_come_back_from_every_format(tmp_path, suffix, grey, alpha, plays):
+    path = tmp_path / f"x.{suffix}"
+    frames = [dataclasses.replace(picture(i, alpha, grey), lossless=True) for i in range(4)]
+    assert animations.write(path, animation(alpha, grey, plays=plays), frames) == ()
+    found = animations.read(path)
+    assert (found.durations, found.plays, found.count) == (DURATIONS, plays, 4)
+    assert (found.height, found.width, found.alpha, found.grey) == (16, 20, alpha, grey)
+    for before, after in zip(frames, found.frames()):
+        seen = np.ones((16, 20), bool) if before.alpha is None else before.alpha > 0
+        np.testing.assert_array_equal(before.pixels[seen], after.pixels[seen])
+        np.testing.assert_array_equal(before.alpha, after.alpha)
+    with pytest.raises(UserError, match="4 pictures"):
+        images.read(path)
+
+
+def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
+    durations = (33, 33, 34, 33, 33, 10 ** 6, 4)
+    frames = [picture(i % 4) for i in range(7)]
+    assert animations.write(tmp_path / "x.gif", animation(durations=durations), frames) == (
+        "timed in hundredths of a second",)
+    assert animations.read(tmp_path / "x.gif").durations == (30, 40, 30, 30, 40, 655_350, 10)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_large_frames_are_not_all_in_memory(tmp_path, suffix):
+    alive, most = [], 0
+
+    def frames():
+        nonlocal most
+        for i in range(12):
+            frame = picture(i % 4)
+            alive.append(weakref.ref(frame.pixels))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield frame
+    animations.write(tmp_path / f"x.{suffix}", animation(durations=[40] * 12), frames())
+    assert animations.read(tmp_path / f"x.{suffix}").count == 12
+    assert most <= 3
+
+
+def test_colours_beyond_a_palette_are_reduced_and_it_is_said_once(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = [images.Picture.of(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(4)]
+    assert animations.write(tmp_path / "x.gif", animation(), frames) == ("reduced to 255 colours",)
+
+
+def test_a_failure_on_the_way_leaves_nothing(tmp_path):
+    def frames():
+        yield picture(0)
+        raise UserError("no")
+    for suffix in ("gif", "webp", "png"):
+        with pytest.raises(UserError):
+            animations.write(tmp_path / f"x.{suffix}", animation(), frames())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_png_files_picture_for_those_who_cannot_animate_is_no_frame(tmp_path):
+    still, *frames = (images.as_image(picture(i)) for i in range(3))
+    still.save(tmp_path / "x.png", save_all=True, append_images=frames, default_image=True, duration=[40, 60])
+    found = animations.read(tmp_path / "x.png")
+    assert found.durations == (40, 60)
+    np.testing.assert_array_equal(next(found.frames()).pixels, picture(1).pixels)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif"])
+def test_formats_without_animation_are_refused_before_anything_is_computed(suffix):
+    with pytest.raises(UserError, match="no animation, x"):
+        animations.check_fits(f"x{suffix}", animation(), 64, 80)

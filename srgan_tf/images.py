@@ -39,7 +39,7 @@ class Picture:
     pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
     alpha: of the same type, [H, W], 0 is transparent; None where there is none.
     grey: whether the file is greyscale, and is to stay so.
-    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None where there is none.
+    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None for none.
     icc: the colour profile of the pixels; None where there is none.
     dpi: dots an inch, (x, y); None where the file says nothing.
     lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
@@ -124,7 +124,7 @@ def opened(path):
 
 
 def count_frames(image):
-    """How many pictures an opened file holds, but for second views in a photograph (MPO) and previews in a TIFF file."""
+    """How many pictures an opened file holds, but for a photograph's second view (MPO) and previews in a TIFF file."""
     count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if image.format == "TIFF" and count > 1:
         for i in range(image.n_frames):
@@ -272,6 +272,8 @@ def _check(image, path):
     """Refuse what would come out silently wrong; the file's header is read, its pixels are not yet."""
     if image.width * image.height > MAX_PIXELS:
         raise UserError(_too_large(path))
+    if image.format == "TIFF" and image.tag_v2.get(254, 0) & 1:  # such as a camera's raw data
+        raise UserError(f"only a preview of the picture can be read, {path}, develop it and save it as TIFF")
     kept = image.format in ("PNG", "TIFF") or image.mode.startswith("I;16")
     if image.mode in ("I", "F") or depth(image) not in (8, 16) or depth(image) == 16 and not kept:
         raise UserError(f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "

@@ -1,8 +1,10 @@
 """Pictures from files to files: which becomes which, what is kept, and going on after a failure."""
+import contextlib
 import dataclasses
 import glob
 import os
 import re
+import sys
 from pathlib import Path
 
 from srgan_tf import animations, atomic, images, video
@@ -115,7 +117,9 @@ def _do(job, enlarge, size, frame):
     """Make one result; the line that tells of it."""
     kind = images.check_suffix(job.target)
     try:
-        animation = animations.read(job.source)
+        with _quiet_libraries():
+            animation = animations.read(job.source)
+            small = None if animation else images.read(job.source)
         if animation:
             height, width = size(animation.height, animation.width)
             animations.check_fits(job.target, animation, height, width)
@@ -123,7 +127,6 @@ def _do(job, enlarge, size, frame):
             larger = _enlarged(animation, enlarge, frame)
             notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
         else:
-            small = images.read(job.source)
             height, width = size(*small.pixels.shape[:2])
             images.check_fits(job.target, height, width, small.alpha)
             _make_folder(job.target.parent)
@@ -148,6 +151,18 @@ def _do_clip(job, enlarge, size, frame):
     return "; ".join([f"{job.source} -> {job.target}", *notes])
 
 
+@contextlib.contextmanager
+def _quiet_libraries():
+    """Hold back what libtiff prints about a damaged file: what counts of it becomes one line, ours."""
+    sys.stderr.flush()
+    with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as stderr:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr.fileno(), 2)
+
+
 def _enlarged(animation, enlarge, frame):
     for i, picture in enumerate(animation.frames()):
         frame(i, animation.count)
@@ -163,6 +178,8 @@ def _make_folder(folder):
 
 def _exists(path):
     try:
+        if path.is_dir():
+            raise UserError(f"a folder has the name of the result, {path}, choose another with --output")
         return path.exists()
     except OSError as error:  # such as a name that is too long
         raise UserError(f"the result cannot be written ({error.strerror}), {path}, choose another name with "
@@ -224,12 +241,21 @@ def _without_results(jobs):
 
 
 def _check_targets(jobs):
-    sources = {os.path.realpath(job.source) for job in jobs}
+    sources = {_identity(job.source) for job in jobs}
     taken = {}
     for job in jobs:
         target = os.path.realpath(job.target)
-        if target in sources:
+        if _identity(job.target) in sources:
             raise UserError(f"the result would replace a picture given, {job.target}, choose another --output")
         if target in taken:
             raise UserError(f"{taken[target]} and {job.source} would get one name, {job.target}, enlarge them apart")
         taken[target] = job.source
+
+
+def _identity(path):
+    """What is the same for all names of a file, be they links or, where case does not count, a.png and A.PNG."""
+    try:
+        status = path.stat()
+    except OSError:
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino

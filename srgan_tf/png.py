@@ -1,4 +1,4 @@
-"""PNG files of 16 bits a channel, which Pillow holds only where they are grey: by TensorFlow's codec, loaded at need."""
+"""PNG files of 16 bits a channel, which Pillow holds where they are grey only: by TensorFlow, loaded when needed."""
 import struct
 import zlib
 

@@ -2,6 +2,7 @@
 
 Pillow holds no colours of 16 bits, and loses the folders of EXIF where it compresses.
 """
+import itertools
 import logging
 import struct
 import zlib
@@ -12,6 +13,7 @@ from PIL import Image, TiffImagePlugin
 from srgan_tf.errors import UserError
 
 _STRIP = 2 ** 20  # bytes of pixels that are compressed together
+_PAGES = 9  # that are looked at: a damaged file may have them without end
 _FOLDERS = (0x8769, 0x8825)  # EXIF and GPS tags
 _DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
 _LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
@@ -34,9 +36,13 @@ def decode(path, max_pixels):
         raise missing from None
     tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong with a file becomes one line, ours
     with tifffile.TiffFile(path) as file:
-        page = file.pages[0]
+        page, *others = itertools.islice(file.pages, _PAGES)
+        if not all(other.is_reduced for other in others):
+            raise UserError(f"the file holds several pictures, {path}, split it into single ones")
         if page.dtype != np.uint16:
             raise UserError(f"the picture is of type {page.dtype}, {path}, save it with 8 or 16 bits a channel")
+        if not page.size:
+            raise ValueError("it has no pixels")
         if page.size > 4 * max_pixels:
             raise UserError(f"the picture has more than {max_pixels // 10**6} megapixels, {path}, cut it into parts")
         try:
@@ -50,6 +56,8 @@ def decode(path, max_pixels):
     if not order or not colours:
         raise UserError(f"16-bit {page.photometric.name} ({page.axes}) cannot be read, {path}, save it as RGB")
     array = order(array)
+    if array.shape[2] < colours:
+        raise ValueError("some of its channels are missing")
     kinds = [sample.name for sample in page.extrasamples]
     return _channels(array[..., :colours], array[..., colours:], kinds, page.photometric.name)
 
@@ -117,7 +125,7 @@ def write(file, array, *, tags, icc=None, dpi=None):
 
 
 def _channels(colour, extra, kinds, photometric):
-    """Colours, black as 0, and the first channel that is alpha; colours are divided by it where they were multiplied."""
+    """Colours, black as 0, and the first channel that is alpha; colours multiplied with it are divided by it."""
     if photometric == "MINISWHITE":
         colour = 65535 - colour
     for i, kind in enumerate(kinds):

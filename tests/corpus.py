@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 HEIGHT, WIDTH = 12, 17
+KINDS = (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp"), ("GIF", "gif"))
 
 
 @dataclasses.dataclass
@@ -70,7 +71,8 @@ def png(array, *chunks, interlaced=False):
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
     data = b"".join(rows(array[y::dy, x::dx]) for y, x, dy, dx in passes) if interlaced else rows(array)
     height, width, channels = array.shape
-    header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, interlaced)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, kind, 0, 0, interlaced)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IDAT", zlib.compress(data))
             + chunk(b"IEND", b""))
 
@@ -79,8 +81,8 @@ def tiff(array, **options):
     file = io.BytesIO()
     if array.shape[2] in (2, 4):
         options = {"extrasamples": ["unassalpha"], **options}
-    tifffile.imwrite(file, array if array.shape[2] > 1 else array[..., 0],
-                     **{"photometric": "rgb" if array.shape[2] > 2 else "minisblack", "planarconfig": "contig"} | options)
+    options = {"photometric": "rgb" if array.shape[2] > 2 else "minisblack", "planarconfig": "contig"} | options
+    tifffile.imwrite(file, array if array.shape[2] > 1 else array[..., 0], **options)
     return file.getvalue()
 
 
@@ -132,7 +134,7 @@ def frames(alpha):
     """A bar that wanders, over a colour or over nothing."""
     result = []
     for i in range(4):
-        array = np.zeros((HEIGHT, WIDTH, 4), np.uint8) if alpha else np.full((HEIGHT, WIDTH, 4), (40, 90, 60, 255), np.uint8)
+        array = np.full((HEIGHT, WIDTH, 4), (0, 0, 0, 0) if alpha else (40, 90, 60, 255), np.uint8)
         array[4:9, 3 * i:3 * i + 6] = (200, 40 * i, 30, 255)
         result.append(array if alpha else array[..., :3])
     return result
@@ -194,10 +196,12 @@ def pngs():
         alpha = np.where((array == key).all(axis=2), 0, np.iinfo(dtype).max).astype(dtype)
         yield Case(f"rgb_clear_{dtype.__name__}.png", png(array, chunk(b"tRNS", struct.pack(">3H", *map(int, key)))),
                    np.dstack([array, alpha]))
-    yield Case("grey_clear_16.png", png(few.astype(np.uint16) * 257, chunk(b"tRNS", struct.pack(">H", int(few[5, 6, 0]) * 257))),
+    key = chunk(b"tRNS", struct.pack(">H", 257 * int(few[5, 6, 0])))
+    yield Case("grey_clear_16.png", png(few.astype(np.uint16) * 257, key),
                np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint16) * 257)
     said = {"icc": SRGB, "dpi": (300, 200), "exif": exif()}
-    yield Case("said.png", encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1)), picture(), said=said)
+    yield Case("said.png", encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1)), picture(),
+               said=said)
     deep = (chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)), chunk(b"pHYs", struct.pack(">IIB", 11811, 7874, 1)))
     data = png(picture(dtype=np.uint16), *deep)
     late = data[:-12] + chunk(b"eXIf", exif(1).tobytes()[6:]) + data[-12:]  # behind the pixels, where it may be
@@ -241,7 +245,8 @@ def webps_bmps_and_gifs():
     tags[282], tags[283], tags[296] = 300.0, 200.0, 2
     yield Case("rgb.webp", encoded("WEBP", image(), quality=95, icc_profile=SRGB, exif=tags), picture(), said=said)
     yield Case("alpha_lossless.webp", encoded("WEBP", image(4), lossless=True), picture(channels=4))
-    yield Case("grey_lossless.webp", encoded("WEBP", image(1), lossless=True), np.repeat(picture(channels=1), 3, axis=2))
+    yield Case("grey_lossless.webp", encoded("WEBP", image(1), lossless=True),
+               np.repeat(picture(channels=1), 3, axis=2))
     yield Case("alpha.webp", encoded("WEBP", image(4), quality=95), picture(channels=4))
     yield Case("rgb.bmp", encoded("BMP", image(), dpi=(300, 300)), picture(), said={"dpi": (300, 300)})
     yield Case("grey.bmp", encoded("BMP", image(1)), picture(channels=1))
@@ -263,7 +268,8 @@ def tiffs():
     for channels in 1, 2, 3, 4:
         yield Case(f"tiff_{channels}_8.tif", tiff(picture(channels=channels)), picture(channels=channels))
         yield Case(f"tiff_{channels}_16.tif", tiff(deep[channels]), deep[channels])
-        yield Case(f"tiff_{channels}_16_lzw.tif", tiff(deep[channels], compression="lzw", predictor=True), deep[channels])
+        yield Case(f"tiff_{channels}_16_lzw.tif", tiff(deep[channels], compression="lzw", predictor=True),
+                   deep[channels])
     yield Case("big_endian.tiff", tiff(deep[3], byteorder=">"), deep[3])
     yield Case("big.tif", tiff(deep[3], bigtiff=True), deep[3])
     yield Case("tiled.tif", tiff(deep[3], tile=(16, 16)), deep[3])
@@ -285,21 +291,30 @@ def tiffs():
     yield Case("cmyk_16.tif", tiff(np.asarray(inks).astype(np.uint16) * 257, photometric="separated", extrasamples=[]),
                picture(), note="cut to 8 bits a channel; converted from CMYK")
     said = {"icc": SRGB, "dpi": (300, 200), "exif": exif(artist="Zoe")}
-    yield Case("said.tif", encoded("TIFF", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1, "Zoe").tobytes()), picture(), said=said)
-    yield Case("said_16.tif", tiff(deep[3], resolution=(300, 200), resolutionunit="inch", iccprofile=SRGB, description="a cat", software="x"),
+    yield Case("said.tif", encoded("TIFF", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1, "Zoe").tobytes()),
+               picture(), said=said)
+    yield Case("said_16.tif", tiff(deep[3], resolution=(300, 200), resolutionunit="inch", iccprofile=SRGB,
+                                    description="a cat", software="x"),
                deep[3], said={"icc": SRGB, "dpi": (300, 200), "exif": {0x010E: "a cat", 0x0131: "x"}})
     for orientation in 3, 6:
         for array, bits in ((picture(), 8), (deep[3], 16)):
             stored = np.rot90(array, {3: 2, 6: 1}[orientation])
-            yield Case(f"orientation_{orientation}_{bits}.tif", tiff(stored, extratags=[(274, 3, 1, orientation, True)]), array)
+            data = tiff(stored, extratags=[(274, 3, 1, orientation, True)])
+            yield Case(f"orientation_{orientation}_{bits}.tif", data, array)
     preview = io.BytesIO()
     with tifffile.TiffWriter(preview) as writer:
         writer.write(picture(), photometric="rgb")
         writer.write(picture()[::2, ::2], photometric="rgb", subfiletype=1)
     yield Case("preview.tif", preview.getvalue(), picture())
+    pages = io.BytesIO()
+    tifffile.imwrite(pages, np.stack([deep[2], deep[2]]), photometric="minisblack", planarconfig="contig",
+                     extrasamples=[2])
+    yield Case("pages_16.tif", pages.getvalue(), refusal="several pictures")
+    yield Case("raw.tif", tiff(picture(), subfiletype=1), refusal="preview")
     yield Case("pages.tif", encoded("TIFF", image(), save_all=True, append_images=[image(1)]), refusal="2 pictures")
     for dtype in np.float32, np.uint32, np.int16, np.float16:
-        yield Case(f"{dtype.__name__}.tif", tiff(picture(channels=1).astype(dtype)), refusal="would not be kept|of type")
+        yield Case(f"{dtype.__name__}.tif", tiff(picture(channels=1).astype(dtype)),
+                   refusal="would not be kept|of type")
     yield Case("float32_rgb.tif", tiff(picture().astype(np.float32)), refusal="would not be kept|of type")
 
 
@@ -310,8 +325,8 @@ def animations():
     yield Case("once.gif", animated("GIF", frames(False)), frames(False), said={**timing, "plays": 1})
     yield Case("moving_clear.gif", animated("GIF", frames(True), loop=0, disposal=2), frames(True),
                said=timing)
-    yield Case("moving_lossless.webp", animated("WEBP", frames(False), lossless=True, loop=3, icc_profile=SRGB), frames(False),
-               said={**timing, "plays": 3, "icc": SRGB})
+    yield Case("moving_lossless.webp", animated("WEBP", frames(False), lossless=True, loop=3, icc_profile=SRGB),
+               frames(False), said={**timing, "plays": 3, "icc": SRGB})
     yield Case("moving.webp", animated("WEBP", frames(False), quality=100), frames(False), said=timing)
     yield Case("moving_clear_lossless.webp", animated("WEBP", frames(True), lossless=True), frames(True),
                said={**timing, "plays": 0})
@@ -321,7 +336,7 @@ def animations():
 
 
 def sizes():
-    for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp"), ("GIF", "gif")):
+    for kind, suffix in KINDS:
         yield Case(f"one_pixel.{suffix}", encoded(kind, image(3, 1, 1)), picture(1, 1))
     for height, width in ((1, 5000), (5000, 1)):
         for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("TIFF", "tif")):
@@ -332,11 +347,13 @@ def sizes():
 
 def broken():
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
-    for kind, suffix in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("TIFF", "tif"), ("BMP", "bmp"), ("GIF", "gif")):
+    for kind, suffix in KINDS:
         data = encoded(kind, noise)
         yield Case(f"empty.{suffix}", b"", refusal="empty")
         yield Case(f"half.{suffix}", data[:len(data) // 2], refusal="damaged")
         yield Case(f"header.{suffix}", data[:20], refusal="damaged|no picture")
+    lzw = encoded("TIFF", noise, compression="tiff_lzw")
+    yield Case("half_lzw.tif", lzw[:200] + bytes(len(lzw) - 700) + lzw[-500:], refusal="damaged")
     deep = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
     yield Case("half_16.png", (data := png(deep))[:len(data) // 2], refusal="damaged")
     yield Case("half_16.tif", (data := tiff(deep))[:len(data) // 2], refusal="damaged")
@@ -360,7 +377,8 @@ def broken():
 
 
 def names():
-    for name in ("é composed.png", "e\u0301 decomposed.png", "猫 кот قط.png", "👩‍👩‍👧 🏳️‍🌈.png", "-n.png", "a b'c\"d$e.png",
+    for name in ("é composed.png", "e\u0301 decomposed.png", "猫 кот قط.png", "👩‍👩‍👧 🏳️‍🌈.png", "-n.png",
+                 "a b'c\"d$e.png",
                  "two\nlines.png", "\x1b[31mred.png", os.fsdecode(b"latin-\xe9.png"), "dots..x4.png", "_x4.png",
                  "sub/below/deep.png", "%s{}.png", "[a]*?.png"):
         yield Case(name, encoded("PNG", image()), picture())
@@ -376,8 +394,9 @@ def patched_tiff(data):
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         for name in ("ImageWidth", "ImageLength"):
             tag = file.pages[0].tags[name]
-            kind = {1: "B", 2: "H", 4: "I"}[tag.dtype.value if tag.dtype.value < 3 else {3: 2, 4: 4}[tag.dtype.value]]
-            data = data[:tag.valueoffset] + struct.pack("<" + kind, 60000) + data[tag.valueoffset + struct.calcsize(kind):]
+            kind = {3: "H", 4: "I"}[tag.dtype.value]
+            end = tag.valueoffset + struct.calcsize(kind)
+            data = data[:tag.valueoffset] + struct.pack("<" + kind, 60000) + data[end:]
     return data
 
 

@@ -16,7 +16,8 @@ from srgan_tf.upscaling import Upscaler
 
 ROOT = Path(__file__).resolve().parent.parent
 CASES = corpus.cases()
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"} | {"PYTHONUTF8": "1"}
+ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1"}
+ENVIRONMENT.pop("TF_CPP_MIN_LOG_LEVEL", None)  # as commands set it in this process
 
 
 @pytest.fixture(scope="module")
@@ -75,12 +76,14 @@ def two_deep_channels(path):
         return file.pages[0].shape[2:] == (2,) and file.pages[0].dtype == np.uint16
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.pixels is not None], ids=lambda case: printed(case.name))
+@pytest.mark.parametrize("case", [case for case in CASES if case.pixels is not None],
+                         ids=lambda case: printed(case.name))
 def test_the_result_is_the_picture_four_times_as_large(run, upscale, case):
     folder, out, _ = run
     small = case.pixels if isinstance(case.pixels, list) else [case.pixels]
     height, width, channels = small[0].shape
-    line = f"{printed(os.path.join('in', case.name))} -> {printed(str(Path('out') / target(case)))}, {4 * width} x {4 * height}"
+    names = f"{printed(os.path.join('in', case.name))} -> {printed(str(Path('out') / target(case)))}"
+    line = f"{names}, {4 * width} x {4 * height}"
     lines = [found for found in out if found.startswith(line)]
     assert len(lines) == 1 and re.search(case.note, lines[0])
     assert case.note or not re.search("CMYK|bits|without", lines[0].removeprefix(line))

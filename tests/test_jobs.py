@@ -96,9 +96,11 @@ def test_format_changes_the_suffix_of_all(album):
     (["sub"], "large.png", "do not fit in one file"),
     (["cat.jpg"], "cat.jpg", "replace"),
     (["cat.jpg"], "notes.txt", "unknown format"),
+    (["cat.jpg"], "linked.jpg", "replace"),
     (["sub/bird.png", "./other/bird.png"], "large", "one name"),
 ])
 def test_plans_that_would_ruin_a_picture_are_refused(album, paths, output, problem):
+    Path("linked.jpg").hardlink_to("cat.jpg")
     with pytest.raises(UserError, match=problem):
         plan(paths, output)
 
@@ -122,3 +124,10 @@ def test_a_picture_too_many_for_the_memory_fails_alone(album):
     lines = []
     jobs.run(jobs.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
     assert len(lines) == 1 and "memory, cat.jpg" in lines[0]
+
+
+def test_a_folder_with_the_name_of_a_result_fails_alone(album):
+    Path("dog_x4.PNG").mkdir()
+    lines = []
+    jobs.run(jobs.plan(["dog.PNG"], label="x4"), None, size=None, complain=lines.append)
+    assert lines == ["error: a folder has the name of the result, dog_x4.PNG, choose another with --output"]

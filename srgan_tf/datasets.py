@@ -64,7 +64,7 @@ class Folder:
     def _picture(self, path):
         name = path.relative_to(self.folder).as_posix()
         try:
-            hr = images.rounded(images.read(path).pixels)
+            hr = _opaque(images.read(path))
         except UserError as error:
             return Picture(name, error=str(error))
         height, width = (side - side % self.scale for side in hr.shape[:2])
@@ -72,6 +72,15 @@ class Folder:
             return Picture(name, error=f"{path} is smaller than {self.scale} pixels: leave it out")
         hr = hr[:height, :width]
         return Picture(name, hr, imresize(hr, 1 / self.scale))
+
+
+def _opaque(picture):
+    """uint8 [H, W, 3]; what is transparent lies on white: colours below full transparency mean nothing."""
+    pixels = images.rounded(picture.pixels)
+    if picture.alpha is None:
+        return pixels
+    share = images.rounded(picture.alpha)[..., None] / np.float32(255)
+    return np.rint(share * pixels + (1 - share) * 255).astype(np.uint8)
 
 
 class Waves:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
+
+from srgan_tf.store import Store, as_rgb
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 
@@ -62,22 +65,17 @@ def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_
 def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run(command(pictures, whole, vgg_weights), check=True, capture_output=True)
-    rng, phases = np.random.default_rng(), {"srresnet": 0, "srgan": 0}
-    for kill in range(10):
-        before = set(parts.glob("*/checkpoints/step-*.npz"))
-        process = subprocess.Popen(command(pictures, parts, vgg_weights), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-        if kill % 2:  # anywhere, the start included
-            time.sleep(rng.uniform(0, 12))
-        else:  # while it trains, writes and exports
-            while not set(parts.glob("*/checkpoints/step-*.npz")) - before and process.poll() is None:
-                time.sleep(0.005)
-            time.sleep(rng.uniform(0, 2.5))
-        phases["srgan" if (parts / "srgan").exists() else "srresnet"] += 1
+    rng, phases = np.random.default_rng(), ("srresnet", "srgan")
+    for phase in 5 * ["srresnet"] + 5 * ["srgan"]:
+        before = set(parts.glob(f"{phase}/checkpoints/step-*.npz"))
+        process = subprocess.Popen(command(pictures, parts, vgg_weights, "--checkpoint_every", "2"),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not set(parts.glob(f"{phase}/checkpoints/step-*.npz")) - before:
+            assert process.poll() is None
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 2.5))  # a step, a checkpoint and its export take less
         process.kill()
         process.wait()
-    print(f"killed in {phases}")
-    assert min(phases.values()) > 0
     subprocess.run(command(pictures, parts, vgg_weights), check=True, capture_output=True)
     for phase in phases:
         one, other = final(whole, phase), final(parts, phase)
@@ -113,6 +111,49 @@ def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_pa
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the_others_once(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    y, x = np.mgrid[:40, :48]
+    rgb = np.stack([40 + 4 * y, 40 + 4 * x, 30 + 2 * (x + y)], -1).astype(np.uint8)
+    Image.fromarray(rgb).save(folder / "rgb.png")
+    Image.fromarray(rgb[..., 0]).save(folder / "grey.png")
+    (folder / "deep.png").write_bytes(tf.io.encode_png(rgb.astype(np.uint16) * 257).numpy())
+    Image.fromarray(rgb).convert("CMYK").save(folder / "cmyk.jpg", quality=100, subsampling=0)
+    Image.fromarray(np.dstack([rgb, np.where(x < 24, 255, 0).astype(np.uint8)])).save(folder / "alpha.png")
+    Image.fromarray(rgb[:3]).save(folder / "tiny.png")
+    whole = (folder / "rgb.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[:len(whole) // 2])
+    (folder / "empty.jpg").write_bytes(b"")
+    arguments = ["--data_dir", folder, "--cache_dir", tmp_path / "cache", "--phase", "srresnet", "--steps", "2",
+                 "--blocks", "1", "--features", "8", "--crop", "32", "--batch", "2"]
+    for part in ("first", "second"):  # decoded, and from the store
+        done = subprocess.run([sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part],
+                              capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        left_out = [line for line in done.stdout.splitlines() if line.startswith("left out")]
+        assert [name for name in ("cut.png", "empty.jpg", "tiny.png") for line in left_out if name in line] == [
+            "cut.png", "empty.jpg", "tiny.png"] and len(left_out) == 3
+
+    store = Store(next((tmp_path / "cache" / "stores").iterdir()))
+    pictures = {name: as_rgb(store.pair(i)[1]).astype(int) for i, name in enumerate(store.names)}
+    assert pictures.keys() == {"rgb.png", "grey.png", "deep.png", "cmyk.jpg", "alpha.png"}
+    np.testing.assert_array_equal(pictures["rgb.png"], rgb)
+    np.testing.assert_array_equal(pictures["deep.png"], rgb)
+    np.testing.assert_array_equal(pictures["grey.png"], np.repeat(rgb[..., :1], 3, -1))
+    np.testing.assert_array_equal(pictures["alpha.png"], np.where(x[..., None] < 24, rgb, 255))
+    assert np.abs(pictures["cmyk.jpg"] - rgb).mean() < 4
+
+
+def test_a_folder_of_which_nothing_can_be_used_stops_with_one_line(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "empty.png").write_bytes(b"")
+    done = subprocess.run([sys.executable, str(TRAIN), "--data_dir", "pictures", "--cache_dir", "cache"], cwd=tmp_path,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "empty.png" in done.stderr
+    assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache" / "stores").iterdir())
 
 
 def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_weights, tmp_path):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 TRAIN = ("astronaut.png", "motorcycle_left.png", "ihc.png", "grass.png", "gravel.png", "brick.png", "retina.jpg")
 VALIDATION = ("chelsea.png", "coffee.png")
-BUDGET = dataclasses.replace(RECIPES["fast"]["srresnet"], steps=500, warmup=50)
+BUDGET = dataclasses.replace(RECIPES["fast"]["srresnet"], steps=300, warmup=50)
 
 
 @pytest.fixture(scope="module")

@@ -104,6 +104,11 @@ def test_the_best_checkpoint_on_validation_stays_and_is_exported(start):
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
 
 
+def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
+    run = start(checkpoint_every=1000, checkpoint_minutes=1e-6)
+    assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 3, 2]
+
+
 def test_a_finished_run_is_left_as_it_is(start):
     run = start()
     before = weights(run, 4)

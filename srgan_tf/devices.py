@@ -41,7 +41,9 @@ def concrete(recipe):
 def is_chief(strategy):
     """Whether this program is the one that writes what all share: the first worker, or the only one."""
     resolver = strategy.cluster_resolver
-    return resolver is None or not resolver.task_type or strategy.extended._is_chief  # pylint: disable=protected-access
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or ("chief" not in resolver.cluster_spec().jobs and resolver.task_id == 0)
 
 
 def agree(strategy, number):

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's threads would t
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
-from absl import app, flags  # noqa: E402
+from absl import app, flags, logging  # noqa: E402
 
 SIZES = flags.DEFINE_list("sizes", ["64", "128", "256"], "Sides of the square LR pictures.")
 ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds at the smallest size; fewer at the others, but at least 3.")
@@ -34,6 +34,7 @@ PEERS = {"torch": "PyTorch", "onnx": "ONNX", "onnxruntime": "ONNX Runtime", "ope
 def main(_):
     if missing := [name for module, name in PEERS.items() if not importlib.util.find_spec(module)]:
         sys.exit(f"error: {', '.join(missing)} missing, benchmarks/inference.py, pip install 'srgan_tf[benchmark]'")
+    logging.set_verbosity(logging.WARNING)
     import tensorflow as tf
     tf.config.threading.set_intra_op_parallelism_threads(THREADS.value)
     tf.config.threading.set_inter_op_parallelism_threads(1)

@@ -144,8 +144,7 @@ class _Network:
         for k in range(1, self.stages + 1):
             x = self._prelu(f"up{k}_prelu", self._conv(f"up{k}_conv", x), repeat=4)
             x = tf.nn.depth_to_space(x, 2) if k < self.stages else x
-        x = tf.cast(tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME"), tf.float32)
-        sr = tf.nn.bias_add(tf.nn.conv2d(x, SUM_OF_ROWS, 1, "SAME"), self.biases["tail_conv"])
+        sr = _sum_of_rows(tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME")) + self.biases["tail_conv"]
         return tf.nn.depth_to_space(pixels.to_uint8(sr) if pixel == tf.uint8 else pixels.to_levels(sr), 2)
 
     def _conv(self, name, x):
@@ -184,17 +183,13 @@ def _folded(variables, name):
 def _rows_as_channels(kernel):
     """[5, 5, C, 12] -> [1, 5, C, 64]: each row of taps gives 12 channels of its own, the last 4 are empty."""
     rows = tf.concat(tf.unstack(kernel), axis=-1)[None]
-    return tf.pad(rows, ((0, 0), (0, 0), (0, 0), (0, len(SUM_OF_ROWS[0][0]) - rows.shape[-1])))
+    return tf.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 4)))
 
 
-def _sum_of_rows():
-    kernel = np.zeros((5, 1, 64, 12), np.float32)  # [row, 1, 12 row + c, c]
-    for row in range(5):
-        kernel[row, 0, 12 * row:12 * (row + 1)] = np.eye(12)
-    return kernel
-
-
-SUM_OF_ROWS = _sum_of_rows()
+def _sum_of_rows(x):
+    """What those channels are [B, H, W, 64], each moved to the row it belongs to, summed up: float32 [B, H, W, 12]."""
+    height, x = tf.shape(x)[1], tf.pad(x, ((0, 0), (2, 2), (0, 0), (0, 0)))
+    return tf.add_n([tf.cast(x[:, i:i + height, :, 12 * i:12 * (i + 1)], tf.float32) for i in range(5)])
 
 
 def _in_turn(function, count, axis):

@@ -42,8 +42,8 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
     """Say what becomes of what, before anything is read.
 
     Args:
-        paths: files; folders, of which the pictures at their top are taken, but no hidden ones and no earlier results
-            of others; and patterns such as `*.png` that no file has as its name.
+        paths: pictures and clips; folders, of which the pictures at their top are taken, but no clips, no hidden ones
+            and no earlier results of others; and patterns such as `*.png` that no file has as its name.
         output: a picture's file name when `paths` is one file, else a folder; None writes `NAME_x4.png` beside
             `NAME.png`.
         label: "x4" in those names.

@@ -14,7 +14,7 @@ from srgan_tf.sizes import Size
 
 TILE = 768  # LR pixels: larger ones save little more of the halo
 LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
-TRUNK, STRIP = 1000, 10_000  # bytes for each LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
+TRUNK, STRIP = 1000, 10_000  # bytes for an LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
 PIXELS = 2 ** 21  # at most, of a tile with its halo
 CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -146,7 +146,8 @@ class Upscaler:
         count, height, width, _ = batch.shape
         large = np.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
         tile = min(self.tile, self._most) or self._automatic(height, width)
-        boxes = [(rows, columns) for rows in spans(height, tile, self.halo) for columns in spans(width, tile, self.halo)]
+        boxes = [(rows, columns) for rows in spans(height, tile, self.halo)
+                 for columns in spans(width, tile, self.halo)]
         while boxes:
             rows, columns = boxes.pop(0)
             side = max(rows.stop - rows.start, columns.stop - columns.start)

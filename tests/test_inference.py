@@ -31,7 +31,8 @@ def keras_pixels(model, image):
 
 
 def view(model, dtype=tf.float32):
-    generator = inference.Generator({f"{layer.name}/{v.name}": v.value for layer in model.layers for v in layer.weights})
+    generator = inference.Generator({f"{layer.name}/{v.name}": v.value
+                                     for layer in model.layers for v in layer.weights})
     function = tf.function(lambda image: generator(image, dtype),
                            input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
     return lambda image: function(image).numpy()

@@ -145,9 +145,10 @@ def test_any_size_is_in_the_name(run, arguments, name, size):
 def test_fidelity_blends_the_shipped_models(run):
     Image.fromarray(noise(16, 16, 3)).save("small.png")
     results = {}
-    for arguments in (["--fidelity", "1"], ["--fidelity", "0.5"], ["--fidelity", "0"], ["-n", "srresnet"], ["-n", "srgan"]):
-        assert run("small.png", "-o", "large.png", "--overwrite", "--precision", "float32", *arguments, model=None)[0] == 0
-        results[" ".join(arguments)] = np.asarray(Image.open("large.png")).astype(int)
+    fixed = ["small.png", "-o", "large.png", "--overwrite", "--precision", "float32"]
+    for arguments in ("--fidelity 1", "--fidelity 0.5", "--fidelity 0", "-n srresnet", "-n srgan"):
+        assert run(*fixed, *arguments.split(), model=None)[0] == 0
+        results[arguments] = np.asarray(Image.open("large.png")).astype(int)
     faithful, half, vivid = (results[f"--fidelity {x}"] for x in ("1", "0.5", "0"))
     np.testing.assert_array_equal(faithful, results["-n srresnet"])
     np.testing.assert_array_equal(vivid, results["-n srgan"])

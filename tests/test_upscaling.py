@@ -216,7 +216,7 @@ def test_16_bits_give_what_8_bits_give_but_finer(upscale, kind):
     assert deep.dtype == np.uint16
     whole = np.rint(deep / 257)
     np.testing.assert_allclose(whole, upscale(image), atol=1)
-    assert (whole == upscale(image)).mean() > (0.999 if kind in ((3,),) else 0.8)  # 8-bit grey is a mean of rounded ones
+    assert (whole == upscale(image)).mean() > (0.999 if kind == (3,) else 0.8)  # 8-bit grey is a mean of rounded ones
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

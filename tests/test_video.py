@@ -208,7 +208,8 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
 
 
 @pytest.mark.parametrize("name, problem", [
-    ("text.mp4", "no clip"), ("empty.mp4", "no clip"), ("missing.mp4", "no such file"), ("sound.mp4", "no moving pictures"),
+    ("text.mp4", "no clip"), ("empty.mp4", "no clip"), ("missing.mp4", "no such file"),
+    ("sound.mp4", "no moving pictures"),
     ("cut.mp4", "no clip"), ("folder.mp4", "no pictures"),
 ])
 def test_a_file_that_is_no_clip_is_one_line(run, name, problem):

@@ -30,10 +30,12 @@ def test_a_model_is_what_its_card_describes(name, folder):
 
 
 @each_model
-def test_tensorflows_c_api_gives_the_upscalers_bytes(name, folder):
+def test_tensorflows_c_api_gives_the_upscalers_pixels_but_for_rounding(name, folder):
     small = np.random.default_rng(0).integers(0, 256, (1, 21, 34, 3)).astype(np.uint8)
     large = Session(folder).run({"image": small})["image"]
-    np.testing.assert_array_equal(large, Upscaler(folder, precision="float32")(small))
+    expected = Upscaler(folder, precision="float32")(small)
+    np.testing.assert_allclose(large.astype(int), expected, atol=1)
+    assert (large == expected).mean() > 0.999
 
 
 @each_model

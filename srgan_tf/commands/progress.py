@@ -45,11 +45,13 @@ class Progress:
 
     def _show(self):
         done = self._done + self._share
-        self._bar.set_description_str(f"{min(self._done + 1, self._total)} of {self._total} {self._unit}", refresh=False)
+        number = min(self._done + 1, self._total)
+        self._bar.set_description_str(f"{number} of {self._total} {self._unit}", refresh=False)
         self._bar.update(done - self._bar.n)
         now = time.monotonic()
         if self._bar.disable and now - self._told >= EVERY and done < self._total:
             self._told = now
             left = (now - self._started) * (self._total - done) / done if done else None
             rest = f", about {tqdm.tqdm.format_interval(left)} left" if left else ""
-            print(f"{100 * done / self._total:.0f} % of {self._total} {self._unit}{rest}", file=sys.stderr, flush=True)
+            what = f" of {self._total} {self._unit}" if self._total > 1 else ""
+            print(f"{100 * done / self._total:.0f} %{what} done{rest}", file=sys.stderr, flush=True)

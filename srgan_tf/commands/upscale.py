@@ -9,18 +9,19 @@ from srgan_tf.commands import progress
 from srgan_tf.errors import UserError
 from srgan_tf.sizes import Size
 
-USAGE = """Make pictures larger: files, or the pictures of a folder.
+USAGE = """Make pictures and clips larger: files, or the pictures of a folder.
 
     python upscale.py photo.jpg                  writes photo_x4.jpg beside it
     python upscale.py photo.jpg -o large.png
     python upscale.py holiday/ logo.png -o large/
+    python upscale.py clip.mp4                   with its sound; pip install 'srgan_tf[video]'
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
     python upscale.py photo.jpg --fidelity 0.5   half way between faithful and vivid
 
 Results that exist are kept, so an interrupted folder goes on where it stopped."""
 
 FLAGS = flags.FlagValues()
-INPUT = flags.DEFINE_multi_string("input", [], "A picture or a folder, as without the flag; again for several.",
+INPUT = flags.DEFINE_multi_string("input", [], "A picture, a clip or a folder, as without the flag; again for several.",
                                   short_name="i", flag_values=FLAGS)
 OUTPUT = flags.DEFINE_string("output", None, "A picture's file name for one picture, else a folder; beside each "
                              "picture when not given.", short_name="o", flag_values=FLAGS)
@@ -30,8 +31,8 @@ SCALE = flags.DEFINE_enum("scale", None, ["2", "4", "8"], "How many times larger
                           short_name="s", flag_values=FLAGS)
 OUTSCALE = flags.DEFINE_float("outscale", None, "How many times larger the result is, any number above 0: what the "
                               "model makes is resized to it.", flag_values=FLAGS)
-WIDTH = flags.DEFINE_integer("width", None, "Width of the result in pixels; the height follows unless it is given, too.",
-                             flag_values=FLAGS)
+WIDTH = flags.DEFINE_integer("width", None, "Width of the result in pixels; the height follows unless it is given, "
+                             "too.", flag_values=FLAGS)
 HEIGHT = flags.DEFINE_integer("height", None, "Height of the result in pixels; the width follows unless it is given, "
                               "too.", flag_values=FLAGS)
 FIDELITY = flags.DEFINE_float("fidelity", None, "A blend of two models instead of one: 1 is srresnet, faithful; 0 is "

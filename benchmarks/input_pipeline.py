@@ -3,7 +3,8 @@
     python benchmarks/input_pipeline.py --data_dir pictures
 
 The usual way is that of the TensorFlow SRGANs: decoded pictures through `Dataset.cache(FILE)`, then one random crop
-with flips and quarter turns from each. Both give batches of 16 aligned 96-pixel crops.
+with flips and quarter turns from each. Both give batches of 16 aligned 96-pixel crops. The pictures are repeated or cut
+to the size of DIV2K's, 2040 x 1356, unless `--own_size` is given: the usual way reads whole pictures, ours does not.
 """
 import argparse
 import itertools
@@ -20,11 +21,30 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.datasets import Folder  # noqa: E402
+from srgan_tf.datasets import Folder, Picture  # noqa: E402
 from srgan_tf.pipeline import Crops  # noqa: E402
 from srgan_tf.store import as_rgb, open_store  # noqa: E402
 
 SCALE, CROP, BATCH = 4, 96, 16
+DIV2K = 1356, 2040  # pixels, height and width
+
+
+class SameSize:
+    """The first pictures of a folder, repeated or cut to one size."""
+
+    def __init__(self, folder, height, width, count):
+        self.folder, self.size, self.count = folder, (height, width), min(count, folder.count)
+
+    def describe(self):
+        return {**self.folder.describe(), "size": self.size, "count": self.count}
+
+    def pictures(self):
+        usable = (picture for picture in self.folder.pictures() if not picture.error)
+        for picture in itertools.islice(usable, self.count):
+            lr, hr = (np.pad(pixels, [(0, max(0, side // by - n)) for n, side in zip(pixels.shape, self.size)] + [(0, 0)],
+                             mode="wrap")[:self.size[0] // by, :self.size[1] // by]
+                      for pixels, by in ((picture.lr, SCALE), (picture.hr, 1)))
+            yield Picture(picture.name, hr, lr)
 
 
 def usual(store, cache_file):
@@ -64,10 +84,13 @@ def rate(batches, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", required=True, help="a folder of pictures")
+    parser.add_argument("--own_size", action="store_true", help="leave the pictures as large as they are")
+    parser.add_argument("--count", type=int, default=100, help="how many of the pictures are taken")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        store = open_store(Folder(args.data_dir, SCALE), SCALE, folder)
+        source = Folder(args.data_dir, SCALE)
+        store = open_store(source if args.own_size else SameSize(source, *DIV2K, args.count), SCALE, folder)
         ours = iter(Crops(store, crop=CROP, batch=BATCH).dataset())
         theirs = iter(usual(store, Path(folder) / "cache"))
         rates = [(rate(ours, 1000), rate(theirs, 30)) for _ in range(args.rounds)]

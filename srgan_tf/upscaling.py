@@ -1,13 +1,12 @@
 """Upscaler: arrays in, larger arrays out; tiles with a halo, greyscale, alpha, 16 bits, any size."""
 import dataclasses
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf import inference, memory, variables, zoo
+from srgan_tf.devices import computes_bfloat16
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 from srgan_tf.sizes import Size
@@ -16,7 +15,6 @@ TILE = 768  # LR pixels: larger ones save little more of the halo
 LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
 TRUNK, STRIP = 1000, 10_000  # bytes for an LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
 PIXELS = 2 ** 21  # at most, of a tile with its halo
-CPUINFO = Path("/proc/cpuinfo")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -217,19 +215,6 @@ def _variables(folder, fidelity, scale):
         return variables.read(folder)
     faithful, vivid = (variables.read(folder) for folder in zoo.blended(fidelity, scale=scale))
     return variables.blend(faithful, vivid, fidelity)
-def computes_bfloat16():
-    """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a processor that says so.
-
-    Without oneDNN TensorFlow would emulate it on the processor, slower than float32.
-    """
-    if gpus := tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return details.get("compute_capability", (0, 0)) >= (8, 0)
-    try:
-        flags = set(CPUINFO.read_text(encoding="ascii", errors="replace").split())
-    except OSError:  # no Linux
-        return False
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"}) and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,12 +7,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
     {"errors", "recipes", "resize", "pixels", "memory"},
-    {"atomic", "metadata", "palettes", "png", "tiff"},
+    {"atomic", "metadata", "palettes", "png", "tiff", "devices"},
     {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes",
      "video"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations"},
     {"pipeline", "steps", "upscaling", "jobs"},
-    {"devices"},
     {"trainer", "evaluation"},
     {"report", "opinion"},
     {"commands"},

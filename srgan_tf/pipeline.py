@@ -11,7 +11,50 @@ from srgan_tf.store import PIXEL, as_rgb
 RELEASE = 2 ** 24  # bytes of pictures to look at before their pages are given back; the system maps more around them
 
 
-class Crops:
+class Batches:
+    """Batches of pairs without end: a subclass says what batch n holds, a pure function of its seed and n.
+
+    Args:
+        scale: the factor between LR and HR.
+        crop: HR side of a crop, a multiple of the scale.
+        batch: crops a batch.
+
+    Raises:
+        ValueError: if the crop is no multiple of the scale.
+    """
+
+    def __init__(self, scale, crop, batch):
+        if crop % scale:
+            raise ValueError(f"crop must be a multiple of the scale {scale}. Received: {crop}")
+        self.scale, self.side, self.batch = scale, crop // scale, batch
+
+    def __call__(self, n, rows=slice(None)):
+        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]; or some rows of it."""
+        raise NotImplementedError
+
+    def dataset(self, start=0, *, replicas=1, here=range(1)):
+        """Batches start, start + 1, ... without end, made ahead of time.
+
+        Args:
+            start: the first batch's number.
+            replicas: how many equal parts a batch is cut into.
+            here: the parts that are wanted, one after the other.
+        """
+        scale, side, size = self.scale, self.side, self.batch // replicas
+
+        def rows(k):
+            part = here[k % len(here)]
+            return self(k // len(here), slice(part * size, (part + 1) * size))
+
+        def draw(k):
+            lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))
+            return tf.ensure_shape(lr, (size, side, side, 3)), tf.ensure_shape(hr, (size, scale * side, scale * side, 3))
+
+        numbers = tf.data.Dataset.range(start * len(here), 2**62)
+        return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
+
+
+class Crops(Batches):
     """Random aligned crops of LR and HR from distinct pictures, flipped and turned.
 
     Args:
@@ -27,9 +70,8 @@ class Crops:
     """
 
     def __init__(self, store, *, crop, batch, seed=0, jpeg=0):
-        if crop % store.scale:
-            raise ValueError(f"crop must be a multiple of the scale {store.scale}. Received: {crop}")
-        self.store, self.side, self.batch, self.seed, self.jpeg = store, crop // store.scale, batch, seed, jpeg
+        super().__init__(store.scale, crop, batch)
+        self.store, self.seed, self.jpeg = store, seed, jpeg
         self.seen = 0  # bytes of pages, at most, since they were given back
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
@@ -37,9 +79,8 @@ class Crops:
                             "use larger pictures or a smaller --crop")
 
     def __call__(self, n, rows=slice(None)):
-        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]; or some rows of it."""
         rng = np.random.default_rng([self.seed, int(n)])
-        scale, side = self.store.scale, self.side
+        scale, side = self.scale, self.side
         few = len(self.usable) < self.batch
         which = rng.choice(self.usable, self.batch, replace=few)
         corners = (rng.random((self.batch, 2)) * (self.store.sizes[which] - side + 1)).astype(int).tolist()
@@ -62,27 +103,6 @@ class Crops:
             for picture, (*_, quality) in zip(lr, crops):
                 picture[:] = _compressed(picture, quality)
         return lr, hr
-
-    def dataset(self, start=0, *, replicas=1, here=range(1)):
-        """Batches start, start + 1, ... without end, made ahead of time.
-
-        Args:
-            start: the first batch's number.
-            replicas: how many equal parts a batch is cut into.
-            here: the parts that are wanted, one after the other.
-        """
-        scale, side, size = self.store.scale, self.side, self.batch // replicas
-
-        def rows(k):
-            part = here[k % len(here)]
-            return self(k // len(here), slice(part * size, (part + 1) * size))
-
-        def draw(k):
-            lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))
-            return tf.ensure_shape(lr, (size, side, side, 3)), tf.ensure_shape(hr, (size, scale * side, scale * side, 3))
-
-        numbers = tf.data.Dataset.range(start * len(here), 2**62)
-        return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
 
 
 def _turned(x, vertically, horizontally, transposed):

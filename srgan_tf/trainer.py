@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from srgan_tf import checkpoints, devices, export, graph, losses, metrics, steps
 from srgan_tf.errors import UserError
-from srgan_tf.pipeline import Crops
+from srgan_tf.pipeline import Batches, Crops
 from srgan_tf.pixels import to_lr, to_uint8
 from srgan_tf.recipes import Recipe, decay_start, learning_rate
 from srgan_tf.store import as_rgb
@@ -61,7 +61,7 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
 
     Args:
         run: a `Run`.
-        store: the `store.Store` of the training pictures.
+        store: the `store.Store` of the training pictures, or `pipeline.Batches` of the recipe's crop and batch.
         validation: a `store.Store` of validation pictures, or None.
         initial_weights: function that gives the arrays by "layer/variable" that the generator starts from; called
             only where the run has no checkpoint yet.
@@ -80,7 +80,9 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     _check_replicas(run, recipe, strategy)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
-    crops = Crops(store, crop=recipe.crop, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
+    crops = store
+    if not isinstance(store, Batches):
+        crops = Crops(store, crop=recipe.crop, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = devices.is_chief(strategy)
     started = _claim(run) if chief else None
     with strategy.scope():

@@ -13,7 +13,7 @@ LEVELS = [  # the lowest first; a room knows those below its own level, and its 
     {"graph", "store", "export", "datasets", "benchmarks", "animations"},
     {"pipeline", "steps", "upscaling", "jobs"},
     {"trainer", "evaluation"},
-    {"report", "opinion"},
+    {"report", "opinion", "qr"},
     {"commands"},
 ]
 

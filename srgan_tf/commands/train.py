@@ -29,6 +29,10 @@ VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its c
                 "is all it needs.")
 SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
 RECIPE = _enum("recipe", "paper", list(RECIPES), "Where the numbers below come from when not given.")
+DATASET = _enum("dataset", "pictures", ["pictures", "qr"], "What to train on: pictures, of DIV2K or --data_dir; or QR "
+                "codes, which are drawn on the way.")
+QR_OPTIONS = _string("qr_options", None, "Changes to how codes for training look, NAME=NUMBER,NAME=LOW:HIGH,...: pitch "
+                     "(LR pixels a module), angle, blur, noise and others, see docs/qr.md.")
 DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
 VALIDATION_DIR = _string("validation_dir", None, "A folder of HR pictures to validate on; DIV2K's "
                                      "validation pictures when training on DIV2K.")
@@ -97,11 +101,12 @@ def main(argv):
 
     from srgan_tf import devices, trainer
     from srgan_tf.store import open_store
+    endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
     strategy = devices.strategy(DISTRIBUTE.value)
-    store = open_store(source, scale, cache_dir)
-    for line in store.skipped:
+    store = None if endless else open_store(source, scale, cache_dir)
+    for line in () if endless else store.skipped:
         print(f"left out: {line}")
     validation_store = open_store(validation, scale, cache_dir) if validation else None
     for i, (phase, recipe) in enumerate(recipes.items()):
@@ -114,7 +119,8 @@ def main(argv):
             checkpoint_minutes=CHECKPOINT_MINUTES.value, keep=KEEP.value, deterministic=DETERMINISTIC.value,
             xla=XLA.value)
         weights = functools.partial(_weights, init) if init else None
-        saved = trainer.train(run_, store, validation_store, initial_weights=weights, strategy=strategy)
+        batches = source.batches(recipe) if endless else store
+        saved = trainer.train(run_, batches, validation_store, initial_weights=weights, strategy=strategy)
         if devices.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
 
@@ -123,6 +129,15 @@ def _check(argv):
     """Mistakes that need no data and no TensorFlow to be seen."""
     if len(argv) > 1:
         raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
+    if DATASET.value == "qr":
+        from srgan_tf.qr import codes
+        for flag in (DATA_DIR, VALIDATION_DIR, JPEG):
+            if flag.value is not None:
+                raise UserError(f"--{flag.name} is for pictures, --dataset qr draws codes, leave one of them out")
+        _code_options()
+        codes.generator()
+    elif QR_OPTIONS.value:
+        raise UserError("--qr_options is for codes: give --dataset qr too, or leave it out")
     for flag in (DATA_DIR, VALIDATION_DIR):
         if flag.value is not None and not Path(flag.value).is_dir():
             raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
@@ -134,6 +149,11 @@ def _check(argv):
         raise UserError("--variant and --content both say what the loss is: give one of them")
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
+
+
+def _code_options():
+    from srgan_tf.qr.options import parse_options
+    return parse_options(QR_OPTIONS.value or "")
 
 
 def _phases():
@@ -156,6 +176,9 @@ def _recipe(phase, scale):
 
 def _sources(scale):
     """Where pictures for training and for validation (None: none) come from."""
+    if DATASET.value == "qr":
+        from srgan_tf.qr import batches
+        return batches.Endless(_code_options()), batches.Pictures(2 if SMOKE.value else 24, scale)
     from srgan_tf import datasets
     if SMOKE.value and not DATA_DIR.value:
         return datasets.Waves(8, scale), datasets.Waves(2, scale)

@@ -207,7 +207,7 @@ def write_results(results, folder):
     """
     folder = pathlib.Path(folder)
     write_json(results, folder / "results.json")
-    _write(folder / "results.csv", _csv(results))
+    write_text(folder / "results.csv", _csv(results))
 
 
 def write_json(value, path):
@@ -216,7 +216,26 @@ def write_json(value, path):
     Raises:
         UserError: when it cannot be written.
     """
-    _write(pathlib.Path(path), json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write_text(pathlib.Path(path), json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path, text):
+    """Write a text file, whole or not at all; the folder is made.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with "
+                        "--output") from error
 
 
 def finite(value):
@@ -270,20 +289,6 @@ def _csv(results):
                 cells = [figures[protocol][measure] for protocol in protocols for measure in ("psnr", "ssim")]
                 writer.writerow([name, picture["name"], method, *cells, *(figures[key] for key in rest)])
     return text.getvalue()
-
-
-def _write(path, text):
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with "
-                        "--output") from error
 
 
 def _version(package):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
+from srgan_tf import zoo
 from srgan_tf.errors import UserError
 
 USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the paper's Table 2. The sets are downloaded.
@@ -13,7 +14,8 @@ USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the pap
     python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --report page
     python evaluate.py --data_dir my_set --output figures     scores my_set/HR, LR made from it or in my_set/LR
     python evaluate.py --set5 --set14 --mos opinion           makes an opinion test for people
-    python evaluate.py --mos_results answers/*.json           scores their answers"""
+    python evaluate.py --mos_results answers/*.json           scores their answers
+    python evaluate.py --qr -o codes                          counts the QR codes that a scanner reads"""
 
 BASELINES = ("nearest", "bicubic")
 NETWORKS = ("srresnet", "srgan")
@@ -43,13 +45,17 @@ MOS = flags.DEFINE_string("mos", None, "Write an opinion test into this folder: 
 MOS_RESULTS = flags.DEFINE_multi_string("mos_results", None, "Score the answers of opinion tests: the JSON files that "
                                         "their pages saved.", flag_values=FLAGS)
 MOS_SEED = flags.DEFINE_integer("mos_seed", 0, "Decides the order of an opinion test.", flag_values=FLAGS)
+QR = flags.DEFINE_bool("qr", False, "Count the QR codes that scanners read: as they are, enlarged by each method and at "
+                       "full size. With --output, examples.png too.", flag_values=FLAGS)
+QR_CODES = flags.DEFINE_integer("qr_codes", None, "How many codes; 504 when not given.", lower_bound=1,
+                                flag_values=FLAGS)
 VGG_WEIGHTS = flags.DEFINE_string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications, for the VGG54 "
                                   "distance too; it takes a second or more for each picture.", flag_values=FLAGS)
 BENCHMARKS_URL = flags.DEFINE_string("benchmarks_url", None, "Where the sets are downloaded from, when not from their "
                                      "release: the address of the folder of Set5/ and so on.", flag_values=FLAGS)
 
 SETS = (SET5, SET14, BSD100, URBAN100)
-KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, OUTPUT, REPORT, MOS, MOS_RESULTS, SCALE)
+KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, OUTPUT, REPORT, MOS, MOS_RESULTS, QR, SCALE)
 
 
 def run():
@@ -63,11 +69,15 @@ def main(argv):
         return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
     if len(argv) > 1:
         raise UserError(f"{argv[1]} is no flag: name the sets with --set5, --set14 and --bsd100")
+    if QR_CODES.value and not QR.value:
+        raise UserError("--qr_codes is of --qr: give both")
     if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
         raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
     if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
         raise UserError(f"{MOS.value} is the place of the report too: give another folder with --mos")
     scale = int(SCALE.value)
+    if QR.value:
+        return _score_codes(scale)
     own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
     if not own and not any(flag.value for flag in SETS):
         raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
@@ -105,6 +115,30 @@ def _score_opinions(files):
         opinion.write(scores, OUTPUT.value)
 
 
+def _score_codes(scale):
+    """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
+    for flag in (*SETS, DATA_DIR, REPORT, MOS, VGG_WEIGHTS):
+        if flag.value:
+            raise UserError(f"--{flag.name} is for sets of pictures, --qr scores codes, leave one of them out")
+    from srgan_tf import evaluation
+    from srgan_tf.qr import evaluation as qr_evaluation
+    from srgan_tf.qr import examples, readers
+    names = MODEL.value or [name for name in (*NETWORKS, "qr") if f"{name}_x{scale}" in zoo.shipped()]
+    folders = {name: evaluation.find_model(name, scale) for name in names}
+    loaded = readers.load_readers()
+    networks = {name: evaluation.load_method(name, scale) for name in folders}
+    count = QR_CODES.value or qr_evaluation.CODES
+    shown = examples.Examples(Path(OUTPUT.value) / "examples.png") if OUTPUT.value else None
+    with _progress(count * len(qr_evaluation.CONDITIONS)) as bar:
+        results = qr_evaluation.evaluate(networks, loaded, count=count, scale=scale, done=bar.update,
+                                         seen=shown and shown.add)
+    print(qr_evaluation.format_table(results))
+    if OUTPUT.value:
+        results |= evaluation.provenance(_command(), folders, {})
+        qr_evaluation.write_results(results, OUTPUT.value)
+        print(f"\nexamples: {shown.write()}")
+
+
 def _is_own_set(folder):
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: give the folder of your HR/ or of Set5/ and so on with --data_dir")
@@ -112,7 +146,6 @@ def _is_own_set(folder):
 
 
 def _default_models(scale):
-    from srgan_tf import zoo
     shipped = zoo.shipped()
     return [*BASELINES, *(name for name in NETWORKS if f"{name}_x{scale}" in shipped)]
 

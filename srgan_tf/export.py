@@ -147,7 +147,13 @@ def _archive(generator, facts):
 
 
 def _checked(image, limit):
-    """A batch of pictures, if it is not empty and its pictures are not too large."""
+    """A batch of pictures, if it is one, is not empty and its pictures are not too large.
+
+    A server feeds what it was sent, whatever the signature says of its shape, and a convolution of oneDNN that gets
+    another rank ends the process.
+    """
+    unknown = tf.raw_ops.PlaceholderWithDefault(input=image, shape=None)  # else the next check is optimised away
+    image = tf.ensure_shape(unknown, (None, None, None, 3))
     shape = tf.shape(image)
     with tf.control_dependencies([
             _require(tf.reduce_all(shape > 0), "image has no pixels, its shape is ", tf.strings.format("{}", shape)),

@@ -161,6 +161,15 @@ def test_refuses_pictures_that_are_too_large_or_empty_and_goes_on(session, signa
     assert session.run({"image": np.zeros((2, 32, 40, 3), np.uint8)}, signature)["image"].shape == (2, 128, 160, 3)
 
 
+@pytest.mark.parametrize("signature", ["serving_default", "bfloat16"])
+@pytest.mark.parametrize("shape", [(4, 4, 3), (1, 1, 4, 4, 3), (1, 4, 4, 1), (1, 4, 4, 4), (3,), ()])
+def test_refuses_what_is_no_batch_of_rgb_pictures_and_goes_on(session, signature, shape):
+    with pytest.raises(capi.Error, match=r"not compatible with expected shape \[\?,\?,\?,3\]") as refusal:
+        session.run({"image": np.zeros(shape, np.uint8)}, signature)  # a server feeds what it was sent
+    assert refusal.value.code == 3
+    assert session.run({"image": np.zeros((1, 2, 2, 3), np.uint8)}, signature)["image"].shape == (1, 8, 8, 3)
+
+
 def test_an_empty_batch_of_encoded_pictures_gives_an_empty_batch(session):
     assert session.run({"image_bytes": np.zeros(0, object)}, "serve_bytes")["image_bytes"].shape == (0,)
 

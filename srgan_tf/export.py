@@ -5,8 +5,9 @@ The ends of a SavedModel, by name (README.md, "Serving"):
 - `serving_default`: `image` uint8 [B, H, W, 3] -> `image` uint8 [B, scale H, scale W, 3], any B, H and W.
 - `bfloat16`: the same ends, convolutions in bfloat16: nearly twice as fast where the processor has it.
 - `serve_bytes`: `image_bytes` string [B], PNG or JPEG of any sizes -> `image_bytes` string [B], PNG.
-- `attributes`: nothing -> `attributes` string [], the JSON object that `assets.extra/attributes.json` holds too:
-  a server tells it, and a program reads the file before it loads TensorFlow.
+- `attributes`: `any` string [B], which nothing looks at -> `attributes` string [B], each the JSON object that
+  `assets.extra/attributes.json` holds too: a server tells it, and a program reads the file before it loads TensorFlow.
+  TF Serving's REST API and its batching know no signature without an input, and no answer without a batch.
 """
 import hashlib
 import importlib.metadata
@@ -139,10 +140,13 @@ def _archive(generator, facts):
             lambda i: tf.io.encode_png(upscale(_decoded(image_bytes[i], i, limit)[None])["image"][0]),
             tf.range(tf.size(image_bytes)), fn_output_signature=tf.string, parallel_iterations=1)}
 
+    def attributes(any):
+        return {"attributes": tf.fill(tf.shape(any), json.dumps(facts))}
+
     upscale = archive.add_endpoint("serving_default", serving_default, images)
     archive.add_endpoint("bfloat16", bfloat16, images)
     archive.add_endpoint("serve_bytes", serve_bytes, strings)
-    archive.add_endpoint("attributes", lambda: {"attributes": tf.constant(json.dumps(facts))}, [])
+    archive.add_endpoint("attributes", attributes, [tf.TensorSpec((None,), tf.string, name="any")])
     return archive
 
 

@@ -8,6 +8,8 @@ The ends of a SavedModel, by name (README.md, "Serving"):
 - `attributes`: `any` string [B], which nothing looks at -> `attributes` string [B], each the JSON object that
   `assets.extra/attributes.json` holds too: a server tells it, and a program reads the file before it loads TensorFlow.
   TF Serving's REST API and its batching know no signature without an input, and no answer without a batch.
+
+`assets.extra/tf_serving_warmup_requests` makes a server compute something of each kind before it calls itself ready.
 """
 import hashlib
 import importlib.metadata
@@ -21,7 +23,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf import inference, models, variables, zoo
+from srgan_tf import inference, models, variables, warmup, zoo
 from srgan_tf.errors import UserError
 from srgan_tf.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
@@ -56,6 +58,7 @@ def export(generator, folder, *, attributes=None):
         _archive(generator, facts).write_out(str(part), verbose=False)
         (part / zoo.ATTRIBUTES).parent.mkdir()
         (part / zoo.ATTRIBUTES).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        warmup.write(part, facts["pixel_limit"])
         _move_into_place(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
-    {"errors", "recipes", "resize", "pixels", "memory"},
+    {"errors", "recipes", "resize", "pixels", "memory", "protos"},
     {"atomic", "metadata", "palettes", "png", "tiff", "devices"},
     {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes",
-     "video"},
+     "video", "warmup"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations"},
     {"pipeline", "steps", "upscaling", "jobs"},
     {"trainer", "evaluation"},

@@ -1,0 +1,59 @@
+"""Requests that TensorFlow Serving makes to itself before it calls a version of a model ready.
+
+Without them the first request of each kind waits for the graph to be optimised and, on a GPU, for the fastest
+algorithms to be found.
+"""
+import io
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from srgan_tf import protos
+
+FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the server knows it by this name
+SIDES = (64, 128, 256)  # LR pixels, squares; above, the answer takes longer than what the first one costs more
+
+
+def write(folder, pixel_limit=None):
+    """Put the requests into a SavedModel.
+
+    Args:
+        folder: where its `saved_model.pb` lies.
+        pixel_limit: what its pictures may have at most; the server refuses a version that refuses one of these.
+    """
+    with tf.io.TFRecordWriter(str(Path(folder) / FILE)) as file:
+        for log in _logs(pixel_limit or SIDES[-1] ** 2):
+            file.write(log.SerializeToString())
+
+
+def _logs(pixel_limit):
+    """PredictionLogs. The server fills in the model's name and version itself."""
+    sides = [side for side in SIDES if side * side <= pixel_limit] or [1]
+    for signature, some in (("serving_default", sides), ("bfloat16", sides[:1])):
+        for side in some:
+            yield _log(signature, {"image": _grey(side)})
+    for side in sides[:1]:
+        yield _log("serve_bytes", {"image_bytes": protos.tensor([_png(side)])})
+
+
+def _log(signature, inputs):
+    log = protos.PredictionLog()
+    log.predict_log.request.CopyFrom(protos.request("", signature, inputs))
+    return log
+
+
+def _grey(side):
+    """One picture of middle grey: a tensor whose missing values are as the last one that is there."""
+    tensor = protos.tensor(np.full((1, 1, 1, 1), 100, np.uint8))
+    del tensor.tensor_shape.dim[:]
+    tensor.tensor_shape.dim.extend(protos.Dimension(size=length) for length in (1, side, side, 3))
+    tensor.int_val, tensor.tensor_content = bytes([100]), b""
+    return tensor
+
+
+def _png(side):
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (100, 100, 100)).save(file, "PNG")
+    return file.getvalue()

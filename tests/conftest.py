@@ -4,6 +4,8 @@ import pathlib
 
 import pytest
 
+import serving
+
 
 @pytest.fixture(scope="session")
 def benchmarks():
@@ -39,3 +41,11 @@ def small_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "small"
     export.export(generator, folder / "1", attributes={"step": 1})
     return folder
+
+
+@pytest.fixture(scope="session", params=serving.kinds())
+def server(request, small_model):
+    """A server of `small_model`, each kind that is found here; tests leave it running and its model as it is."""
+    started = serving.Server(small_model, kind=request.param).wait()
+    yield started
+    started.kill()

@@ -9,10 +9,10 @@ LEVELS = [  # the lowest first; a room knows those below its own level, and its 
     {"errors", "recipes", "resize", "pixels", "memory", "protos"},
     {"atomic", "metadata", "palettes", "png", "tiff", "devices"},
     {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes",
-     "video", "warmup"},
-    {"graph", "store", "export", "datasets", "benchmarks", "animations"},
+     "video", "warmup", "endpoints"},
+    {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling"},
     {"pipeline", "steps", "upscaling", "jobs"},
-    {"trainer", "evaluation"},
+    {"trainer", "evaluation", "client"},
     {"report", "opinion", "qr"},
     {"commands"},
 ]

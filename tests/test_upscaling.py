@@ -9,7 +9,8 @@ import tensorflow as tf
 from srgan_tf import devices, images, upscaling
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
-from srgan_tf.upscaling import Upscaler, bleed
+from srgan_tf.tiling import bleed
+from srgan_tf.upscaling import Upscaler
 
 
 @pytest.fixture(scope="module")

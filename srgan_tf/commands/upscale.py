@@ -46,9 +46,13 @@ RECURSIVE = flags.DEFINE_bool("recursive", False, "Take the pictures in sub-fold
                               "below --output.", short_name="r", flag_values=FLAGS)
 FORMAT = flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tiff", "bmp", "gif"], "Format of the results; each "
                            "picture's own when not given.", short_name="f", flag_values=FLAGS)
+SERVER = flags.DEFINE_multi_string("server", [], "Let a TensorFlow Serving server compute: grpc://HOST:8500/MODEL or "
+                                  "http://HOST:8501/MODEL; again, or after a comma, for several.", flag_values=FLAGS)
+SERVER_TIMEOUT = flags.DEFINE_float("server_timeout", 600, "Seconds that a server may take for one tile.",
+                                    lower_bound=0.001, flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
-KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, OVERWRITE)
+KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, OVERWRITE)
 
 
 def run():
@@ -61,13 +65,16 @@ def main(argv):
     paths = [*INPUT.value, *argv[1:]]
     if not paths:
         raise UserError("there is nothing to enlarge, PATH, give a picture or a folder")
-    size = _size()
+    remote = _remote() if SERVER.value else None
+    size = remote.size if remote else _size()
 
     from srgan_tf import jobs
     planned = jobs.plan(paths, OUTPUT.value, label=str(size), recursive=RECURSIVE.value, format=FORMAT.value)
 
     @functools.cache
     def upscaler():
+        if remote:
+            return remote
         from srgan_tf.upscaling import Upscaler
         return Upscaler(MODEL.value, int(SCALE.value) if SCALE.value else None, fidelity=FIDELITY.value,
                         outscale=OUTSCALE.value, width=WIDTH.value, height=HEIGHT.value, tile=TILE.value,
@@ -84,8 +91,7 @@ def main(argv):
 
 def _size():
     """How large results are; a model that is not there is noticed here, before anything is read."""
-    if OUTSCALE.value is not None and not WIDTH.value is HEIGHT.value is None:
-        raise UserError("both say how large results are, --outscale and --width or --height, leave one of them out")
+    _check_size()
     scale = int(SCALE.value) if SCALE.value else None
     if FIDELITY.value is None:
         folder = zoo.resolve(MODEL.value or zoo.DEFAULT_MODEL, scale)
@@ -93,3 +99,19 @@ def _size():
         folder, _ = zoo.blended(FIDELITY.value, MODEL.value, scale)
     own = zoo.attributes(folder)["scale"]
     return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)
+
+
+def _check_size():
+    if OUTSCALE.value is not None and not WIDTH.value is HEIGHT.value is None:
+        raise UserError("both say how large results are, --outscale and --width or --height, leave one of them out")
+
+
+def _remote():
+    _check_size()
+    for flag in (MODEL, FIDELITY):
+        if flag.present:
+            raise UserError(f"the address names the model, --{flag.name} and --server, leave --{flag.name} out")
+    from srgan_tf import client
+    servers = [server for value in SERVER.value for server in value.split(",")]
+    return client.Remote(servers, int(SCALE.value) if SCALE.value else None, outscale=OUTSCALE.value, width=WIDTH.value,
+                         height=HEIGHT.value, tile=TILE.value, precision=PRECISION.value, timeout=SERVER_TIMEOUT.value)

@@ -1,0 +1,210 @@
+"""Pictures enlarged by TensorFlow Serving instead of by this machine: tiles side by side, on one server or several."""
+import collections
+import concurrent.futures
+import itertools
+import math
+import random
+import threading
+import time
+
+import numpy as np
+
+from srgan_tf import endpoints
+from srgan_tf.endpoints import Away
+from srgan_tf.errors import UserError
+from srgan_tf.sizes import Size
+from srgan_tf.tiling import Enlarger, spans
+
+CONNECTIONS = 2  # tiles on their way to one server: one is computed while the other travels
+ATTEMPTS = 8  # failures in a row after which a server is given up: when all are, so is the picture
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds
+TILE = 768  # LR pixels, as `upscaling` has it where the memory is large enough
+TIMEOUT = 600.0  # seconds that one tile may take
+
+
+class Remote(Enlarger):
+    """An `upscaling.Upscaler` whose network is on a server: 8-bit pictures only, as the model's signatures have it.
+
+        upscale = Remote(["grpc://one:8500/srgan_x4", "grpc://two:8500/srgan_x4"])
+
+    A server that fails is asked again after a pause, which grows, and the others take over what it was computing.
+    """
+
+    def __init__(self, servers, scale=None, *, outscale=None, width=None, height=None, tile=0, precision="auto",
+                 timeout=TIMEOUT):
+        """Ask the servers for what they know of their model.
+
+        Args:
+            servers: addresses as `endpoints.parse` takes them; all serve the same model.
+            scale: what the model must have; None takes any.
+            outscale, width, height, tile: as in `Upscaler`.
+            precision: "float32", "bfloat16", or "auto", which is float32: what a server computes fast is not known.
+            timeout: seconds that one tile may take.
+
+        Raises:
+            UserError: when no server answers, or not with such a model.
+        """
+        precision = "float32" if precision == "auto" else precision
+        self.folder, self.precision, self._timeout = None, precision, timeout
+        self._servers = Servers([endpoints.parse(server) for server in servers])
+        self.attributes = self._servers.attributes()
+        self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
+        self.size = Size(self.scale if outscale is None else outscale, width, height)
+        limit = max(1, math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo)
+        self.tile, self._automatic = min(tile, limit), min(TILE, limit)
+        if scale not in (None, self.scale):
+            raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another model "
+                            "in --server")
+
+    def _network_size(self, batch, step):
+        if batch.dtype != np.uint8:
+            raise UserError("the picture has 16 bits a channel and a server computes 8, --server, leave it out")
+        count, height, width, _ = batch.shape
+        scale = self.scale
+        large = np.empty((count, scale * height, scale * width, 3), np.uint8)
+        small = height * width <= (self._automatic + 2 * self.halo) ** 2
+        tile = self.tile or (max(height, width) if small else self._automatic)
+        places = list(itertools.product(spans(height, tile, self.halo), spans(width, tile, self.halo)))
+        tiles = (batch[:, rows.seen, columns.seen] for rows, columns in places)
+        for (rows, columns), sr in zip(places, self._enlarged(tiles), strict=True):
+            large[:, rows.larger(scale), columns.larger(scale)] = sr[:, rows.within(scale), columns.within(scale)]
+            step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
+        return large
+
+    def _enlarged(self, tiles):
+        """Results in the order of the tiles; only a few more are cut and sent than have been taken."""
+        workers = CONNECTIONS * len(self._servers)
+        running = collections.deque()
+        pool = concurrent.futures.ThreadPoolExecutor(workers)
+        try:
+            for tile in tiles:
+                running.append(pool.submit(self._servers.enlarge, tile, self.scale, self.precision, self._timeout))
+                if len(running) > workers:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        except (KeyboardInterrupt, GeneratorExit):
+            self._servers.close()  # else Python would wait at its end for what is being computed
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Servers:
+    """Endpoints that take over from each other."""
+
+    def __init__(self, addresses):
+        self._all = [_Server(endpoints.connect(address, CONNECTIONS)) for address in addresses]
+        self._changed = threading.Condition()
+        self._facts, self._closed = None, False
+
+    def __len__(self):
+        return len(self._all)
+
+    def attributes(self):
+        """What the first that answers says of its model; one that does not is left for later."""
+        for server in self._all:
+            try:
+                self._greet(server, endpoints.CONNECT_TIMEOUT)
+            except Away as away:
+                server.fail(away, time.monotonic())
+        if self._facts is None:
+            raise self._gone("does not answer")
+        return self._facts
+
+    def enlarge(self, batch, scale, precision, timeout):
+        """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3] by whichever server is free first.
+
+        Raises:
+            UserError: when every server has failed `ATTEMPTS` times in a row, or one refuses.
+        """
+        while True:
+            server = self._take()
+            started, away = time.monotonic(), None
+            try:
+                self._greet(server, timeout)
+                large = server.endpoint.enlarge(batch, precision, timeout)
+                _check(large, batch, scale, server.address)
+                return large
+            except Away as error:
+                away = error
+            finally:
+                self._give_back(server, started, away)
+            if self._closed or all(server.given_up for server in self._all):
+                raise self._gone("stopped answering")
+
+    def close(self):
+        """End what is on its way; nothing can be asked any more."""
+        self._closed = True
+        for server in self._all:
+            server.endpoint.close()
+
+    def _greet(self, server, timeout):
+        """Before the first picture: a server of another model would leave its mark on a part of the tiles."""
+        if server.greeted:
+            return
+        facts = server.endpoint.attributes(timeout)
+        self._facts = self._facts or facts
+        if facts["sha256"] != self._facts["sha256"]:
+            raise UserError(f"the servers have different models, --server {server.address}, name the same model and "
+                            "version for all")
+        server.greeted = True
+
+    def _take(self):
+        """The server with the least to do of those that need no rest; waits where all do."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                ready = [server for server in self._all if server.rests_until <= now]
+                if all(server.given_up for server in self._all):
+                    ready = self._all
+                if ready:
+                    server = min(ready, key=lambda server: server.busy)
+                    server.busy += 1
+                    return server
+                self._changed.wait(min(server.rests_until for server in self._all) - now)
+
+    def _give_back(self, server, started, away):
+        with self._changed:
+            server.busy -= 1
+            if away is None:
+                server.failures = 0
+            else:
+                server.fail(away, started)
+            self._changed.notify_all()
+
+    def _gone(self, what):
+        reasons = "; ".join(f"{server.address} {server.reason}" for server in self._all if server.reason)
+        every = "the server" if len(self._all) == 1 else "none of the servers"
+        what = what if len(self._all) == 1 else what.replace("does not answer", "answers").replace(
+            "stopped answering", "answers any more")
+        return UserError(f"{every} {what}, --server {reasons}, start it or check the address")
+
+
+class _Server:
+    """An endpoint and how it fares."""
+
+    def __init__(self, endpoint):
+        self.endpoint, self.address = endpoint, endpoint.address
+        self.greeted, self.busy, self.failures, self.rests_until = False, 0, 0, 0.0
+        self.failed_at, self.reason = float("-inf"), None
+
+    @property
+    def given_up(self):
+        return self.failures >= ATTEMPTS
+
+    def fail(self, away, started):
+        """Count a failure of a request begun at `started`; those that one breakdown ended count once."""
+        if started < self.failed_at:
+            return
+        self.failures, self.reason, self.failed_at = self.failures + 1, f"({away})", time.monotonic()
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
+        # in part by chance: the clients of a server must not all come back at once
+        self.rests_until = time.monotonic() + pause * random.uniform(0.5, 1.0)
+
+
+def _check(large, batch, scale, address):
+    count, height, width, _ = batch.shape
+    expected = (count, scale * height, scale * width, 3)
+    if getattr(large, "dtype", None) != np.uint8 or large.shape != expected:
+        raise UserError(f"the answer is no picture of the right size, --server {address}, serve a model of srgan_tf")

@@ -1,0 +1,156 @@
+"""Pictures of every kind as batches of RGB and back, and how they are cut into tiles; on NumPy alone."""
+import dataclasses
+
+import numpy as np
+
+from srgan_tf.resize import imresize
+
+
+class Enlarger:
+    """What an upscaler does beside its network.
+
+    A subclass has `size`, a `sizes.Size`, and `_network_size(batch, step)`, which makes of uint8 or uint16
+    [B, H, W, 3] the same type [B, scale H, scale W, 3].
+    """
+
+    def __call__(self, image, step=lambda share: None):
+        """Enlarge a picture or a batch.
+
+        Greyscale stays so: the rounded mean of what the network makes of three equal channels. Alpha is enlarged
+        as a grey picture, and colours of fully transparent pixels, which mean nothing, are replaced by their
+        neighbours' first, so that they do not shine through along the edges.
+
+        Args:
+            image: uint8 or uint16 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
+            step: called after each tile with its share of the whole work; the shares add up to 1.
+
+        Returns:
+            Of the same type and kind, as large as `size` says: with both sides `scale` times as long.
+
+        Raises:
+            ValueError: for another type or shape, or an empty picture.
+            UserError: when the memory does not hold even a small tile.
+        """
+        image = np.asarray(image)
+        if image.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"image must be uint8 or uint16. Received: {image.dtype}")
+        if image.size == 0:
+            raise ValueError(f"image must have at least one pixel. Received: shape {image.shape}")
+        if image.ndim == 4 and image.shape[3] == 3:
+            return self._colours(image, step)
+        if image.ndim == 2:
+            return self._grey(image, step)
+        if image.ndim == 3 and image.shape[2] == 3:
+            return self._colours(image[None], step)[0]
+        if image.ndim == 3 and image.shape[2] in (2, 4):
+            colour, alpha = bleed(image[..., :-1], image[..., -1]), image[..., -1]
+            flat = (alpha == alpha.flat[0]).all()  # nothing to enlarge: keeps opaque pictures opaque
+
+            def half(share):
+                step(share if flat else share / 2)
+
+            large = self(colour[..., 0] if image.shape[2] == 2 else colour, half)
+            alpha = np.full(large.shape[:2], alpha.flat[0]) if flat else self._grey(alpha, half)
+            return np.dstack([large, alpha])
+        raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
+
+    def picture(self, picture, step=lambda share: None):
+        """Enlarge an `images.Picture`; what its file said about it goes along."""
+        colour = picture.pixels[..., :1] if picture.grey else picture.pixels
+        alpha = [] if picture.alpha is None else [picture.alpha]
+        array = np.dstack([colour, *alpha])
+        large = self(array[..., 0] if array.shape[2] == 1 else array, step)
+        large = large[..., None] if large.ndim == 2 else large
+        return dataclasses.replace(
+            picture,
+            pixels=np.repeat(large[..., :1], 3, axis=2) if picture.grey else large[..., :3],
+            alpha=None if picture.alpha is None else large[..., -1])
+
+    def _grey(self, image, step):
+        large = self._network_size(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
+        rows = max(1, 2 ** 20 // large.shape[1])
+        grey = np.empty(large.shape[:2], image.dtype)
+        for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
+            grey[i:i + rows] = (large[i:i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
+        return self._resized(grey, image.shape[:2])
+
+    def _colours(self, batch, step):
+        large = self._network_size(batch, step)
+        height, width = self.size.of(*batch.shape[1:3])
+        if (height, width) == large.shape[1:3]:
+            return large
+        return np.stack([self._resized(image, batch.shape[1:3]) for image in large])
+
+    def _resized(self, large, before):
+        """What the network made of a picture of the shape `before`, as large as it is to be."""
+        size = self.size.of(*before)
+        return large if size == large.shape[:2] else imresize(large, size=size)
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """One tile along one side, in LR pixels: it answers for [start, stop) and sees [first, last)."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def seen(self):
+        return slice(self.first, self.last)
+
+    def larger(self, scale):
+        """Its place in the result."""
+        return slice(scale * self.start, scale * self.stop)
+
+    def within(self, scale):
+        """Its place in what the network made of the pixels it sees."""
+        return slice(scale * (self.start - self.first), scale * (self.stop - self.first))
+
+
+def spans(length, tile, halo, part=None):
+    """Cut a side, or a part of it, into tiles of about equal length, at most `tile` each.
+
+    A tile sees `halo` more pixels on both sides, but never beyond the picture: there the network's own padding
+    is what the whole picture would get, too.
+    """
+    start, stop = (0, length) if part is None else (part.start, part.stop)
+    count = -(-(stop - start) // tile)
+    cuts = [start + round(i * (stop - start) / count) for i in range(count + 1)]
+    return [Span(start, stop, max(0, start - halo), min(length, stop + halo))
+            for start, stop in zip(cuts, cuts[1:])]
+
+
+def bleed(colour, alpha):
+    """Replace the colours of fully transparent pixels by those of visible ones around them.
+
+    Args:
+        colour: uint8 or uint16 [H, W, C].
+        alpha: of the same type, [H, W].
+
+    Returns:
+        Of the same type, [H, W, C]; the same where alpha is not 0.
+    """
+    known = alpha > 0
+    if known.all() or not known.any():
+        return colour
+    return np.rint(_fill(colour.astype(np.float32), known)).astype(colour.dtype)
+
+
+def _fill(colour, known):
+    """Unknown pixels take the mean of the known ones in the smallest block of 2, 4, 8 ... that has any."""
+    if known.all():
+        return colour
+    height, width = known.shape
+    odd = ((0, height % 2), (0, width % 2))
+    weight = np.pad(known, odd).astype(np.float32)[..., None]
+    count = _block_sums(weight)
+    mean = _block_sums(np.pad(colour, (*odd, (0, 0))) * weight) / np.maximum(count, 1)
+    coarse = _fill(mean, count[..., 0] > 0)
+    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
+    return np.where(known[..., None], colour, fine)
+
+
+def _block_sums(x):
+    return x[::2, ::2] + x[::2, 1::2] + x[1::2, ::2] + x[1::2, 1::2]

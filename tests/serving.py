@@ -1,0 +1,67 @@
+"""Servers for tests: real processes on loopback, the stand-in or TensorFlow Serving itself where it is found."""
+import contextlib
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+STAND_IN = [sys.executable, str(Path(__file__).parent / "servingserver.py")]
+IMAGE = "tensorflow/serving"
+
+
+def kinds():
+    """What can be started here: names that `Server` takes."""
+    found = ["stand-in"]
+    if shutil.which("tensorflow_model_server"):
+        found.append("tensorflow_model_server")
+    if shutil.which("docker") and subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode == 0:
+        found.append("docker")
+    return found
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Server:
+    """A server process of one model; `grpc` and `rest` are its addresses as `--server` takes them."""
+
+    def __init__(self, base_path, *, kind="stand-in", name=None, ports=None):
+        self.base_path, self.kind, self.name = Path(base_path), kind, name or Path(base_path).name
+        self.port, self.rest_port = ports or (free_port(), free_port())
+        self.grpc = f"grpc://127.0.0.1:{self.port}/{self.name}"
+        self.rest = f"http://127.0.0.1:{self.rest_port}/{self.name}"
+        self.url = f"http://127.0.0.1:{self.rest_port}/v1/models/{self.name}"
+        self.start()
+
+    def start(self):
+        flags = [f"--port={self.port}", f"--rest_api_port={self.rest_port}", f"--model_name={self.name}",
+                 f"--model_base_path={self.base_path}", "--file_system_poll_wait_seconds=1"]
+        command = {"stand-in": STAND_IN, "tensorflow_model_server": ["tensorflow_model_server"],
+                   "docker": ["docker", "run", "--rm", "--network=host", f"--volume={self.base_path}:{self.base_path}:ro",
+                              "--entrypoint=tensorflow_model_server", IMAGE]}[self.kind]
+        self.process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def wait(self, version=None, seconds=120):
+        """Until it serves (that version)."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert self.process.poll() is None, f"the server ended with status {self.process.returncode}"
+            with contextlib.suppress(OSError, urllib.error.URLError):
+                with urllib.request.urlopen(self.url) as answer:
+                    states = {int(v["version"]): v["state"] for v in json.load(answer)["model_version_status"]}
+                if "AVAILABLE" in ([states.get(version)] if version else states.values()):
+                    return self
+            time.sleep(0.1)
+        raise AssertionError("the server did not become ready")
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()

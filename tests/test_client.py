@@ -1,0 +1,249 @@
+"""upscale.py --server: the same pictures, computed by servers that may be slow, wrong, or killed half-way."""
+import concurrent.futures
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import serving
+from srgan_tf import client, endpoints, zoo
+from srgan_tf.client import Remote
+from srgan_tf.commands import start, upscale
+from srgan_tf.errors import UserError
+from srgan_tf.upscaling import Upscaler
+
+pytest.importorskip("tensorflow_serving")
+ROOT = Path(__file__).resolve().parent.parent
+NOBODY = "127.0.0.1:1"  # nothing listens there
+
+
+def picture(*shape):
+    return np.random.default_rng(shape).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def local(small_model):
+    return Upscaler(small_model, tile=40, precision="float32")
+
+
+@pytest.fixture(scope="module")
+def mortal(server, small_model):
+    started = serving.Server(small_model, kind=server.kind)
+    yield started
+    started.kill()
+
+
+@pytest.fixture
+def second(mortal):
+    """One more server, which may be killed."""
+    if mortal.process.poll() is not None:
+        mortal.start()
+    return mortal.wait()
+
+
+@pytest.fixture(params=["grpc", "rest"])
+def protocol(request):
+    return request.param
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """The command in this process, in a folder of its own: its exit status, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture(20, 30, 3)).save("a.png")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            start(upscale.main, ["upscale.py", *arguments])
+        return (end.value.code or 0, *capsys.readouterr())
+    return run
+
+
+@pytest.mark.parametrize("shape", [(61, 83, 3), (61, 83), (61, 83, 4), (61, 83, 2), (2, 9, 7, 3), (1, 1, 3)])
+def test_every_kind_of_picture_is_as_it_would_be_here(server, local, protocol, shape):
+    np.testing.assert_array_equal(Remote([getattr(server, protocol)], tile=40)(picture(*shape)), local(picture(*shape)))
+
+
+@pytest.mark.parametrize("path", ["small", "v1/models/small", "small/versions/1", "v1/models/small/versions/1"])
+def test_addresses_may_be_written_as_the_server_writes_them(server, local, protocol, path):
+    address = getattr(server, protocol).replace("small", path)
+    np.testing.assert_array_equal(Remote([address])(picture(5, 6, 3)), local(picture(5, 6, 3)))
+
+
+def test_16_bits_are_refused_in_one_line(server):
+    with pytest.raises(UserError, match="16 bits a channel .*, --server, leave it out"):
+        Remote([server.rest])(picture(5, 6, 3).astype(np.uint16))
+
+
+def test_bfloat16_is_computed_where_it_is_asked_for(server, small_model):
+    here = Upscaler(small_model, precision="bfloat16")(picture(9, 7, 3))
+    np.testing.assert_array_equal(Remote([server.grpc], precision="bfloat16")(picture(9, 7, 3)), here)
+
+
+def test_the_command_writes_the_same_file_without_tensorflow(server, small_model, run, protocol):
+    assert run("a.png", "-o", "here.png", "--model", str(small_model), "--precision", "float32")[0] == 0
+    program = ("import sys; from srgan_tf.commands import upscale\n"
+               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", program, "a.png", "-o", "there.png", "--server",
+                           getattr(server, protocol)], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+                          text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a.png -> there.png, 120 x 80\n", "")
+    assert Path("there.png").read_bytes() == Path("here.png").read_bytes()
+
+
+def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(server, second, local):
+    pictures = [picture(35 + k, 60 - 2 * k, 3) for k in range(10)]  # one tile and two
+    expected = [local(small) for small in pictures]
+    done = threading.Semaphore(0)
+
+    def one(i):
+        addresses = [server.grpc, second.grpc] if i % 2 else [second.rest, server.rest]
+        same = np.array_equal(remotes[addresses[0]](pictures[i % 10]), expected[i % 10])
+        done.release()
+        return same
+
+    remotes = {servers[0]: Remote(servers, tile=40) for servers in ([server.grpc, second.grpc],
+                                                                    [second.rest, server.rest])}
+    with concurrent.futures.ThreadPoolExecutor(16) as clients:
+        answers = clients.map(one, range(200))
+        for _ in range(60):
+            done.acquire()
+        second.process.send_signal(signal.SIGKILL)
+        assert all(answers)
+    assert second.process.wait() == -signal.SIGKILL
+
+
+def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol):
+    remote = Remote([getattr(second, protocol), getattr(server, protocol)], tile=40, timeout=2)
+    second.process.send_signal(signal.SIGSTOP)
+    try:
+        np.testing.assert_array_equal(remote(picture(61, 83, 3)), local(picture(61, 83, 3)))
+    finally:
+        second.process.send_signal(signal.SIGCONT)
+
+
+def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_told(second, local, monkeypatch):
+    remotes = [Remote([address], tile=40) for address in (second.grpc, second.rest)]
+    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(client, "ATTEMPTS", 3)
+    second.kill()
+    for remote in remotes:
+        with pytest.raises(UserError, match="the server stopped answering, --server .*(refused|closed|reset)"):
+            remote(picture(61, 83, 3))
+    monkeypatch.setattr(client, "ATTEMPTS", 1000)
+    with concurrent.futures.ThreadPoolExecutor(2) as waiting:
+        answers = [waiting.submit(remote, picture(61, 83, 3)) for remote in remotes]
+        second.start()
+        for answer in answers:
+            np.testing.assert_array_equal(answer.result(), local(picture(61, 83, 3)))
+
+
+def test_servers_that_are_away_at_the_start_are_done_without(server, local):
+    for servers in ([f"grpc://{NOBODY}/small", server.grpc], [server.rest, f"http://{NOBODY}/small"]):
+        np.testing.assert_array_equal(Remote(servers, tile=40)(picture(61, 83, 3)), local(picture(61, 83, 3)))
+
+
+class Canned:
+    """A server on loopback that gives one answer to whatever is posted after the attributes."""
+
+    def __init__(self, status, body, attributes):
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):  # noqa: N802
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                first = asked["signature_name"] == "attributes" and attributes is not None
+                content = json.dumps({"outputs": [json.dumps(attributes)]}).encode() if first else body
+                self.send_response(200 if first else status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self.server.server_port}/small"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.mark.parametrize("status, body, problem", [
+    (200, b"<html>welcome</html>", "no outputs as TensorFlow Serving gives them"),
+    (200, b'{"outputs": 3}', "no outputs"),
+    (200, b'{"outputs": [3]}', "no pictures"),
+    (200, b'{"outputs": [{"b64": "AAAA"}]}', "no pictures"),
+    (200, json.dumps({"outputs": ["x"]}).encode(), "no pictures"),
+    (404, b'{"error": "Servable not found for request: Latest(small)"}', "no such model .Servable not found"),
+    (404, b"<html>not found</html>", "no such model .HTTP 404 Not Found"),
+    (429, b'{"error": "OOM when allocating"}', "short of memory .OOM when allocating"),
+    (400, b'{"error": "image has\\n no pixels"}', "refuses .image has no pixels"),
+    (500, b"", "refuses .HTTP 500"),
+])
+def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, status, body, problem):
+    with Canned(status, body, zoo.attributes(small_model / "1")) as server:
+        remote = Remote([server.address])
+        with pytest.raises(UserError, match=f"{problem}.*, --server {server.address}, ") as refusal:
+            remote(picture(9, 7, 3))
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch):
+    monkeypatch.setattr(client, "ATTEMPTS", 3)
+    busy = b'{"error": "The batch scheduling queue to which this task was submitted is full"}'
+    with Canned(503, busy, zoo.attributes(small_model / "1")) as server:
+        with pytest.raises(UserError, match="stopped answering, .*queue .* is full"):
+            Remote([server.address])(picture(9, 7, 3))
+
+
+def test_a_picture_of_another_size_is_no_answer(small_model, server):
+    """A model of scale 4 whose attributes say 2."""
+    facts = {**zoo.attributes(small_model / "1"), "scale": 2}
+    status, body = 200, json.dumps({"outputs": [{"b64": endpoints.base64.b64encode(endpoints._png(
+        picture(36, 28, 3))).decode()}]}).encode()
+    with Canned(status, body, facts) as canned, pytest.raises(UserError, match="no picture of the right size"):
+        Remote([canned.address])(picture(9, 7, 3))
+
+
+def test_different_models_are_not_mixed(server, small_model):
+    with Canned(200, b"", {**zoo.attributes(small_model / "1"), "sha256": "0" * 64}) as other:
+        with pytest.raises(UserError, match="different models, --server"):
+            Remote([server.rest, other.address])
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    (["--server", f"http://{NOBODY}/small"], "the server does not answer, --server http://127.0.0.1:1/small (Conn"),
+    (["--server", f"grpc://{NOBODY}/small"], "the server does not answer, --server grpc://127.0.0.1:1/small ("),
+    (["--server", f"http://{NOBODY}/a,grpc://{NOBODY}/a"], "none of the servers answers, --server http://127.0.0.1:1/a"),
+    (["--server", "{grpc}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
+    (["--server", "{rest}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
+    (["--server", "{rest}/versions/9"], "no such model (Servable not found for request: Specific(small, 9))"),
+    (["--server", "http://127.0.0.1:{port}/small"], "no HTTP"),
+    (["--server", "grpc://127.0.0.1:{rest_port}/small"], "the server does not answer"),
+    (["--server", "{rest}", "--precision", "bfloat16"], "only gRPC asks for bfloat16"),
+    (["--server", "{rest}", "--scale", "2"], "--scale 2"),
+    (["--server", "{rest}", "--model", "srgan"], "--model and --server"),
+    (["--server", "ftp://127.0.0.1/small"], "no address of a model"),
+    (["--server", "127.0.0.1:8501"], "no address of a model"),
+    (["--server", "http://127.0.0.1:x/small"], "no address of a model"),
+    (["--server", "http://127.0.0.1:8501"], "no address of a model"),
+    (["--server", "http://127.0.0.1/v1/models/small:predict"], "no address of a model"),
+])
+def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, problem):
+    places = dict(grpc=server.grpc, rest=server.rest, port=server.port, rest_port=server.rest_port)
+    status, out, err = run("a.png", *[argument.format(**places) for argument in arguments])
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and problem in err and err.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["a.png"]

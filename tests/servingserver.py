@@ -405,7 +405,7 @@ def main():
     parser.add_argument("--model_base_path")
     parser.add_argument("--model_config_file")
     parser.add_argument("--file_system_poll_wait_seconds", type=float, default=1)
-    given = parser.parse_args()
+    given, _ = parser.parse_known_args()  # such as those for batching, which it does not do
     named = {given.model_name: given.model_base_path}
     if given.model_config_file:
         config = text_format.Parse(Path(given.model_config_file).read_text(), model_server_config_pb2.ModelServerConfig())

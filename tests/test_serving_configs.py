@@ -1,0 +1,89 @@
+"""The examples in serving/ can be read by what they are for, and name what is there."""
+from pathlib import Path
+
+import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from srgan_tf import zoo
+
+yaml = pytest.importorskip("yaml")
+model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
+FOLDER = Path(__file__).resolve().parent.parent / "serving"
+
+
+def models():
+    text = (FOLDER / "models.config").read_text(encoding="utf-8")
+    return list(text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config)
+
+
+def batching_parameters():
+    """BatchingParameters, which no package declares, with the fields of session_bundle_config.proto that are used."""
+    file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3")
+    for name, kind in (("Int64Value", "INT64"), ("BoolValue", "BOOL")):
+        message = file.message_type.add(name=name)
+        message.field.add(name="value", number=1, label=1, type=getattr(descriptor_pb2.FieldDescriptorProto,
+                                                                         f"TYPE_{kind}"))
+    message = file.message_type.add(name="BatchingParameters")
+    fields = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads",
+              "enable_large_batch_splitting", "max_execution_batch_size")
+    for number, name in enumerate(fields, 1):
+        kind = "BoolValue" if name.startswith("enable") else "Int64Value"
+        message.field.add(name=name, number=number, label=1, type=11, type_name=f".{kind}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    parsed = message_factory.GetMessageClass(pool.FindMessageTypeByName("BatchingParameters"))()
+    return text_format.Parse((FOLDER / "batching.config").read_text(encoding="utf-8"), parsed)
+
+
+def compose():
+    return yaml.safe_load((FOLDER / "docker-compose.yml").read_text(encoding="utf-8"))["services"]["serving"]
+
+
+def kubernetes():
+    deployment, service = yaml.safe_load_all((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
+    return deployment, service
+
+
+def test_every_shipped_model_is_served_under_its_name():
+    assert {model.name: model.base_path for model in models()} == {
+        name: f"/models/{name}" for name in zoo.shipped()}
+    assert {model.model_platform for model in models()} == {"tensorflow"}
+
+
+def test_pictures_of_different_requests_are_never_one_batch():
+    batching = batching_parameters()
+    assert batching.max_execution_batch_size.value == 1 and batching.enable_large_batch_splitting.value
+    assert batching.max_batch_size.value > 1 and batching.num_batch_threads.value >= 1
+
+
+def test_compose_mounts_what_its_flags_name():
+    mounted = {inside: (FOLDER / outside).resolve() for outside, inside, _ in (
+        volume.split(":") for volume in compose()["volumes"])}
+    assert {model.base_path.rsplit("/", 1)[1] for model in models()} <= {
+        child.name for child in mounted["/models"].iterdir()}
+    for flag in compose()["command"]:
+        if "=" in flag:
+            folder, name = flag.split("=")[1].rsplit("/", 1)
+            assert (mounted[folder] / name).is_file()
+    assert compose()["ports"] == ["8500:8500", "8501:8501"]
+
+
+def test_kubernetes_runs_what_compose_runs():
+    deployment, service = kubernetes()
+    pod = deployment["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert container["args"] == compose()["command"]
+    assert {port["containerPort"] for port in container["ports"]} == {port["port"] for port in service["spec"]["ports"]}
+    assert service["spec"]["selector"] == pod["metadata"]["labels"] == deployment["spec"]["selector"]["matchLabels"]
+    assert container["readinessProbe"]["httpGet"]["path"].rsplit("/", 1)[1] in zoo.shipped()
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "kubernetes.yaml"])
+def test_the_gpu_lines_can_be_uncommented(name):
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    marked = [line for line in text.splitlines() if line.lstrip().startswith("# ") and (
+        "nvidia" in line or name == "docker-compose.yml" and line.startswith("    # "))]
+    assert marked
+    for line in marked:
+        text = text.replace(line, line.replace("# ", "", 1))
+    assert "nvidia" in str(list(yaml.safe_load_all(text)))

@@ -46,8 +46,7 @@ class Remote(Enlarger):
         """
         precision = "float32" if precision == "auto" else precision
         self.folder, self.precision, self._timeout = None, precision, timeout
-        self._servers = Servers([endpoints.parse(server) for server in servers])
-        self.attributes = self._servers.attributes()
+        self.attributes = self._ask(servers)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
         self.size = Size(self.scale if outscale is None else outscale, width, height)
         limit = max(1, math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo)
@@ -55,6 +54,10 @@ class Remote(Enlarger):
         if scale not in (None, self.scale):
             raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another model "
                             "in --server")
+
+    def _ask(self, servers):
+        self._servers = Servers([endpoints.parse(server) for server in servers])
+        return self._servers.attributes()
 
     def _network_size(self, batch, step):
         if batch.dtype != np.uint8:

@@ -18,7 +18,6 @@ from srgan_tf import client, endpoints, zoo
 from srgan_tf.client import Remote
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
-from srgan_tf.upscaling import Upscaler
 
 pytest.importorskip("tensorflow_serving")
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +30,7 @@ def picture(*shape):
 
 @pytest.fixture(scope="module")
 def local(small_model):
-    return Upscaler(small_model, tile=40, precision="float32")
+    return serving.Here(small_model, tile=40)
 
 
 @pytest.fixture(scope="module")
@@ -84,19 +83,21 @@ def test_16_bits_are_refused_in_one_line(server):
 
 
 def test_bfloat16_is_computed_where_it_is_asked_for(server, small_model):
-    here = Upscaler(small_model, precision="bfloat16")(picture(9, 7, 3))
+    here = serving.Here(small_model, precision="bfloat16")(picture(9, 7, 3))
     np.testing.assert_array_equal(Remote([server.grpc], precision="bfloat16")(picture(9, 7, 3)), here)
 
 
 def test_the_command_writes_the_same_file_without_tensorflow(server, small_model, run, protocol):
-    assert run("a.png", "-o", "here.png", "--model", str(small_model), "--precision", "float32")[0] == 0
     program = ("import sys; from srgan_tf.commands import upscale\n"
                "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
     done = subprocess.run([sys.executable, "-c", program, "a.png", "-o", "there.png", "--server",
                            getattr(server, protocol)], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
                           text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "a.png -> there.png, 120 x 80\n", "")
-    assert Path("there.png").read_bytes() == Path("here.png").read_bytes()
+    there = np.asarray(Image.open("there.png"))
+    np.testing.assert_array_equal(there, serving.Here(small_model)(picture(20, 30, 3)))
+    assert run("a.png", "-o", "here.png", "--model", str(small_model), "--precision", "float32")[0] == 0
+    np.testing.assert_allclose(np.asarray(Image.open("here.png")).astype(int), there, atol=1)
 
 
 def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(server, second, local):

@@ -15,7 +15,6 @@ from PIL import Image
 
 import serving
 from srgan_tf import zoo
-from srgan_tf.upscaling import Upscaler
 
 pytest.importorskip("tensorflow_serving")
 pytest.importorskip("yaml")
@@ -111,7 +110,7 @@ def free(port):
 def test_every_command_about_serving_works_as_printed(place, small_model, page):
     folder, environment = place
     image = np.asarray(Image.open(ROOT / "docs" / "parrots.png"))
-    expected = {tile: Upscaler(small_model, tile=tile, precision="float32")(image) for tile in (0, 96)}
+    expected = {tile: serving.Here(small_model, tile=tile)(image) for tile in (0, 96)}
     servers = []
     try:
         for language, text in blocks()[page]:

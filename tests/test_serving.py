@@ -22,7 +22,6 @@ from PIL import Image
 
 import serving
 from srgan_tf import zoo
-from srgan_tf.upscaling import Upscaler
 
 grpc = pytest.importorskip("grpc")
 predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
@@ -32,7 +31,7 @@ from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb
 
 @pytest.fixture(scope="module")
 def local(small_model):
-    return Upscaler(small_model, precision="float32")
+    return serving.Here(small_model)
 
 
 @pytest.fixture(scope="module")
@@ -293,5 +292,5 @@ def test_saved_model_cli_shows_and_runs_the_shipped_models(name, tmp_path):
     np.save(tmp_path / "small.npy", picture(1, 8, 9, 3))
     cli("run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default",
         "--inputs", f"image={tmp_path}/small.npy", "--outdir", str(tmp_path))
-    np.testing.assert_array_equal(np.load(tmp_path / "image.npy"), Upscaler(folder, precision="float32")(
+    np.testing.assert_array_equal(np.load(tmp_path / "image.npy"), serving.Here(folder)(
         picture(1, 8, 9, 3)))

@@ -119,7 +119,10 @@ class _Network:
 
     def trunk(self, image):
         """Pixels [B, H, W, 3] in [0, 255] -> features [B, H, W, C]."""
-        x = first = self._prelu("head_prelu", self._conv("head_conv", tf.cast(image, self.dtype)))
+        first = self._prelu("head_prelu", self._conv("head_conv", tf.cast(image, self.dtype)))
+        # A copy, for the first block's convolution to add to: oneDNN's, where it may not write over what it adds to,
+        # makes one itself, which it notes in the kernel object, and calls side by side write into each other's results.
+        x = tf.raw_ops.DeepCopy(x=first)
         for block in self.blocks:
             y = self._prelu(f"{block}_prelu", self._conv(f"{block}_conv1", x))
             x += self._conv(f"{block}_conv2", y)

@@ -3,7 +3,10 @@ import io
 import json
 import re
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -66,6 +69,28 @@ def test_gives_the_same_bytes_through_the_c_api_twice_in_a_row(loaded, session, 
     expected = loaded.signatures[signature](image=image)["image"]
     for _ in range(2):
         np.testing.assert_array_equal(session.run({"image": image}, signature)["image"], expected)
+
+
+def test_calls_side_by_side_give_what_each_gives_alone(folder):
+    """In a process of its own, which calls that write over each other may end: so oneDNN's convolution with a sum did."""
+    code = """if True:
+        import concurrent.futures, sys
+        import numpy as np
+        import capi
+        session, rng = capi.Session(sys.argv[1]), np.random.default_rng(0)
+        pictures = [rng.integers(0, 256, (1, 6 + k, 6 - k, 3), dtype=np.uint8) for k in range(4)]
+        for signature in "serving_default", "bfloat16":
+            def enlarge(k):
+                return session.run({"image": pictures[k % 4]}, signature)["image"].astype(int)
+            alone = [enlarge(k) for k in range(4)]
+            with concurrent.futures.ThreadPoolExecutor(16) as calls:
+                for k, large in enumerate(calls.map(enlarge, range(3000))):
+                    off = np.abs(large - alone[k % 4])
+                    assert not off.any(), (signature, k, large.shape, np.count_nonzero(off), off.max())
+    """
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(capi.__file__).parent, capture_output=True,
+                          text=True)
+    assert done.returncode == 0, f"status {done.returncode}\n{done.stderr[-2000:]}"
 
 
 @pytest.mark.parametrize("shape", [(2, 48, 40, 3), *SHAPES])

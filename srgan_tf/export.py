@@ -201,7 +201,10 @@ def _is_png(encoded):
 
 def _attempt(function, argument, otherwise):
     """function(argument), or another value of that type where it fails: only tf.data catches errors in a graph."""
-    results = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors()
+    options = tf.data.Options()  # nothing to gain for one element, and tuning threads complain when it is over
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    results = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors().with_options(options)
     return results.reduce(otherwise, lambda _, result: result)
 
 

@@ -75,7 +75,8 @@ def connect(address, connections):
 class Rest:
     """Asks over HTTP, a connection for each request.
 
-    Pictures travel as PNG through `serve_bytes`: lossless, and a tenth of what JSON makes of numbers.
+    Pictures travel as PNG through `serve_bytes`: lossless, and there and back about a tenth of the bytes that JSON
+    makes of numbers.
     """
 
     def __init__(self, address):

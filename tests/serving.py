@@ -1,15 +1,18 @@
 """Servers for tests: real processes on loopback, the stand-in or TensorFlow Serving itself where it is found."""
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from srgan_tf import client, zoo
@@ -51,24 +54,42 @@ class Server:
         command = {"stand-in": STAND_IN, "tensorflow_model_server": ["tensorflow_model_server"],
                    "docker": ["docker", "run", "--rm", "--network=host", f"--volume={self.base_path}:{self.base_path}:ro",
                               "--entrypoint=tensorflow_model_server", IMAGE]}[self.kind]
-        self.process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=self.log)
 
     def wait(self, version=None, seconds=120):
         """Until it serves (that version)."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            assert self.process.poll() is None, f"the server ended with status {self.process.returncode}"
+            assert self.process.poll() is None, self.fate()
             with contextlib.suppress(OSError, urllib.error.URLError):
                 with urllib.request.urlopen(self.url) as answer:
                     states = {int(v["version"]): v["state"] for v in json.load(answer)["model_version_status"]}
                 if "AVAILABLE" in ([states.get(version)] if version else states.values()):
                     return self
             time.sleep(0.1)
-        raise AssertionError("the server did not become ready")
+        raise AssertionError(f"the server did not become ready: {self.fate()}")
+
+    def fate(self):
+        """How its process fares and the end of what it said, for messages."""
+        size = self.log.seek(0, 2)
+        said = os.pread(self.log.fileno(), 2000, max(0, size - 2000)).decode(errors="replace")
+        return f"server {self.kind} at {self.port}, exit status {self.process.poll()}, stderr: {said}"
 
     def kill(self):
         self.process.kill()
         self.process.wait()
+
+
+def difference(answer, expected):
+    """None for equal pictures, else what differs, in words."""
+    if answer.shape != expected.shape:
+        return f"{answer.shape} instead of {expected.shape}"
+    off = np.abs(answer.astype(int) - expected)
+    if off.any():
+        rows, columns, _ = np.nonzero(off)
+        return (f"{len(rows)} values of {answer.shape} by up to {off.max()}, "
+                f"rows {rows.min()} to {rows.max()}, columns {columns.min()} to {columns.max()}")
 
 
 class Here(client.Remote):

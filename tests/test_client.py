@@ -100,6 +100,7 @@ def test_the_command_writes_the_same_file_without_tensorflow(server, small_model
     np.testing.assert_allclose(np.asarray(Image.open("here.png")).astype(int), there, atol=1)
 
 
+@pytest.mark.long
 def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(server, second, local):
     pictures = [picture(35 + k, 60 - 2 * k, 3) for k in range(10)]  # one tile and two
     expected = [local(small) for small in pictures]
@@ -124,6 +125,7 @@ def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(serv
     assert second.process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol):
     remote = Remote([getattr(second, protocol), getattr(server, protocol)], tile=40, timeout=2)
     second.process.send_signal(signal.SIGSTOP)
@@ -133,6 +135,7 @@ def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol
         second.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_told(second, local, monkeypatch):
     remotes = [Remote([address], tile=40) for address in (second.grpc, second.rest)]
     monkeypatch.setattr(client, "LONGEST_PAUSE", 0.5)

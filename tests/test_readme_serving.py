@@ -104,6 +104,7 @@ def free(port):
         return sock.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", [0, 1], ids=["README.md", "docs/serving.md"])
 @pytest.mark.skipif(not shutil.which("curl"), reason="the pages use curl")
 @pytest.mark.skipif(not all(map(free, (8500, 8501, 8510, 8511))), reason="the ports that the pages name are in use")

@@ -261,6 +261,7 @@ def test_200_requests_of_16_clients_are_answered_as_here_and_memory_stays(server
     assert used[2] < 1.05 * used[1]
 
 
+@pytest.mark.long
 def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_path, local):
     model = tmp_path / "growing"
     shutil.copytree(small_model / "1", model / "00000001")
@@ -282,6 +283,7 @@ def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_pa
         growing.kill()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(zoo.shipped()))
 def test_saved_model_cli_shows_and_runs_the_shipped_models(name, tmp_path):
     def cli(*arguments):

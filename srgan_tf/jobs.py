@@ -2,12 +2,13 @@
 import contextlib
 import dataclasses
 import glob
+import itertools
 import os
 import re
 import sys
 from pathlib import Path
 
-from srgan_tf import animations, atomic, images, video
+from srgan_tf import animations, atomic, images, places, video
 from srgan_tf.errors import UserError, one_line
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
@@ -15,10 +16,29 @@ RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a pictur
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to read and the file to write it to."""
+    """One picture to read and the file to write it to: places, as `places.of` gives them."""
 
-    source: Path
-    target: Path
+    source: object
+    target: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Made:
+    """What is known of a result.
+
+    small, large: (width, height) before and after; None for a clip.
+    notes: what is worth telling.
+    bytes: of the two files.
+    """
+
+    small: tuple[int, int] | None
+    large: tuple[int, int] | None
+    notes: tuple[str, ...] = ()
+    bytes: tuple[int, int] | None = None
+
+    def line(self, job):
+        size = ", {} x {}".format(*self.large) if self.large else ""
+        return one_line("; ".join([f"{job.source} -> {job.target}{size}", *self.notes]))
 
 
 @dataclasses.dataclass
@@ -51,27 +71,58 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
         format: a suffix without its dot, for all results; None keeps each picture's own.
 
     Returns:
-        A list of `Job`, in the order of the paths. A file that does not exist is among them: it fails alone.
+        A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them: it
+        fails alone.
 
     Raises:
         UserError: when there is no picture, two would get one name, or a result would replace a picture given.
     """
-    output = None if output is None else Path(output)
-    sources, alone = _sources(paths, recursive, output)
+    jobs = [job for part in parts(paths, output, label=label, recursive=recursive, format=format) for job in part]
+    jobs, clashes = checked(jobs)
+    for problem in clashes.values():
+        raise UserError(problem)
+    return jobs
+
+
+def parts(paths, output=None, *, label, recursive=False, format=None):
+    """What `plan` gives, a folder at a time and unchecked: a generator of lists of `Job`.
+
+    No list is longer than a folder's files. What `checked` says of each of them is all there is to say if only one
+    folder is given, because the results of a folder's pictures lie in a folder of their own.
+    """
+    output = None if output is None else places.of(output)
+    files, folders = split(paths)
     if output is None or output.is_dir() or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
         if output is not None and output.exists() and not output.is_dir():
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        jobs = [Job(source, (output / below if output else source.parent) / _name(source, label, format))
-                for source, below in sources.items()]
-        jobs = _without_results(jobs)
-    elif not alone:
+        inside = (part for folder in folders for part in _in_folder(folder, recursive, output))
+        for below, pictures in itertools.chain([("", files)] if files else [], inside):
+            yield [Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
+                   for picture in pictures]
+    elif folders or len(files) > 1:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
     elif format and images.check_suffix(output) != images.FORMATS["." + format]:
         raise UserError(f"its name means another format, --output {output} --format {format}, leave one of them out")
     else:
-        jobs = [Job(*sources, output)]
-    _check_targets(jobs)
-    return jobs
+        yield [Job(*files, output)]
+
+
+def split(paths):
+    """The files and the folders that paths mean: two lists of places, each once."""
+    given = {_absolute(found): found for path in paths for found in _matches(path)}.values()
+    folders = [found for found in given if found.is_dir()]
+    return [found for found in given if found not in folders], folders
+
+
+def checked(jobs):
+    """Which of some jobs can be done: each picture once, no earlier results, and no two that get one name.
+
+    Returns:
+        A list of `Job`, and by job what is wrong with the others.
+    """
+    jobs = _without_results(list({_absolute(job.source): job for job in reversed(jobs)}.values())[::-1])
+    clashes = _clashes(jobs)
+    return [job for job in jobs if job not in clashes], clashes
 
 
 def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None,
@@ -102,9 +153,9 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
                 tell(one_line(f"kept {job.target}, --overwrite makes it again"))
             else:
                 if job.target.parent not in swept:
-                    atomic.sweep(job.target.parent)
+                    sweep(job.target.parent)
                     swept.add(job.target.parent)
-                tell(one_line((_do_clip if video.is_clip(job.source) else _do)(job, enlarge, size, frame)))
+                tell(make(job, enlarge, size, frame).line(job))
                 outcome.done += 1
         except UserError as error:
             outcome.failed += 1
@@ -113,21 +164,42 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
     return outcome
 
 
+def sweep(folder):
+    """Remove what killed runs left half-written in a folder of this machine."""
+    if isinstance(folder, Path):
+        atomic.sweep(folder)
+
+
+def make(job, enlarge, size, frame=lambda done, count: None):
+    """Make one result, at once or not at all, with the functions that `run` is given.
+
+    Returns:
+        What was `Made`.
+
+    Raises:
+        UserError: when the picture cannot be read or enlarged, or its result cannot be written.
+    """
+    with places.fetched(job.source) as source, places.stored(job.target) as target:
+        made = (_do_clip if video.is_clip(source) else _do)(Job(source, target), enlarge, size, frame)
+        return dataclasses.replace(made, bytes=(os.path.getsize(source), os.path.getsize(target)))
+
+
 def _do(job, enlarge, size, frame):
-    """Make one result; the line that tells of it."""
     kind = images.check_suffix(job.target)
     try:
-        with _quiet_libraries():
+        with quiet_libraries():
             animation = animations.read(job.source)
             small = None if animation else images.read(job.source)
         if animation:
-            height, width = size(animation.height, animation.width)
+            small_height, small_width = animation.height, animation.width
+            height, width = size(small_height, small_width)
             animations.check_fits(job.target, animation, height, width)
             _make_folder(job.target.parent)
             larger = _enlarged(animation, enlarge, frame)
             notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
         else:
-            height, width = size(*small.pixels.shape[:2])
+            small_height, small_width = small.pixels.shape[:2]
+            height, width = size(small_height, small_width)
             images.check_fits(job.target, height, width, small.alpha)
             _make_folder(job.target.parent)
             if kind not in images.WITH_ALPHA:
@@ -136,11 +208,10 @@ def _do(job, enlarge, size, frame):
             notes = large.notes + images.write(job.target, large)
     except MemoryError:
         raise UserError(f"there is not enough memory, {job.source}, cut it into parts") from None
-    return "; ".join([f"{job.source} -> {job.target}, {width} x {height}", *notes])
+    return Made((small_width, small_height), (width, height), tuple(notes))
 
 
 def _do_clip(job, enlarge, size, frame):
-    """Make one clip; the line that tells of it."""
     if not job.source.is_file():
         raise UserError(f"no such file, {job.source}, check its name")
     _make_folder(job.target.parent)
@@ -148,11 +219,11 @@ def _do_clip(job, enlarge, size, frame):
         notes = video.enlarge(job.source, job.target, lambda rgb: enlarge(images.Picture(rgb)).pixels, frame=frame)
     except MemoryError:
         raise UserError(f"there is not enough memory, {job.source}, take a smaller --tile") from None
-    return "; ".join([f"{job.source} -> {job.target}", *notes])
+    return Made(None, None, tuple(notes))
 
 
 @contextlib.contextmanager
-def _quiet_libraries():
+def quiet_libraries():
     """Hold back what libtiff prints about a damaged file: what counts of it becomes one line, ours."""
     sys.stderr.flush()
     with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as stderr:
@@ -178,7 +249,7 @@ def _make_folder(folder):
 
 def _exists(path):
     try:
-        if path.is_dir():
+        if isinstance(path, Path) and path.is_dir():
             raise UserError(f"a folder has the name of the result, {path}, choose another with --output")
         return path.exists()
     except OSError as error:  # such as a name that is too long
@@ -186,76 +257,75 @@ def _exists(path):
                         "--output") from None
 
 
-def _sources(paths, recursive, output):
-    """The pictures that are meant, each with its folder below the one that was given; whether it is one alone."""
-    sources, folders = {}, False
-    for path in paths:
-        for found in _matches(path):
-            if not found.is_dir():
-                sources.setdefault(os.path.abspath(found), (found, Path()))
-                continue
-            folders = True
-            for child in _in_folder(found, recursive, output):
-                sources.setdefault(os.path.abspath(child), (child, child.parent.relative_to(found)))
-    return dict(sources.values()), len(sources) == 1 and not folders
-
-
 def _matches(path):
     """The files that a path means: a pattern that the shell left is a pattern where no file has that name."""
-    if glob.has_magic(str(path)) and not os.path.lexists(path):
-        return [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] or [Path(path)]
-    return [Path(path)]
+    place = places.of(path)
+    if isinstance(place, Path) and glob.has_magic(str(path)) and not os.path.lexists(path):
+        return [Path(found) for found in sorted(glob.glob(str(path), recursive=True))] or [place]
+    return [place]
 
 
 def _in_folder(folder, recursive, output):
-    def fail(error):
-        raise UserError(f"the folder cannot be read ({error.strerror}), {error.filename}, check its permissions")
-
-    found = []
-    own = None if output is None else os.path.realpath(output)
-    for name, folders, files in os.walk(folder, onerror=fail):
-        folders[:] = sorted(child for child in folders if recursive and not child.startswith(".")
-                            and os.path.realpath(os.path.join(name, child)) != own)
-        pictures = {Path(name, child) for child in files
-                    if Path(child).suffix.lower() in images.FORMATS and not child.startswith(".")}
-        stems = {picture.stem for picture in pictures}
-        found += sorted(picture for picture in pictures
-                        if not ((result := RESULT.fullmatch(picture.stem)) and result[1] in stems))
-    if not found:
+    """The folders at and below one that hold pictures: each one's path below it, and its pictures."""
+    own = None if output is None else places.identity(output)
+    pending, empty = [""], True
+    while pending:
+        below = pending.pop()
+        folders, files = places.children(folder / below)
+        if recursive:
+            pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
+                        if not child.startswith(".") and places.identity(folder / below / child) != own]
+        if pictures := _pictures(files):
+            empty = False
+            yield below, [folder / below / name for name in pictures]
+    if empty:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(images.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))
-    return found
+
+
+def _pictures(names):
+    """Those of a folder's names that are pictures, but no hidden ones and no results of others."""
+    pictures = [name for name in sorted(names) if Path(name).suffix.lower() in images.FORMATS and name[0] != "."]
+    stems = {Path(name).stem for name in pictures}
+    return [name for name in pictures
+            if not ((result := RESULT.fullmatch(Path(name).stem)) and result[1] in stems)]
 
 
 def _name(source, label, format):
-    if video.is_clip(source):
-        return f"{source.stem}_{label}{video.suffix_for(source)}"
+    if video.is_clip(source.name):
+        return f"{source.stem}_{label}{video.suffix_for(source.name)}"
     own = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
     return f"{source.stem}_{label}{'.' + format if format else own}"
 
 
 def _without_results(jobs):
     """A shell's `*.png` names the results of an earlier run, too: they are not enlarged again."""
-    targets = {os.path.abspath(job.target) for job in jobs}
-    return [job for job in jobs if os.path.abspath(job.source) not in targets]
+    targets = {_absolute(job.target): job for job in jobs}
+    return [job for job in jobs if targets.get(_absolute(job.source), job) is job]
 
 
-def _check_targets(jobs):
-    sources = {_identity(job.source) for job in jobs}
-    taken = {}
+def _clashes(jobs):
+    """What is wrong with jobs, by job: their results would replace a picture given or each other."""
+    sources, taken, clashes = {_identity(job.source) for job in jobs}, {}, {}
     for job in jobs:
-        target = os.path.realpath(job.target)
+        target = places.identity(job.target)
         if _identity(job.target) in sources:
-            raise UserError(f"the result would replace a picture given, {job.target}, choose another --output")
-        if target in taken:
-            raise UserError(f"{taken[target]} and {job.source} would get one name, {job.target}, enlarge them apart")
-        taken[target] = job.source
+            clashes[job] = f"the result would replace a picture given, {job.target}, choose another --output"
+        elif target in taken:
+            clashes[job] = (f"{taken[target]} and {job.source} would get one name, {job.target}, enlarge them apart")
+        else:
+            taken[target] = job.source
+    return clashes
+
+
+def _absolute(place):
+    return os.path.abspath(place) if isinstance(place, Path) else str(place)
 
 
 def _identity(path):
     """What is the same for all names of a file, be they links or, where case does not count, a.png and A.PNG."""
     try:
-        status = path.stat()
+        status = path.stat() if isinstance(path, Path) else None
     except OSError:
-        return os.path.realpath(path)
-    return status.st_dev, status.st_ino
+        status = None
+    return (status.st_dev, status.st_ino) if status else places.identity(path)

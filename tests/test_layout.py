@@ -7,12 +7,12 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
     {"errors", "recipes", "resize", "pixels", "memory", "protos"},
-    {"atomic", "metadata", "palettes", "png", "tiff", "devices"},
+    {"atomic", "metadata", "palettes", "places", "png", "tiff", "devices"},
     {"models", "losses", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables", "sizes",
      "video", "warmup", "endpoints"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling"},
     {"pipeline", "steps", "upscaling", "jobs"},
-    {"trainer", "evaluation", "client"},
+    {"trainer", "evaluation", "client", "cluster"},
     {"report", "opinion", "qr"},
     {"commands"},
 ]

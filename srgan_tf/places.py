@@ -1,0 +1,214 @@
+"""Where pictures lie: paths of this machine, and URLs such as s3://bucket/photos, as `Path` behaves."""
+import contextlib
+import dataclasses
+import functools
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from srgan_tf.errors import UserError
+
+_ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
+
+
+def of(text):
+    """The place that a path or a URL means: a `Path` or a `Remote`."""
+    text = str(text)
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://"))
+    scheme, found, rest = text.partition("://")
+    if not found:
+        return Path(text)
+    authority, _, path = rest.partition("/")
+    return Remote(f"{scheme}://{authority}", PurePosixPath(path))
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Remote:
+    """A file or folder of an object store, or of what else pyarrow or fsspec opens.
+
+    root: scheme and authority, such as `s3://bucket`.
+    path: what follows, relative.
+    """
+
+    root: str
+    path: PurePosixPath
+
+    def __str__(self):
+        return f"{self.root}/{self.path}" if self.path.parts else self.root
+
+    def __truediv__(self, below):
+        return Remote(self.root, self.path / below)
+
+    @property
+    def parent(self):
+        return Remote(self.root, self.path.parent)
+
+    name = property(lambda self: self.path.name)
+    stem = property(lambda self: self.path.stem)
+    suffix = property(lambda self: self.path.suffix)
+
+    def relative_to(self, folder):
+        return self.path.relative_to(folder.path)
+
+    def is_dir(self):
+        return not self.path.parts or self._info().type.name == "Directory"
+
+    def exists(self):
+        return self._info().type.name != "NotFound"
+
+    def open(self):
+        """pyarrow's file system and the path in it."""
+        system, base = _system(self.root)
+        return system, "/".join([base.rstrip("/"), *self.path.parts])
+
+    def _info(self):
+        system, path = self.open()
+        try:
+            return system.get_file_info(path)
+        except OSError as error:
+            raise _unreachable(error, self) from None
+
+
+def children(folder):
+    """Names of the folders, links not followed, and of the files in a folder.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    folders, files = [], []
+    try:
+        if isinstance(folder, Remote):
+            from pyarrow import fs
+            system, path = folder.open()
+            for info in system.get_file_info(fs.FileSelector(path)):
+                if info.base_name:  # S3 may hold an empty object with the folder's name
+                    (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
+        else:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if not entry.is_dir():
+                        files.append(entry.name)
+                    elif not entry.is_symlink():
+                        folders.append(entry.name)
+    except OSError as error:
+        raise UserError(f"the folder cannot be read ({_reason(error)}), {folder}, check its name and permissions"
+                        ) from None
+    return folders, files
+
+
+def identity(place):
+    """What is the same for all names of a place: links, and `a/../b`."""
+    return str(place) if isinstance(place, Remote) else os.path.realpath(place)
+
+
+@contextlib.contextmanager
+def fetched(source):
+    """A place's file on this machine, as long as the block lasts; what `UserError` says of it names the place."""
+    if not isinstance(source, Remote):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
+        local = Path(folder, f"source{source.suffix}")
+        try:
+            system, path = source.open()
+            with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
+                shutil.copyfileobj(remote, file, 2 ** 20)
+        except FileNotFoundError:
+            raise UserError(f"no such file, {source}, check its name") from None
+        except OSError as error:
+            raise UserError(f"the file cannot be read ({_reason(error)}), {source}, check it and the way to it"
+                            ) from None
+        with _named(local, source):
+            yield local
+
+
+@contextlib.contextmanager
+def stored(target):
+    """A path on this machine to write a place's file to: it takes its place, as a whole, when the block ends.
+
+    For a `Path` that is the path itself, which the block writes at once or not at all.
+    """
+    if not isinstance(target, Remote):
+        yield target
+        return
+    with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
+        local = Path(folder, f"result{target.suffix}")
+        with _named(local, target):
+            yield local
+        upload(local, target)
+
+
+def upload(local, target):
+    """Copy a file of this machine to a `Remote`, where it appears as a whole or not at all.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    import pyarrow
+    system, path = target.open()
+    try:
+        with pyarrow.memory_map(str(local)) as file:
+            content = file.read_buffer()
+        if system.type_name in _ONE_UPLOAD:
+            _write(system, path, content)
+        else:
+            system.create_dir(path.rpartition("/")[0], recursive=True)
+            part = f"{path.rpartition('/')[0]}/.srgan_tf-{secrets.token_hex(4)}.part"
+            try:
+                _write(system, part, content)
+                system.move(part, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    system.delete_file(part)
+                raise
+    except (OSError, NotImplementedError) as error:
+        raise UserError(f"the result cannot be written ({_reason(error)}), {target}, choose another place") from None
+
+
+def _write(system, path, content):
+    """In one call: an upload of which a part failed is not completed when its stream is closed."""
+    with system.open_output_stream(path, compression=None) as remote:
+        remote.write(content)
+
+
+@functools.cache
+def _system(root):
+    """pyarrow's file system of a scheme and authority, its own or fsspec's, and the path that the root has in it."""
+    try:
+        import pyarrow
+        from pyarrow import fs
+    except ImportError:
+        raise UserError(f"pyarrow is missing, {root}, pip install 'srgan_tf[cluster]'") from None
+    try:
+        return fs.FileSystem.from_uri(root)
+    except pyarrow.ArrowInvalid:
+        pass  # another scheme
+    except OSError as error:
+        raise _unreachable(error, root) from None
+    try:
+        import fsspec
+        system, base = fsspec.core.url_to_fs(root)
+    except ImportError as error:  # it says which package knows the scheme
+        raise UserError(f"the place cannot be opened ({error}), {root}, install what is missing") from None
+    except ValueError as error:
+        raise UserError(f"the place cannot be opened ({error}), {root}, give a folder, s3:// or gs://") from None
+    return fs.PyFileSystem(fs.FSSpecHandler(system)), base
+
+
+@contextlib.contextmanager
+def _named(local, place):
+    try:
+        yield
+    except UserError as error:
+        raise UserError(str(error).replace(str(local), str(place))) from None
+
+
+def _unreachable(error, place):
+    return UserError(f"the place cannot be reached ({_reason(error)}), {place}, check its name and your credentials")
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error)

@@ -72,7 +72,7 @@ def test_help_shows_our_flags_only(run):
     assert status == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
         "--input", "--output", "--model", "--fidelity", "--scale", "--outscale", "--tile", "--recursive",
-        "--format", "--overwrite"]
+        "--format", "--server", "--cluster", "--overwrite"]
     assert "repeat this option" not in out
     assert "--verbosity" in run("--helpfull")[1]
 

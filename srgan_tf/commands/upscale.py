@@ -17,6 +17,7 @@ USAGE = """Make pictures and clips larger: files, or the pictures of a folder.
     python upscale.py clip.mp4                   with its sound; pip install 'srgan_tf[video]'
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
     python upscale.py photo.jpg --fidelity 0.5   half way between faithful and vivid
+    python upscale.py s3://bucket/photos -o s3://bucket/photos_x4 --cluster auto
 
 Results that exist are kept, so an interrupted folder goes on where it stopped."""
 
@@ -50,9 +51,12 @@ SERVER = flags.DEFINE_multi_string("server", [], "Let a TensorFlow Serving serve
                                   "http://HOST:8501/MODEL; again, or after a comma, for several.", flag_values=FLAGS)
 SERVER_TIMEOUT = flags.DEFINE_float("server_timeout", 600, "Seconds that a server may take for one tile.",
                                     lower_bound=0.001, flag_values=FLAGS)
+CLUSTER = flags.DEFINE_string("cluster", None, "Compute on a Ray cluster: HOST:PORT; auto for the one that this machine "
+                              "belongs to; local for one started for this run.", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
-KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, OVERWRITE)
+KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, CLUSTER,
+             OVERWRITE)
 
 
 def run():
@@ -68,23 +72,39 @@ def main(argv):
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 
+    options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value}
+    model = {"model": MODEL.value, "scale": int(SCALE.value) if SCALE.value else None, "fidelity": FIDELITY.value,
+             "outscale": OUTSCALE.value, "width": WIDTH.value, "height": HEIGHT.value, "tile": TILE.value,
+             "precision": PRECISION.value}
+    if CLUSTER.value is not None:
+        if remote:
+            raise UserError("both say where to compute, --server and --cluster, leave one of them out")
+        return _on_cluster(paths, options, model)
+
     from srgan_tf import jobs
-    planned = jobs.plan(paths, OUTPUT.value, label=str(size), recursive=RECURSIVE.value, format=FORMAT.value)
+    planned = jobs.plan(paths, OUTPUT.value, **options)
 
     @functools.cache
     def upscaler():
         if remote:
             return remote
         from srgan_tf.upscaling import Upscaler
-        return Upscaler(MODEL.value, int(SCALE.value) if SCALE.value else None, fidelity=FIDELITY.value,
-                        outscale=OUTSCALE.value, width=WIDTH.value, height=HEIGHT.value, tile=TILE.value,
-                        precision=PRECISION.value)
+        return Upscaler(**model)
 
     with progress.Progress(len(planned)) as bar:
         outcome = jobs.run(planned, lambda picture: upscaler().picture(picture, bar.advance), size=size.of,
                            overwrite=OVERWRITE.value, tell=bar.tell, step=bar.finish, frame=bar.frame,
                            complain=functools.partial(bar.tell, file=sys.stderr))
     if len(planned) > 1:
+        print(outcome)
+    return outcome.status
+
+
+def _on_cluster(paths, options, model):
+    from srgan_tf import cluster
+    outcome = cluster.run(paths, OUTPUT.value, address=CLUSTER.value, upscaler=model, overwrite=OVERWRITE.value,
+                          complain=functools.partial(print, file=sys.stderr), **options)
+    if outcome.done + outcome.kept + outcome.failed > 1:
         print(outcome)
     return outcome.status
 

@@ -1,0 +1,80 @@
+"""A real Ray cluster on loopback: a head without CPUs and nodes of one CPU, each a tree of processes."""
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from srgan_tf import cluster
+
+ROOT = Path(__file__).resolve().parent.parent
+RAY = Path(sys.executable).with_name("ray")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Copying(cluster.Worker):
+    """A worker without a network: results are copies."""
+
+    def __init__(self, upscaler, threads):
+        pass
+
+    def enlarge(self, picture):
+        return picture
+
+    def size(self, height, width):
+        return height, width
+
+
+class Cluster:
+    """`address` is its own; `node()` adds one and gives its session, which `kill` kills."""
+
+    def __init__(self, nodes, environment=None):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._environment = {**ENVIRONMENT, **(environment or {})}
+        self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # short: sockets lie in it
+        self._sessions = []
+        try:
+            self._start("--head", "--port", self.address.split(":")[1], "--num-cpus", "0", "--temp-dir", self.folder,
+                        "--include-dashboard", "false")
+            self.nodes = [self.node() for _ in range(nodes)]
+        except BaseException:
+            self.close()
+            raise
+
+    def node(self, cpu=None):
+        pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
+        return self._start("--address", self.address, "--num-cpus", "1", pin=pin)
+
+    def kill(self, session):
+        for pid in _processes(session):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def close(self):
+        for session in reversed(self._sessions):
+            self.kill(session)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start(self, *arguments, pin=()):
+        process = subprocess.Popen(
+            [*pin, RAY, "start", "--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000", *arguments],
+            env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        self._sessions.append(process.pid)
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+        return process.pid
+
+
+def _processes(session):
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                    yield int(entry.name)

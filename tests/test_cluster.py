@@ -1,0 +1,245 @@
+"""upscale.py --cluster: the results of a local run, from a real cluster that loses machines; and buckets."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raycluster import ENVIRONMENT, ROOT, Cluster
+from srgan_tf import images, jobs
+from srgan_tf.upscaling import Upscaler
+
+PICTURES = 300
+
+
+@pytest.fixture(scope="module")
+def cluster(bucket):
+    cluster = Cluster(2, bucket)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """What points S3 at a server on loopback, which has the bucket `photos`."""
+    boto3 = pytest.importorskip("boto3")
+    from moto.server import ThreadedMotoServer
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    environment = {"AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "AWS_REGION": "us-east-1",
+                   "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
+                          aws_access_key_id="key", aws_secret_access_key="secret")
+    client.create_bucket(Bucket="photos")
+    yield environment
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory, small_model):
+    """A folder `in` with pictures and one that is none, and `local` with what they become on this machine."""
+    folder = tmp_path_factory.mktemp("album")
+    (folder / "in").mkdir()
+    rng = np.random.default_rng(1)
+    for i in range(PICTURES):
+        suffix = ("png", "jpg", "webp")[i % 3]
+        pixels = rng.integers(0, 256, (rng.integers(8, 32), rng.integers(8, 32), 3), dtype=np.uint8)
+        images.write(folder / "in" / f"{i:03}.{suffix}", images.Picture.of(pixels))
+    (folder / "in" / "text.png").write_text("no picture")
+    upscaler = Upscaler(small_model)
+    jobs.run(jobs.plan([folder / "in"], folder / "local", label="x4"), upscaler.picture, size=upscaler.size.of,
+             tell=lambda line: None, complain=lambda line: None)
+    return folder
+
+
+def start(*arguments, **environment):
+    return subprocess.Popen([sys.executable, ROOT / "upscale.py", *map(str, arguments)], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**ENVIRONMENT, **environment})
+
+
+def run(*arguments, **environment):
+    process = start(*arguments, **environment)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def results(folder):
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def manifest(folder):
+    return [json.loads(line) for path in sorted((folder / "manifest").iterdir()) for line in path.open()]
+
+
+def wait_for(count, folder, process):
+    while not folder.exists() or len(os.listdir(folder)) < count:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def test_results_are_those_of_a_local_run_though_a_machine_is_lost_half_way(cluster, album, small_model):
+    out = album / "out"
+    process = start(album / "in", "-o", out, "-n", small_model, "--cluster", cluster.address)
+    wait_for(PICTURES // 3, out, process)
+    cluster.kill(cluster.nodes.pop())
+    said, err = process.communicate(timeout=240)
+    cluster.nodes.append(cluster.node())
+    assert (process.returncode, err.count("\n")) == (1, 1), err
+    assert "text.png, give a PNG" in err and said.splitlines()[-1] == f"{PICTURES} enlarged, 0 kept, 1 failed"
+    assert results(out) == results(album / "local")
+    rows = manifest(out)
+    assert sorted(Path(row["source"]).name for row in rows) == sorted(os.listdir(album / "in"))
+    for row in rows:
+        if row["state"] == "made":
+            assert [4 * side for side in row["small"]] == row["large"] and row["seconds"] > 0
+            assert row["bytes"] == [os.path.getsize(row["source"]), os.path.getsize(row["result"])]
+        else:
+            assert row["state"] == "failed" and row["error"] in err
+    assert not list(out.glob(".*"))
+
+
+@pytest.mark.long
+def test_after_the_driver_was_killed_only_the_rest_is_computed(cluster, album, small_model):
+    out = album / "again"
+    arguments = album / "in", "-o", out, "-n", small_model, "--cluster", cluster.address
+    process = start(*arguments)
+    wait_for(PICTURES // 3, out, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    time.sleep(10)  # Ray ends what the driver had started
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir() if path.suffix and path.name[0] != "."}
+    assert PICTURES // 3 <= len(before) < PICTURES
+    status, said, _ = run(*arguments)
+    assert status == 1
+    assert said.splitlines()[-1] == f"{PICTURES - len(before)} enlarged, {len(before)} kept, 1 failed"
+    assert results(out) == results(album / "local")
+    assert {name: (out / name).stat().st_mtime_ns for name in before} == before
+    assert {Path(row["result"]).name: row["state"] for row in manifest(out)} == {
+        **dict.fromkeys(results(out), "made"), **dict.fromkeys(before, "kept"), "text_x4.png": "failed"}
+
+
+def fill(environment, folder, album):
+    """Objects below s3://photos/folder: four pictures, one that is none, one in a sub-folder."""
+    client = client_of(environment)
+    for name in ("000.png", "001.jpg", "002.webp", "003.png", "text.png"):
+        client.upload_file(album / "in" / name, "photos", f"{folder}/{name}")
+    client.upload_file(album / "in" / "006.png", "photos", f"{folder}/deep er/006#?.png")
+    return client
+
+
+def client_of(environment):
+    import boto3
+    return boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
+                        aws_access_key_id="key", aws_secret_access_key="secret")
+
+
+def objects(client, folder):
+    found = client.list_objects_v2(Bucket="photos", Prefix=f"{folder}/").get("Contents", [])
+    return {item["Key"].removeprefix(f"{folder}/"): client.get_object(Bucket="photos", Key=item["Key"])["Body"].read()
+            for item in found}
+
+
+@pytest.mark.parametrize("where", ["here", pytest.param("cluster", marks=pytest.mark.long)])
+def test_a_bucket_is_source_and_target_and_what_cannot_be_read_is_listed(bucket, album, small_model, where, request):
+    client = fill(bucket, where, album)
+    flags = [] if where == "here" else ["--cluster", request.getfixturevalue("cluster").address]
+    arguments = [f"s3://photos/{where}", "-o", f"s3://photos/{where}_x4", "-n", small_model, "-r", *flags]
+    client.put_object(Bucket="photos", Key=f"{where}_x4/001_x4.jpg", Body=b"mine")
+    status, out, err = run(*arguments, **bucket)
+    assert (status, err.count("\n")) == (1, 1), err
+    assert f"s3://photos/{where}/text.png" in err and out.splitlines()[-1] == "4 enlarged, 1 kept, 1 failed"
+    found = objects(client, f"{where}_x4")
+    expected = {name: (album / "local" / name).read_bytes() for name in ("000_x4.png", "002_x4.webp", "003_x4.png")}
+    expected |= {"001_x4.jpg": b"mine", "deep er/006#?_x4.png": (album / "local" / "006_x4.png").read_bytes()}
+    rows = [json.loads(line) for name in found if name.startswith("manifest/") for line in found[name].splitlines()]
+    assert {name: body for name, body in found.items() if not name.startswith("manifest/")} == expected
+    assert sorted(row["state"] for row in rows) == (["failed", "kept"] + 4 * ["made"] if flags else [])
+
+
+def test_objects_that_vanish_fail_alone(bucket, album, small_model):
+    client = fill(bucket, "vanishing", album)
+    code = ("import sys; from srgan_tf import jobs; from srgan_tf.commands import start, upscale\n"
+            "plan = jobs.plan\n"
+            "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline(); return found\n"
+            "jobs.plan = slow; start(upscale.main)")
+    process = subprocess.Popen([sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model], cwd=ROOT, text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               env={**ENVIRONMENT, **bucket})
+    assert process.stdout.readline() == "listed\n"
+    client.delete_object(Bucket="photos", Key="vanishing/002.webp")
+    out, err = process.communicate("\n", timeout=120)
+    assert process.returncode == 1 and out.splitlines()[-1] == "3 enlarged, 0 kept, 2 failed"
+    assert "error: no such file, s3://photos/vanishing/002.webp, check its name" in err.splitlines()
+    assert "003_x4.png" in objects(client, "vanishing")
+
+
+@pytest.mark.parametrize("arguments, problem", [
+    (["s3://nothing/photos", "-o", "out"], "s3://nothing/photos"),
+    (["s3://photos/nothing.png", "-o", "out"], "no such file, s3://photos/nothing.png"),
+    (["in", "-o", "nonsense://host/out"], "nonsense://host"),
+    (["in", "--cluster", "auto"], "--cluster auto"),
+    (["in", "--cluster", "127.0.0.1:{free}"], "--cluster 127.0.0.1"),
+    (["in", "--cluster", "nonsense"], "--cluster nonsense"),
+    (["in", "s3://photos", "-o", "out", "--cluster", "auto"], "one after the other"),
+])
+def test_a_place_or_a_cluster_that_is_not_there_is_one_line(bucket, small_model, tmp_path, monkeypatch, arguments, problem):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    status, out, err = run(*[argument.format(free=free) for argument in arguments], "-n", small_model,
+                           **bucket, RAY_ADDRESS=f"127.0.0.1:{free}")
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and problem in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("module, arguments, problem", [
+    ("ray", ["in", "--cluster", "auto"], "Ray is missing, --cluster, pip install 'srgan_tf[cluster]'"),
+    ("pyarrow", ["s3://photos/x.png"], "pyarrow is missing, s3://photos, pip install 'srgan_tf[cluster]'"),
+])
+def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, module, arguments, problem):
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
+    code = (f"import sys; sys.modules[{module!r}] = None\n"
+            "from srgan_tf.commands import start, upscale; start(upscale.main)")
+    done = subprocess.run([sys.executable, "-c", code, *arguments, "-n", small_model], cwd=tmp_path, text=True,
+                          env=ENVIRONMENT, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, f"error: {problem}\n")
+
+
+@pytest.mark.long
+def test_the_drivers_memory_does_not_grow_with_the_number_of_pictures(cluster, tmp_path):
+    count, folder = 100_000, tmp_path / "in"
+    folder.mkdir()
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.bmp")
+    content = (tmp_path / "a.bmp").read_bytes()
+    for i in range(count):
+        (folder / f"{i:06}.bmp").write_bytes(content)
+    program = """
+import json, sys
+from raycluster import Copying
+from srgan_tf import cluster
+memory, done = [], 0
+def tell(line):
+    global done
+    done += 1
+    if done % 5000 == 0:
+        memory.append(int(next(x for x in open("/proc/self/status") if x.startswith("VmRSS")).split()[1]) / 1024)
+outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1", upscaler={}, tell=tell, worker=Copying)
+print(json.dumps([outcome.done, memory]))
+"""
+    done = subprocess.run([sys.executable, "-c", program, folder, tmp_path / "out", cluster.address], text=True,
+                          capture_output=True, env=ENVIRONMENT, check=True)
+    made, memory = json.loads(done.stdout.splitlines()[-1])
+    print("MB of the driver every 5,000 pictures:", memory)
+    assert made == count == len(os.listdir(tmp_path / "out")) - 1
+    assert memory[-1] - memory[3] < 0.1 * memory[3]

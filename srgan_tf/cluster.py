@@ -143,12 +143,14 @@ def _listed(source, overwrite):
         source, result = (str(job.source), str(job.target)) if job else (None, None)
         return {"source": source, "result": result, "state": state, **more}
 
+    there = {}
     try:
         for part in source():
             todo, clashes = jobs.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
-            there = {folder: _there(folder) for folder in {job.target.parent for job in todo}}
+            there = {folder: there[folder] if folder in there else _there(folder)
+                     for folder in {job.target.parent for job in todo}}
             for job in todo:
                 yield row("kept" if job.target.name in there[job.target.parent] and not overwrite else "todo", job)
     except UserError as error:

@@ -13,6 +13,8 @@ from srgan_tf.errors import UserError, one_line
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
 
+LISTED = 500  # pictures of a folder that are planned together
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -85,10 +87,10 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
 
 
 def parts(paths, output=None, *, label, recursive=False, format=None):
-    """What `plan` gives, a folder at a time and unchecked: a generator of lists of `Job`.
+    """What `plan` gives, some hundred at a time and unchecked: a generator of lists of `Job`.
 
-    No list is longer than a folder's files. What `checked` says of each of them is all there is to say if only one
-    folder is given, because the results of a folder's pictures lie in a folder of their own.
+    What `checked` says of each list is all there is to say if only one folder is given: the results of a folder's
+    pictures lie in a folder of their own, and those that could get one name are in one list.
     """
     output = None if output is None else places.of(output)
     files, folders = split(paths)
@@ -96,9 +98,10 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
         if output is not None and output.exists() and not output.is_dir():
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
         inside = (part for folder in folders for part in _in_folder(folder, recursive, output))
-        for below, pictures in itertools.chain([("", files)] if files else [], inside):
-            yield [Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
-                   for picture in pictures]
+        for below, pictures in itertools.chain([("", [files])] if files else [], inside):
+            for some in pictures:
+                yield [Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
+                       for picture in some]
     elif folders or len(files) > 1:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
     elif format and images.check_suffix(output) != images.FORMATS["." + format]:
@@ -266,7 +269,7 @@ def _matches(path):
 
 
 def _in_folder(folder, recursive, output):
-    """The folders at and below one that hold pictures: each one's path below it, and its pictures."""
+    """The folders at and below one that hold pictures: each one's path below it, and lists of its pictures."""
     own = None if output is None else places.identity(output)
     pending, empty = [""], True
     while pending:
@@ -277,7 +280,7 @@ def _in_folder(folder, recursive, output):
                         if not child.startswith(".") and places.identity(folder / below / child) != own]
         if pictures := _pictures(files):
             empty = False
-            yield below, [folder / below / name for name in pictures]
+            yield below, ([folder / below / name for name in some] for some in _together(pictures))
     if empty:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(images.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))
@@ -285,10 +288,25 @@ def _in_folder(folder, recursive, output):
 
 def _pictures(names):
     """Those of a folder's names that are pictures, but no hidden ones and no results of others."""
-    pictures = [name for name in sorted(names) if Path(name).suffix.lower() in images.FORMATS and name[0] != "."]
-    stems = {Path(name).stem for name in pictures}
-    return [name for name in pictures
-            if not ((result := RESULT.fullmatch(Path(name).stem)) and result[1] in stems)]
+    pictures = [name for name in names if os.path.splitext(name)[1].lower() in images.FORMATS and name[0] != "."]
+    stems = {_stem(name) for name in pictures}
+    pictures = [name for name in pictures if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
+    return sorted(pictures, key=lambda name: (_stem(name), name))
+
+
+def _together(names):
+    """Sorted names in lists of `LISTED` or a few more: those of one stem, whose results could have one name, in one."""
+    some = []
+    for name in names:
+        if len(some) >= LISTED and _stem(name) != _stem(some[-1]):
+            yield some
+            some = []
+        some.append(name)
+    yield some
+
+
+def _stem(name):
+    return os.path.splitext(name)[0]
 
 
 def _name(source, label, format):

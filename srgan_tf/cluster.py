@@ -243,8 +243,8 @@ def _connected(address):
         import ray.data
     except ImportError:
         raise UserError("Ray is missing, --cluster, pip install 'srgan_tf[cluster]'") from None
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray", "ray.data"):  # what goes wrong is raised, too
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
         if place not in ("auto", "local"):
@@ -253,8 +253,9 @@ def _connected(address):
             ray.init(place, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
                      **({"include_dashboard": False} if place == "local" else {}))
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"there is no cluster ({str(error).splitlines()[0]}), --cluster {address}, start one with ray "
-                        "start --head, or take local") from None
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise UserError(f"there is no cluster ({reason}), --cluster {address}, start one with ray start --head, or take "
+                        "local") from None
     try:
         yield ray
     except ray.exceptions.RayError as error:

@@ -1,6 +1,7 @@
 """A real Ray cluster on loopback: a head without CPUs and nodes of one CPU, each a tree of processes."""
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +15,8 @@ from srgan_tf import cluster
 ROOT = Path(__file__).resolve().parent.parent
 RAY = Path(sys.executable).with_name("ray")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # others must not run code in it
 
 
 class Copying(cluster.Worker):

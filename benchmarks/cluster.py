@@ -24,9 +24,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from absl import app, flags  # noqa: E402
 
-PICTURES = flags.DEFINE_list("pictures", ["40", "80", "160"], "How many pictures the clusters enlarge; the last number "
+PICTURES = flags.DEFINE_list("pictures", ["96"], "How many pictures the clusters enlarge; the last number "
                              "is what the ratio and the overhead are of.")
-SIDE = flags.DEFINE_integer("side", 128, "Side of the pictures, LR pixels.")
+SIDE = flags.DEFINE_integer("side", 256, "Side of the pictures, LR pixels.")
 THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")}
 
 

@@ -254,8 +254,8 @@ def _connected(address):
                      **({"include_dashboard": False} if place == "local" else {}))
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(f"there is no cluster ({reason}), --cluster {address}, start one with ray start --head, or take "
-                        "local") from None
+        raise UserError(f"there is no cluster ({reason}), --cluster {address}, start one with ray start --head, or "
+                        "take local") from None
     try:
         yield ray
     except ray.exceptions.RayError as error:

@@ -167,10 +167,11 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     client = fill(bucket, "vanishing", album)
     code = ("import sys; from srgan_tf import jobs; from srgan_tf.commands import start, upscale\n"
             "plan = jobs.plan\n"
-            "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline(); return found\n"
+            "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline()\n"
+            "  return found\n"
             "jobs.plan = slow; start(upscale.main)")
-    process = subprocess.Popen([sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model], cwd=ROOT, text=True,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    process = subprocess.Popen([sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model], cwd=ROOT,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**ENVIRONMENT, **bucket})
     assert process.stdout.readline() == "listed\n"
     client.delete_object(Bucket="photos", Key="vanishing/002.webp")
@@ -189,7 +190,8 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     (["in", "--cluster", "nonsense"], "--cluster nonsense"),
     (["in", "s3://photos", "-o", "out", "--cluster", "auto"], "one after the other"),
 ])
-def test_a_place_or_a_cluster_that_is_not_there_is_one_line(bucket, small_model, tmp_path, monkeypatch, arguments, problem):
+def test_a_place_or_a_cluster_that_is_not_there_is_one_line(bucket, small_model, tmp_path, monkeypatch, arguments,
+                                                            problem):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
     monkeypatch.chdir(tmp_path)
@@ -234,7 +236,8 @@ def tell(line):
     done += 1
     if done % 5000 == 0:
         memory.append(int(next(x for x in open("/proc/self/status") if x.startswith("VmRSS")).split()[1]) / 1024)
-outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1", upscaler={}, tell=tell, worker=Copying)
+outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1", upscaler={}, tell=tell,
+                      worker=Copying)
 print(json.dumps([outcome.done, memory]))
 """
     done = subprocess.run([sys.executable, "-c", program, folder, tmp_path / "out", cluster.address], text=True,

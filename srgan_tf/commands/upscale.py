@@ -51,8 +51,8 @@ SERVER = flags.DEFINE_multi_string("server", [], "Let a TensorFlow Serving serve
                                   "http://HOST:8501/MODEL; again, or after a comma, for several.", flag_values=FLAGS)
 SERVER_TIMEOUT = flags.DEFINE_float("server_timeout", 600, "Seconds that a server may take for one tile.",
                                     lower_bound=0.001, flag_values=FLAGS)
-CLUSTER = flags.DEFINE_string("cluster", None, "Compute on a Ray cluster: HOST:PORT; auto for the one that this machine "
-                              "belongs to; local for one started for this run.", flag_values=FLAGS)
+CLUSTER = flags.DEFINE_string("cluster", None, "Compute on a Ray cluster: HOST:PORT; auto for the one that this "
+                              "machine belongs to; local for one started for this run.", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
 
 KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, CLUSTER,

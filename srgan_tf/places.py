@@ -89,7 +89,7 @@ def children(folder):
         else:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if not entry.is_dir():
+                    if not _is_dir(entry):
                         files.append(entry.name)
                     elif not entry.is_symlink():
                         folders.append(entry.name)
@@ -97,6 +97,13 @@ def children(folder):
         raise UserError(f"the folder cannot be read ({_reason(error)}), {folder}, check its name and permissions"
                         ) from None
     return folders, files
+
+
+def _is_dir(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: a file that cannot be read
+        return False
 
 
 def identity(place):

@@ -7,6 +7,12 @@ import pytest
 import serving
 
 
+@pytest.fixture(autouse=True)
+def environment_of_a_person(monkeypatch):
+    """Commands that a test starts as processes must not inherit what commands in this process have set."""
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+
 @pytest.fixture(scope="session")
 def benchmarks():
     """The folder that holds Set5, Set14 and BSD100, each with `image_SRF_4/img_001_SRF_4_HR.png` and so on."""

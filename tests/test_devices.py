@@ -119,6 +119,7 @@ def test_workers_that_lose_one_end_with_a_line_and_all_go_on_from_the_checkpoint
         same(alone, run, phase)
 
 
+@pytest.mark.long
 def test_a_signal_to_one_worker_stops_all_at_the_same_step(arguments, tmp_path):
     run = tmp_path / "multiworker"
     processes = workers([*arguments, "--steps", "100000"], run)

@@ -45,6 +45,9 @@ class Remote(Enlarger):
             UserError: when no server answers, or not with such a model.
         """
         precision = "float32" if precision == "auto" else precision
+        if precision not in endpoints.SIGNATURES:
+            raise UserError(f"servers compute in {' or '.join(endpoints.SIGNATURES)}, --precision {precision} and "
+                            "--server, choose another")
         self.folder, self.precision, self._timeout = None, precision, timeout
         self.attributes = self._ask(servers)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]

@@ -5,7 +5,7 @@ PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available():
-    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` leaves; None if unknown.
+    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` and `-d` leave; None if unknown.
 
     What the system keeps of files counts as free: it gives that back.
     """
@@ -40,8 +40,10 @@ def _left_by_limit():
         import resource
     except ImportError:  # no Unix
         return None
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if most == resource.RLIM_INFINITY else most - _fields(PROC / "self" / "status").get("VmSize", 0)
+    now = _fields(PROC / "self" / "status")
+    limits = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
+    left = {field: resource.getrlimit(limit)[0] for field, limit in limits.items()}
+    return min((most - now.get(field, 0) for field, most in left.items() if most != resource.RLIM_INFINITY), default=None)
 
 
 def _fields(path):

@@ -11,10 +11,11 @@ from srgan_tf.sizes import Size
 from srgan_tf.tiling import Enlarger, Span, spans
 
 TILE = 768  # LR pixels: larger ones save little more of the halo
+SMALL = 2 ** 12  # LR pixels that are computed without a look at the memory: below 100 MB
 LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
 TRUNK, STRIP = 1000, 10_000  # bytes for an LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
 PIXELS = 2 ** 21  # at most, of a tile with its halo
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 class Upscaler(Enlarger):
@@ -29,7 +30,7 @@ class Upscaler(Enlarger):
         halo: how far a pixel reaches, in LR pixels.
         folder: where the model was found.
         attributes: what its export wrote about it.
-        precision: what convolutions of 8-bit pictures compute in, "float32" or "bfloat16".
+        precision: what convolutions of 8-bit pictures compute in: "float32", "bfloat16" or "float16".
     """
 
     def __init__(self, model=None, scale=None, *, fidelity=None, outscale=None, width=None, height=None, tile=0,
@@ -43,8 +44,9 @@ class Upscaler(Enlarger):
             outscale, width, height: how large results are, as `sizes.Size` says; None is the model's scale. They
                 are made from what the network makes by `imresize`.
             tile: side of a tile in LR pixels without its halo; 0 chooses one and computes what is small at once.
-            precision: "float32"; "bfloat16", which costs under 0.02 dB; or "auto", which is bfloat16 where the
-                processor computes in it. It holds for 8-bit pictures: others are computed in float32.
+            precision: "float32"; "bfloat16", which costs under 0.02 dB; "float16", for GPUs that do not compute in
+                bfloat16; or "auto", which is bfloat16 where the machine computes in it, else float32. It holds for
+                8-bit pictures: others are computed in float32.
 
         Raises:
             UserError: when there is no such model, or it is of another scale or damaged.
@@ -114,7 +116,7 @@ class Upscaler(Enlarger):
         """The two functions of `inference.Generator.compile` for uint8 or uint16."""
         if pixel not in self._networks:
             deep = pixel == np.uint16
-            dtype = tf.bfloat16 if self.precision == "bfloat16" and not deep else tf.float32
+            dtype = tf.float32 if deep else tf.as_dtype(self.precision)
             self._networks[pixel] = self._generator.compile(tf.float32 if deep else tf.uint8, dtype)
         return self._networks[pixel]
 
@@ -130,6 +132,8 @@ class Upscaler(Enlarger):
 
         A GPU's memory is not asked: what does not fit there fails cleanly and is halved.
         """
+        if pixels <= SMALL:
+            return True
         left = None if tf.config.list_physical_devices("GPU") else memory.available()
         share = self.attributes.get("features", 64) / 64
         strip = min(pixels, inference.STRIP)

@@ -239,6 +239,7 @@ def test_different_models_are_not_mixed(server, small_model):
     (["--server", "http://127.0.0.1:{port}/small"], "no HTTP"),
     (["--server", "grpc://127.0.0.1:{rest_port}/small"], "the server does not answer"),
     (["--server", "{rest}", "--precision", "bfloat16"], "only gRPC asks for bfloat16"),
+    (["--server", "{grpc}", "--precision", "float16"], "servers compute in float32 or bfloat16, --precision float16"),
     (["--server", "{rest}", "--scale", "2"], "--scale 2"),
     (["--server", "{rest}", "--model", "srgan"], "--model and --server"),
     (["--server", "ftp://127.0.0.1/small"], "no address of a model"),

@@ -46,8 +46,9 @@ def test_a_system_without_these_files_says_nothing(tmp_path, monkeypatch):
     assert memory.available() is None
 
 
-def test_the_limit_of_the_process_counts():
+@pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
+def test_the_limits_of_the_process_count(limit):
     code = ("import resource; from srgan_tf import memory; before = memory.available();"
-            "resource.setrlimit(resource.RLIMIT_AS, (2 ** 29, -1));"
+            f"resource.setrlimit(resource.{limit}, (2 ** 29, -1));"
             "assert 2 ** 28 < memory.available() < 2 ** 29 < before")
     subprocess.run([sys.executable, "-c", code], check=True)

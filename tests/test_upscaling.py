@@ -72,25 +72,26 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaling.TILE
 
 
-def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path):
+@pytest.mark.parametrize("limit, field", [("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")])
+def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path, limit, field):
     """In a process with a real limit: 900 x 900 pixels at once take more."""
     code = """if True:
         import resource, sys
         import numpy as np
         from srgan_tf import Upscaler, memory
         upscale, shares = Upscaler(sys.argv[1], tile=900, precision="float32"), []
-        image = np.load(sys.argv[2])
+        image, limit = np.load(sys.argv[2]), getattr(resource, sys.argv[3])
         upscale(image[:64, :64])
-        now = memory._fields(memory.PROC / "self" / "status")["VmSize"]
-        resource.setrlimit(resource.RLIMIT_AS, (now + 300 * 2 ** 20, -1))
+        now = memory._fields(memory.PROC / "self" / "status")[sys.argv[4]]
+        resource.setrlimit(limit, (now + 300 * 2 ** 20, -1))
         large = upscale(image, shares.append)
-        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        resource.setrlimit(limit, (-1, -1))
         np.save(sys.argv[2], large)
         assert len(shares) > 3 and abs(sum(shares) - 1) < 1e-6, shares
     """
     image = picture(900, 900, 3)
     np.save(tmp_path / "image.npy", image)
-    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy"], check=True)
+    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field], check=True)
     assert_equal_but_for_rounding(np.load(tmp_path / "image.npy"), upscale(image))
 
 
@@ -131,10 +132,11 @@ def test_a_tile_stays_within_a_limit(small_model):
     assert 1000 < upscale.tile + 2 * upscale.halo <= upscaling.PIXELS ** 0.5
 
 
-def test_bfloat16_is_close_to_float32(small_model, upscale):
-    rough = Upscaler(small_model, precision="bfloat16")
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_the_bits_come_close_to_float32(small_model, upscale, precision):
+    rough = Upscaler(small_model, precision=precision)
     image = picture(32, 24, 3)
-    assert (rough.precision, upscale.precision) == ("bfloat16", "float32")
+    assert (rough.precision, upscale.precision) == (precision, "float32")
     error = rough(image).astype(float) - upscale(image)
     assert 0 < np.sqrt(np.mean(error ** 2)) < 0.8
 

@@ -41,8 +41,9 @@ FIDELITY = flags.DEFINE_float("fidelity", None, "A blend of two models instead o
 TILE = flags.DEFINE_integer("tile", 0, "Side of the tiles that a large picture is computed in, LR pixels; smaller "
                             "takes less memory and more time; 0, the default, is automatic.", short_name="t",
                             lower_bound=0, flag_values=FLAGS)
-PRECISION = flags.DEFINE_enum("precision", "auto", ["auto", "float32", "bfloat16"], "What convolutions compute in; "
-                              "auto takes bfloat16 where the machine computes in it natively.", flag_values=FLAGS)
+PRECISION = flags.DEFINE_enum("precision", "auto", ["auto", "float32", "bfloat16", "float16"], "What convolutions "
+                              "compute in; auto takes bfloat16 where the machine computes in it natively.",
+                              flag_values=FLAGS)
 RECURSIVE = flags.DEFINE_bool("recursive", False, "Take the pictures in sub-folders, too; they keep their sub-folders "
                               "below --output.", short_name="r", flag_values=FLAGS)
 FORMAT = flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tiff", "bmp", "gif"], "Format of the results; each "

@@ -6,6 +6,7 @@ PHASES = ("srresnet", "srgan")
 CONTENTS = ("mse", "vgg22", "vgg54")
 SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+OPTIMIZERS = ("adam", "muon")
 STARTS = ("random", "interpolation")
 
 
@@ -24,6 +25,7 @@ class Recipe:
     pixel: float = 0.0  # weight of an MSE beside a VGG content loss
     adversarial: float = 1e-3  # weight of -log D(SR); phase srgan
     tv: float = 0.0  # weight of the total variation
+    optimizer: str = "adam"
     learning_rate: float = 1e-4
     discriminator_rate: float = 1.0  # the discriminator's learning rate as a multiple of the generator's
     schedule: str = "constant"
@@ -68,10 +70,10 @@ RECIPES = {
         "srresnet": Recipe(precision="auto"),
         "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves", precision="auto"),
     },
-    # The same networks and losses, a start that interpolates, smaller batches, a higher rate that falls to nothing.
+    # The same networks and losses, a start that interpolates, smaller batches, Muon at a rate that falls to nothing.
     "fast": {
-        "srresnet": Recipe(batch=8, steps=100_000, learning_rate=1e-3, schedule="cosine", warmup=250, hold=0.7,
-                           precision="auto", start="interpolation"),
+        "srresnet": Recipe(batch=8, steps=100_000, optimizer="muon", learning_rate=2e-3, schedule="cosine", warmup=250,
+                           hold=0.7, precision="auto", start="interpolation"),
         "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, schedule="halves",
                         precision="auto", ema=0.999),
     },

@@ -1,12 +1,10 @@
-"""What a training run holds and one step of each phase: tf.function, GradientTape, Adam."""
+"""What a training run holds and one step of each phase: tf.function, GradientTape, an optimizer a network."""
 import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import graph, losses, models
+from srgan_tf import graph, losses, models, optimizers
 from srgan_tf.pixels import to_hr, to_lr
-
-ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
 
 class State:
@@ -27,7 +25,7 @@ class State:
             self.networks["discriminator"] = models.discriminator(recipe.crop)
         self.optimizers = {}
         for name, network in self.networks.items():
-            optimizer = keras.optimizers.Adam(**ADAM)
+            optimizer = optimizers.create(recipe.optimizer)
             if recipe.precision == "float16":  # small gradients would vanish in it
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(network.trainable_variables)
@@ -46,7 +44,7 @@ class State:
         arrays = {}
         for name, network in self.networks.items():
             arrays |= {f"{name}/{k}": v for k, v in models.named_weights(network).items()}
-            arrays |= {f"{name}_adam/{i}": v.numpy() for i, v in enumerate(self.optimizers[name].variables)}
+            arrays |= {f"{name}_optimizer/{i}": v.numpy() for i, v in enumerate(self.optimizers[name].variables)}
         return arrays | {f"ema/{i}": v.numpy() for i, v in enumerate(self.ema)}
 
     def restore(self, arrays):
@@ -59,7 +57,7 @@ class State:
             prefix = f"{name}/"
             models.load_named_weights(
                 network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
-            _assign(self.optimizers[name].variables, arrays, f"{name}_adam")
+            _assign(self.optimizers[name].variables, arrays, f"{name}_optimizer")
         _assign(self.ema, arrays, "ema")
 
     def export_weights(self):
@@ -177,7 +175,7 @@ def _values(network):
 
 
 def _update(state, name, gradients):
-    """One step of Adam; on several replicas it adds their gradients up."""
+    """One step of the optimizer; on several replicas it adds their gradients up."""
     state.optimizers[name].apply(gradients, state.networks[name].trainable_variables)
 
 

@@ -59,7 +59,7 @@ def same(run, other, phase):
     one, two = (np.load(r / phase / "checkpoints" / "step-00000010.npz") for r in (run, other))
     assert one.files == two.files
     for name in one.files:
-        if phase == "srresnet" or "_adam/" not in name:
+        if phase == "srresnet" or "_optimizer/" not in name:
             wrong = ~np.isclose(two[name], one[name], rtol=2e-3, atol=2e-4)
             assert wrong.mean() < 1e-4, f"{phase} {name}"
     figures = [[json.loads(line)["loss"] for line in (r / phase / "metrics.jsonl").read_text().splitlines()]

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from srgan_tf import losses, models
 from srgan_tf.pixels import to_hr, to_lr
-from srgan_tf.recipes import RECIPES, Recipe
+from srgan_tf.recipes import OPTIMIZERS, RECIPES, Recipe
 from srgan_tf.steps import State, make_step
 
 SMALL = {"blocks": 2, "features": 8, "crop": 32, "batch": 2}
@@ -24,8 +24,9 @@ def changed(before, after):
     return {name for name in before if not np.array_equal(before[name], after[name])}
 
 
-def test_an_srresnet_step_moves_every_variable_and_lowers_the_loss():
-    state = State(Recipe(**SMALL))
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_srresnet_step_moves_every_variable_and_lowers_the_loss(optimizer):
+    state = State(Recipe(**SMALL, optimizer=optimizer))
     step = make_step(state.recipe, state)
     before = models.named_weights(state.generator)
     first = float(step(*batch(), RATE)["loss"])

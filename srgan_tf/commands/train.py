@@ -8,7 +8,7 @@ from absl import flags
 
 from srgan_tf import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import CONTENTS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
+from srgan_tf.recipes import CONTENTS, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
 from srgan_tf.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
@@ -50,7 +50,8 @@ CONTENT = _enum("content", None, list(CONTENTS), "Content loss; with --phase bot
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
 ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
 TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
-LEARNING_RATE = _float("learning_rate", None, "Adam's learning rate.", lower_bound=0)
+OPTIMIZER = _enum("optimizer", None, list(OPTIMIZERS), "Adam, or Muon for the kernels and Adam for the rest.")
+LEARNING_RATE = _float("learning_rate", None, "The optimizer's learning rate.", lower_bound=0)
 DISCRIMINATOR_RATE = _float("discriminator_rate", None, "The discriminator's learning rate as a multiple "
                                         "of the generator's.", lower_bound=0)
 SCHEDULE = _enum("schedule", None, list(SCHEDULES), "How the rate falls: not; as a cosine to nothing; to a "
@@ -80,8 +81,8 @@ XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
-OVERRIDES = (STEPS, BATCH, CROP, CONTENT, PIXEL, ADVERSARIAL, TV, LEARNING_RATE, DISCRIMINATOR_RATE, SCHEDULE, WARMUP,
-             HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
+OVERRIDES = (STEPS, BATCH, CROP, CONTENT, PIXEL, ADVERSARIAL, TV, OPTIMIZER, LEARNING_RATE, DISCRIMINATOR_RATE,
+             SCHEDULE, WARMUP, HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
 
 
 def run():

@@ -107,6 +107,8 @@ class Crops(Batches):
 
 def _turned(x, vertically, horizontally, transposed):
     """One of the eight ways to lay a square: flips and quarter turns."""
+    if horizontally or transposed:
+        x = x.copy()  # whole rows first: pixel by pixel, a column of a mapped picture is a page a pixel
     x = x[::-1] if vertically else x
     x = x[:, ::-1] if horizontally else x
     return x.swapaxes(0, 1) if transposed else x

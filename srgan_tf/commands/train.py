@@ -14,7 +14,7 @@ from srgan_tf.recipes import SMOKE as SMOKE_CHANGES
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
 
     python train.py --scale 4
-    python train.py --scale 4 --recipe fast --data_dir my_pictures --run_dir runs/mine
+    python train.py --scale 4 --data_dir my_pictures --run_dir runs/mine
 
 The same command again goes on where it stopped."""
 
@@ -28,7 +28,8 @@ PHASE = _enum("phase", "both", ["both", *PHASES], "What to train; srgan starts f
 VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its content loss, and SRResNet alone if that "
                 "is all it needs.")
 SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
-RECIPE = _enum("recipe", "paper", list(RECIPES), "Where the numbers below come from when not given.")
+RECIPE = _enum("recipe", "fast", list(RECIPES), "Where the numbers below come from when not given: the paper's own, "
+               "or ours, which take a fraction of its steps.")
 DATASET = _enum("dataset", "pictures", ["pictures", "qr"], "What to train on: pictures, of DIV2K or --data_dir; or QR "
                 "codes, which are drawn on the way.")
 QR_OPTIONS = _string("qr_options", None, "Changes to how codes for training look, NAME=NUMBER,NAME=LOW:HIGH,...: pitch "

@@ -1,0 +1,36 @@
+"""Draw the training curve of a model card: python docs/curve.py OUT.png LABEL=RUN/srresnet/metrics.jsonl...
+
+Runs are drawn one after the other, each from where the one before it ended: PSNR on the validation pictures over the
+crops that the network has seen. Needs matplotlib: pip install ".[benchmark]".
+"""
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+
+def main(out, *runs):
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    begin = 0
+    for run in runs:
+        label, path = run.split("=", 1)
+        path = Path(path)
+        batch = json.loads((path.parent / "config.json").read_text())["recipe"]["batch"]
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        points = [(begin + batch * line["step"] / 1000, line["validation_psnr"]) for line in lines
+                  if "validation_psnr" in line]
+        axes.plot(*zip(*points), marker=".", markersize=3, linewidth=1.2, label=label)
+        begin += batch * lines[-1]["step"] / 1000
+    axes.set(xlabel="crops of 96 x 96 pixels, thousands", ylabel="PSNR on Kodak's centres, dB")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out, dpi=110)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -19,6 +19,7 @@ class Recipe:
     blocks: int = 16  # residual blocks of the generator
     features: int = 64  # channels of its trunk
     crop: int = 96  # HR side of a training crop, pixels
+    shift: int = 0  # pixels, at most, by which what VGG and the discriminator see of a crop is moved at random
     batch: int = 16  # crops a step
     steps: int = 1_000_000
     content: str = "mse"  # content loss
@@ -36,6 +37,11 @@ class Recipe:
     start: str = "random"
     jpeg: int = 0  # LR is compressed at a random quality from this to 95; 0: not
     seed: int = 0
+
+    @property
+    def drawn(self):
+        """HR side of the crops that are read: enough for all shifts, and a multiple of the scale."""
+        return self.crop + -(-self.shift // self.scale) * self.scale
 
 
 def learning_rate(recipe, step):
@@ -74,8 +80,8 @@ RECIPES = {
     "fast": {
         "srresnet": Recipe(batch=8, steps=100_000, optimizer="muon", learning_rate=2e-3, schedule="cosine", warmup=250,
                            hold=0.7, precision="auto", start="interpolation"),
-        "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, schedule="halves",
-                        precision="auto", ema=0.999),
+        "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", pixel=1.0, shift=3,
+                        schedule="halves", precision="auto", ema=0.999),
     },
 }
 

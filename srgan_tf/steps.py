@@ -93,20 +93,31 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         xla: whether XLA compiles the step; for one device only.
 
     Returns:
-        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3] and the learning rate; it returns the
-        step's losses by name as float32 scalars. On several replicas LR and HR are the values that each gets, and
-        together they are one batch: gradients and the statistics of BN are those of the whole batch.
+        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3], with a side of `recipe.drawn`, and the
+        learning rate; it returns the step's losses by name as float32 scalars. On several replicas LR and HR are the
+        values that each gets, and together they are one batch: gradients and the statistics of BN are those of the
+        whole batch.
     """
     strategy = strategy or tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
     dtype = tf.as_dtype(recipe.precision)
     generator, critic = state.generator, state.networks.get("discriminator")
 
-    def content_losses(hr, sr):
+    def seen(hr, sr):
+        """What VGG and the discriminator see. Their strides start at the corner of what they see, as the generator's
+        blocks of 4 do: unless it is moved, their gradients are a grid that the generator can follow."""
+        if not recipe.shift:
+            return hr, sr
+        seed = tf.stack([recipe.seed, tf.cast(state.optimizers["generator"].iterations.value, tf.int32)])
+        y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
+        size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
+        return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]
+
+    def content_losses(hr, sr, seen_hr, seen_sr):
         logs = {"mse": losses.mse(hr, sr)}
         loss = logs["mse"]
         if vgg is not None:
-            logs["content"] = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+            logs["content"] = losses.mse(losses.vgg_features(vgg, seen_hr), losses.vgg_features(vgg, seen_sr))
             loss = logs["content"] + recipe.pixel * logs["mse"]
         if recipe.tv:
             logs["tv"] = losses.total_variation(sr)
@@ -121,7 +132,7 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         lr, hr = to_lr(lr), to_hr(hr)
         with tf.GradientTape() as tape:
             sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
-            loss, logs = content_losses(hr, sr)
+            loss, logs = content_losses(hr, sr, *seen(hr, sr))
             goal = minimised("generator", loss)
         _update(state, "generator", tape.gradient(goal, _values(generator)))
         return {"loss": loss, **logs}, statistics
@@ -131,9 +142,10 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         # Both networks learn from the same pass: D(SR) is computed once and differentiated for each.
         with tf.GradientTape(persistent=True) as tape:
             sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
-            loss, logs = content_losses(hr, sr)
-            real, real_statistics = graph.discriminator(critic, hr, training=True, dtype=dtype)
-            fake, fake_statistics = graph.discriminator(critic, sr, training=True, dtype=dtype)
+            seen_hr, seen_sr = seen(hr, sr)
+            loss, logs = content_losses(hr, sr, seen_hr, seen_sr)
+            real, real_statistics = graph.discriminator(critic, seen_hr, training=True, dtype=dtype)
+            fake, fake_statistics = graph.discriminator(critic, seen_sr, training=True, dtype=dtype)
             adversarial = losses.adversarial(fake)
             loss += recipe.adversarial * adversarial
             d_loss = losses.discrimination(real, fake)

@@ -82,7 +82,7 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         tf.config.experimental.enable_op_determinism()
     crops = store
     if not isinstance(store, Batches):
-        crops = Crops(store, crop=recipe.crop, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
+        crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = devices.is_chief(strategy)
     started = _claim(run) if chief else None
     with strategy.scope():

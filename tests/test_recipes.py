@@ -27,3 +27,8 @@ def test_until_the_decay_a_longer_run_has_the_same_rates():
     short = Recipe(steps=1000, schedule="cosine", warmup=50, hold=0.7)
     long = dataclasses.replace(short, steps=4000)
     assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(decay_start(short)))
+
+
+@pytest.mark.parametrize("scale, shift, drawn", [(4, 0, 96), (4, 3, 100), (4, 4, 100), (2, 3, 100), (8, 3, 104)])
+def test_crops_are_drawn_large_enough_for_all_shifts(scale, shift, drawn):
+    assert Recipe(scale=scale, shift=shift).drawn == drawn

@@ -80,6 +80,24 @@ def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     assert {"content", "mse", "adversarial", "d_loss", "d_real", "d_fake"} <= logs.keys()
 
 
+def test_what_the_discriminator_sees_moves_from_step_to_step_and_with_the_seed_alone():
+    """Grey crops with one white corner: D sees the corner or does not."""
+    lr, hr = np.full((2, 9, 9, 3), 90, np.uint8), np.full((2, 36, 36, 3), 90, np.uint8)
+    hr[:, :3, :3] = 255
+
+    def seen(seed):
+        recipe = Recipe(phase="srgan", shift=3, learning_rate=0.0, seed=seed, **SMALL)
+        state = State(recipe)
+        models.load_named_weights(state.networks["discriminator"], weights)
+        step = make_step(recipe, state)
+        return [float(step(lr, hr, tf.constant(0.0))["d_real"]) for _ in range(12)]
+
+    weights = models.named_weights(State(Recipe(phase="srgan", **SMALL)).networks["discriminator"])
+    first = seen(1)
+    assert len(set(first)) > 3
+    assert seen(1) == first != seen(2)
+
+
 def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):
     """D(SR) is computed once for both networks; a plain pass of the discriminator gives the same update."""
     recipe = Recipe(phase="srgan", **SMALL)

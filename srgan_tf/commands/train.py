@@ -48,6 +48,8 @@ STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
 BATCH = _integer("batch", None, "Crops a step.", lower_bound=1)
 CROP = _integer("crop", None, "HR side of a crop, pixels; a multiple of 16.", lower_bound=16)
 CONTENT = _enum("content", None, list(CONTENTS), "Content loss; with --phase both, srgan's.")
+SHIFT = _integer("shift", None, "Pixels, at most, by which what VGG and the discriminator see is moved at random; they "
+                 "else teach a grid.", lower_bound=0)
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
 ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
 TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
@@ -82,7 +84,7 @@ XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
-OVERRIDES = (STEPS, BATCH, CROP, CONTENT, PIXEL, ADVERSARIAL, TV, OPTIMIZER, LEARNING_RATE, DISCRIMINATOR_RATE,
+OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, OPTIMIZER, LEARNING_RATE, DISCRIMINATOR_RATE,
              SCHEDULE, WARMUP, HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
 
 

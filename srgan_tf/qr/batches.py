@@ -57,7 +57,7 @@ class Endless:
         return {"source": "qr", **dataclasses.asdict(self.options)}
 
     def batches(self, recipe):
-        return Codes(crop=recipe.crop, batch=recipe.batch, scale=recipe.scale, seed=recipe.seed, options=self.options)
+        return Codes(crop=recipe.drawn, batch=recipe.batch, scale=recipe.scale, seed=recipe.seed, options=self.options)
 
 
 class Pictures:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 EDGES = ("mirror", "repeat")
+BAND = 2 ** 20  # samples that are computed together: in float64 a large picture would take several GB
 
 
 def imresize(image, scale=None, *, size=None, edge="mirror"):
@@ -42,18 +43,29 @@ def imresize(image, scale=None, *, size=None, edge="mirror"):
     if min(lengths) < 1 or min(factors) <= 0:
         raise ValueError(f"the result must have at least one pixel. Received: size {tuple(lengths)}")
     # MATLAB starts with the side that shrinks most; equal factors start with the rows.
-    for axis in np.argsort(factors, kind="stable"):
-        image = _resize_axis(image, int(axis), int(lengths[axis]), float(factors[axis]), edge)
-    return image
+    first = int(np.argsort(factors, kind="stable")[0])
+    down, across = (_taps(n, int(length), float(factor), edge)
+                    for n, length, factor in zip(image.shape, lengths, factors))
+    result = np.empty((*map(int, lengths), *image.shape[2:]), image.dtype)
+    rows = max(1, BAND // max(1, image[:1].size, result[:1].size))
+    for start in range(0, len(result), rows):
+        taps, weights = down[0][start:start + rows], down[1][start:start + rows]
+        if first == 0:
+            band = _resize_axis(_resize_axis(image, 0, taps, weights), 1, *across)
+        else:
+            top = taps.min()
+            band = _resize_axis(image[top:taps.max() + 1], 1, *across)
+            band = _resize_axis(band, 0, taps - top, weights)
+        result[start:start + rows] = band
+    return result
 
 
-def _resize_axis(image, axis, length, factor, edge):
-    taps, weights = _taps(image.shape[axis], length, factor, edge)
+def _resize_axis(image, axis, taps, weights):
     source = np.moveaxis(image, axis, 0)
-    shape = (length,) + (1,) * (source.ndim - 1)
+    shape = (len(taps),) + (1,) * (source.ndim - 1)
     # Exact in float64 for the usual factors (the weights are dyadic), so that ties round as MATLAB's do.
     kind = np.float32 if image.dtype == np.float32 else np.float64
-    result = np.zeros((length,) + source.shape[1:], kind)
+    result = np.zeros((len(taps),) + source.shape[1:], kind)
     for tap, weight in zip(taps.T, weights.T):
         result += weight.astype(kind).reshape(shape) * source[tap]
     if np.issubdtype(image.dtype, np.integer):

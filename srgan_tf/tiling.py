@@ -72,6 +72,7 @@ class Enlarger:
         grey = np.empty(large.shape[:2], image.dtype)
         for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
             grey[i:i + rows] = (large[i:i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
+        del large
         return self._resized(grey, image.shape[:2])
 
     def _colours(self, batch, step):
@@ -79,6 +80,8 @@ class Enlarger:
         height, width = self.size.of(*batch.shape[1:3])
         if (height, width) == large.shape[1:3]:
             return large
+        if len(large) == 1:  # np.stack would copy it
+            return self._resized(large[0], batch.shape[1:3])[None]
         return np.stack([self._resized(image, batch.shape[1:3]) for image in large])
 
     def _resized(self, large, before):

@@ -1,8 +1,11 @@
 """imresize does what MATLAB does, to the last bit."""
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_tf import resize
 from srgan_tf.resize import imresize
 
 
@@ -78,6 +81,31 @@ def test_eight_bit_pictures_are_clamped_and_floats_are_not():
 def test_grey_and_colour_pictures_are_resized_alike():
     image = picture(20, 16)
     np.testing.assert_array_equal(imresize(image, 1 / 4)[..., 1], imresize(image[..., 1], 1 / 4))
+
+
+@pytest.mark.parametrize("band", [1, 100, 3000])
+@pytest.mark.parametrize("size", [(127, 166), (30, 17), (127, 17), (7, 166), (1, 1), (61, 84)])
+@pytest.mark.parametrize("channels", [(), (3,)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_bands_of_rows_give_every_bit_of_the_whole(monkeypatch, dtype, channels, size, band):
+    image = np.random.default_rng(4).integers(0, np.iinfo(dtype).max, (61, 83, *channels), dtype, endpoint=True)
+    for edge in resize.EDGES:
+        whole = imresize(image, size=size, edge=edge)
+        with monkeypatch.context() as patch:
+            patch.setattr(resize, "BAND", band)
+            banded = imresize(image, size=size, edge=edge)
+        assert banded.dtype == whole.dtype and np.array_equal(banded, whole)
+
+
+def test_a_large_picture_takes_little_memory_beside_itself_and_its_result():
+    image = np.zeros((1200, 1600, 3), np.uint8)
+    for size in ((3000, 4000), (600, 800), (601, 4000)):
+        tracemalloc.start()
+        try:
+            result = imresize(image, size=size)
+            assert tracemalloc.get_traced_memory()[1] - result.nbytes < 40 * resize.BAND
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -39,7 +39,7 @@ class Animation:
         with images.opened(self.path) as image:
             fields = None
             for array in _arrays(image):
-                fields = fields or images.said(image)[0]
+                fields = fields or images.said(image, self.path)[0]
                 grey = array[..., :1] if self.grey else array[..., :3]
                 yield images.Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
 

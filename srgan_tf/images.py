@@ -1,4 +1,4 @@
-"""Picture files in and out: modes, depth, alpha, EXIF, ICC. Pillow and NumPy; knows nothing of networks."""
+"""Picture files in and out: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
 import contextlib
 import dataclasses
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from srgan_tf import metadata, png, tiff
+from srgan_tf import metadata, png, tiff, xmp
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
 from srgan_tf.palettes import with_palette
@@ -25,7 +25,9 @@ _CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA
              "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
 _OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 _WITH_16_BITS = ("PNG", "TIFF")
-_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")  # and with a colour profile
+_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")
+_HELD_BY = {"exif": ("EXIF data", _WITH_EXIF), "icc": ("colour profile", _WITH_EXIF), "xmp": ("XMP data", _WITH_EXIF),
+            "texts": ("texts", ("PNG",)), "comment": ("comment", ("JPEG", "GIF"))}  # a field's name and formats
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
@@ -42,6 +44,9 @@ class Picture:
     exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None for none.
     icc: the colour profile of the pixels; None where there is none.
     dpi: dots an inch, (x, y); None where the file says nothing.
+    xmp: as in the file, but for what `xmp.upright` leaves out; None for none.
+    texts: the chunks of a PNG file that tell a title, an author or how it was made: (kind, data) as they are.
+    comment: of a JPEG or GIF file; None for none.
     lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
     notes: what was changed on the way and is worth telling, such as a conversion of colours.
     """
@@ -52,6 +57,9 @@ class Picture:
     exif: bytes | None = None
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    comment: bytes | None = None
     lossless: bool = False
     notes: tuple[str, ...] = ()
 
@@ -137,7 +145,7 @@ def count_frames(image):
 def write(path, picture):
     """Write a picture in the format of the path's suffix, at once or not at all.
 
-    JPEG has quality 95 and no chroma subsampling. EXIF, ICC profile and DPI go along where the format holds them.
+    JPEG has quality 95 and no chroma subsampling. What its file said goes along where the format holds it.
 
     Returns:
         A tuple of what the format could not hold and is worth telling, such as 16 bits a channel.
@@ -150,9 +158,10 @@ def write(path, picture):
     with written(path) as file:
         if kind == "TIFF":
             tags = metadata.tags_for(kind, picture)
-            tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi)
+            tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp)
         elif picture.pixels.dtype == np.uint16:
-            file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi))
+            file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp,
+                                  texts=picture.texts))
         else:
             image = as_image(picture)
             if kind == "GIF" and image.mode != "L":
@@ -192,21 +201,24 @@ def check_fits(path, height, width, alpha=None):
 
 def fitted(picture, kind):
     """What a format can hold of a picture and of what its file said; and a tuple of what is worth telling about it."""
-    pixels, alpha, exif, icc, notes = picture.pixels, picture.alpha, picture.exif, picture.icc, ()
+    pixels, alpha, notes, said = picture.pixels, picture.alpha, (), {}
     if kind not in WITH_ALPHA:
         alpha = None
     if kind not in _WITH_16_BITS and pixels.dtype == np.uint16:
         pixels, alpha = rounded(pixels), None if alpha is None else rounded(alpha)
         notes += ("rounded to 8 bits a channel",)
-    if kind not in _WITH_EXIF:
-        notes += ("without its EXIF data",) if exif else ()
-        notes += ("without its colour profile",) if icc else ()
-        exif = icc = None
-    picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, exif=exif, icc=icc)
-    exif = metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None
-    if kind == "JPEG" and exif and len(exif) > metadata.LONGEST_IN_JPEG:
-        exif, notes = None, (*notes, "without its EXIF data, too long for JPEG")
-    return dataclasses.replace(picture, exif=exif), notes
+    for field, (name, kinds) in _HELD_BY.items():
+        if kind not in kinds and getattr(picture, field):
+            said[field] = () if field == "texts" else None
+            notes += (f"without its {name}",)
+    picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, **said)
+    said = {"exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
+            "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]), "comment": picture.comment}
+    for field, longest in metadata.LONGEST_IN_JPEG.items() if kind == "JPEG" else ():
+        if said[field] and len(said[field]) > longest:
+            said[field] = None
+            notes += (f"without its {_HELD_BY[field][0]}, too long for JPEG",)
+    return dataclasses.replace(picture, **said), notes
 
 
 def rounded(array):
@@ -223,7 +235,11 @@ def as_image(picture):
 def save_options(kind, picture):
     """Pillow's options for a format, with what is said about a picture that was `fitted` to it."""
     quality = {"lossless": True} if kind == "WEBP" and picture.lossless else _OPTIONS.get(kind, {})
-    said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
+    said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
+    if kind == "PNG":
+        said["pnginfo"] = png.texts_to_write(picture.xmp, picture.texts)
+    else:
+        said["xmp"] = picture.xmp
     return {**quality, **{name: value for name, value in said.items() if value}}
 
 
@@ -241,16 +257,27 @@ def eight_bits(image):
     return array
 
 
-def said(image):
-    """What a file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded."""
-    fields = {"icc": image.info.get("icc_profile"), "dpi": image.info.get("dpi"),
-              "lossless": image.format == "WEBP" and metadata.is_lossless(image.filename)}
+def said(image, path, turned=False):
+    """What a file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded.
+
+    `turned` tells whether Pillow has turned the pixels already.
+    """
+    fields = {"icc": image.info.get("icc_profile"), "dpi": image.info.get("dpi"), "notes": (),
+              "lossless": image.format == "WEBP" and metadata.is_lossless(path)}
+    comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
+    if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
+        fields["comment"] = comment
     try:
         tags = image.getexif()
-        fields["dpi"] = fields["dpi"] or metadata.dpi(tags)
+        fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
         fields["exif"], orientation = metadata.exif(tags, from_tiff=image.format == "TIFF")
     except Exception:  # Pillow's, of many kinds
-        orientation, fields["notes"] = 1, ("without its EXIF data, which is damaged",)
+        fields["notes"] += ("without its EXIF data, which is damaged",)
+    fields["xmp"], notes = xmp.upright(packet, turned=turned or orientation != 1)
+    fields["notes"] += notes
+    if image.format == "PNG":
+        fields["texts"], long = png.texts(path)
+        fields["notes"] += ("without texts that are too long",) if long else ()
     if not fields["dpi"] or not 1 < min(fields["dpi"]) <= max(fields["dpi"]) < math.inf:  # 1: a TIFF without a unit
         fields["dpi"] = None
     else:
@@ -260,7 +287,7 @@ def said(image):
 
 def _open(path):
     try:
-        return Image.open(path)
+        return Image.open(png.without_long_texts(path))
     except UnidentifiedImageError:
         with open(path, "rb") as file:
             if file.read(4) not in _TIFF_SIGNATURES:
@@ -297,15 +324,15 @@ def _picture(image, path):
     deep, transparent = depth(image) == 16, image.info.get("transparency")
     if deep and image.format == "TIFF" and image.mode in ("RGB", "RGBA", "RGBX"):
         return _deep_tiff(path, image.getexif())
+    turned = image.format == "TIFF" and metadata.is_turned(image.getexif())  # by Pillow, when it is loaded
     image.load()  # the chunks behind the pixels, too
-    fields, orientation = said(image)
-    fields["notes"] = fields.get("notes", ())
+    fields, orientation = said(image, path, turned)
     if image.mode == "CMYK":
         image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
         fields["notes"] += ("cut to 8 bits a channel",) * deep + ("converted from CMYK to sRGB",)
         deep = False
     if deep and image.format == "PNG":
-        array = png.decode(Path(path).read_bytes(), transparent)
+        array = png.decode(png.content(path), transparent)
     elif image.mode.startswith("I;16"):
         array = np.asarray(image).astype(np.uint16)[..., None]
         if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, which Pillow heeds in 8 bits only
@@ -316,9 +343,11 @@ def _picture(image, path):
 
 
 def _deep_tiff(path, tags):
-    icc, dpi = tags.get(34675), metadata.dpi(tags)
+    icc, dpi, packet = tags.get(34675), metadata.dpi(tags), tags.get(metadata.XMP)
     exif, orientation = metadata.exif(tags, from_tiff=True)
-    return Picture.of(_UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif)
+    packet, notes = xmp.upright(packet, turned=orientation != 1)
+    return Picture.of(_UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,
+                      notes=notes)
 
 
 def _from_cmyk(image, icc):

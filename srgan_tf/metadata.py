@@ -3,7 +3,8 @@ import os
 
 from PIL import Image
 
-LONGEST_IN_JPEG = 65533  # bytes of EXIF data
+LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "comment": 65500}  # bytes: a name before XMP, and Pillow before 13
+XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _WIDTH, _HEIGHT = 0x0100, 0x0101
@@ -17,7 +18,7 @@ _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 
 def exif(tags, *, from_tiff=False):
     """EXIF data that holds of the upright pixels, and how to make them upright.
 
-    The orientation, the thumbnail, and the size beside the tags are left out.
+    The orientation, the thumbnail, XMP, and the size beside the tags are left out.
 
     Args:
         tags: a `PIL.Image.Exif`, which is changed.
@@ -28,11 +29,16 @@ def exif(tags, *, from_tiff=False):
     """
     orientation = tags.get(_ORIENTATION, 1)
     for tag in list(tags):
-        if tag in (_ORIENTATION, _WIDTH, _HEIGHT) or from_tiff and tag not in _DESCRIPTIVE:
+        if tag in (_ORIENTATION, _WIDTH, _HEIGHT, XMP) or from_tiff and tag not in _DESCRIPTIVE:
             del tags[tag]
     _keep_letters(tags)
     tags.bigtiff = False  # EXIF data has the layout of ordinary TIFF files
     return tags.tobytes() if len(tags) else None, orientation if orientation in range(1, 9) else 1
+
+
+def is_turned(tags):
+    """Whether the pixels do not lie upright in the file."""
+    return tags.get(_ORIENTATION, 1) != 1
 
 
 def dpi(tags):

@@ -1,8 +1,22 @@
-"""PNG files of 16 bits a channel, which Pillow holds where they are grey only: by TensorFlow, loaded when needed."""
+"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and texts as they are."""
+import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
+from PIL import PngImagePlugin
+
+LONGEST, TOGETHER = 2 ** 20, 2 ** 24  # bytes of a text, and of all in a file; Pillow's limits are no lower
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_XMP = b"XML:com.adobe.xmp"
+# What is told of the file elsewhere, and of the picture before it was turned: ImageMagick's EXIF, ICC, XMP and sizes.
+_ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
+_NO_LONGER_SO = tuple(b":" + name for name in (
+    b"orientation", b"imagewidth", b"imagelength", b"exifimagewidth", b"exifimagelength", b"pixelxdimension",
+    b"pixelydimension"))
 
 
 def decode(data, transparent=None):
@@ -28,8 +42,8 @@ def decode(data, transparent=None):
     return np.dstack([array, np.where((array == transparent).all(axis=2), 0, 65535).astype(np.uint16)])
 
 
-def encode(array, *, exif=None, icc=None, dpi=None):
-    """uint16 [H, W, C] -> the bytes of a PNG file; EXIF, profile and resolution as in `images.Picture`."""
+def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=()):
+    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `images.Picture`."""
     import tensorflow as tf
     data = tf.io.encode_png(array).numpy()
     header = 8 + 25  # the signature and IHDR, which come first
@@ -40,7 +54,93 @@ def encode(array, *, exif=None, icc=None, dpi=None):
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(x / 0.0254) for x in dpi), 1)))
     if exif:
         chunks.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    chunks += [_chunk(kind, text) for kind, text, *_ in texts_to_write(xmp, texts).chunks]
     return b"".join([*chunks, data[header:]])
+
+
+def texts(path):
+    """The texts in a PNG file, but for XMP and for what is no longer so or told elsewhere.
+
+    Returns:
+        A tuple of (kind of chunk, its data as they are); whether others were too long.
+    """
+    found, long = _texts(path)
+    return tuple((kind, data) for kind, data in found if _still_so(data.partition(b"\0")[0])), bool(long)
+
+
+def texts_to_write(xmp, texts):
+    """A `PngInfo` of Pillow's."""
+    info = PngImagePlugin.PngInfo()
+    if xmp:
+        info.add_itxt(_XMP, xmp)
+    for kind, data in texts:
+        info.add(kind, data)
+    return info
+
+
+def without_long_texts(path):
+    """What Pillow is to open: the path of a file, or what is in it where it is a PNG file with texts that are too long.
+
+    Pillow would refuse the picture, or fill the memory first.
+    """
+    _, long = _texts(path)
+    if not long:
+        return path
+    parts, place = [], 0
+    with open(path, "rb") as file:
+        for start, stop in long:
+            parts.append(file.read(start - place))
+            file.seek(stop)
+            place = stop
+        parts.append(file.read())
+    return io.BytesIO(b"".join(parts))
+
+
+def content(path):
+    """The bytes of a PNG file without texts that are too long."""
+    file = without_long_texts(path)
+    return Path(path).read_bytes() if file is path else file.getvalue()
+
+
+def _texts(path):
+    """(kind, data) of the text chunks in a PNG file, and (start, stop) of those that are too long; none of others."""
+    found, long, together = [], [], 0
+    with open(path, "rb") as file:
+        if file.read(8) != _SIGNATURE:
+            return found, long
+        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+            length, kind = struct.unpack(">I4s", head)
+            start = file.tell() - 8
+            if kind in _TEXTS:
+                data, size = b"", LONGEST + 1
+                if length <= LONGEST and together <= TOGETHER:
+                    data = file.read(length)
+                    size = _inflated(kind, data)
+                together += size
+                if size <= LONGEST and together <= TOGETHER:
+                    found.append((kind, data))
+                else:
+                    long.append((start, start + 12 + length))
+            file.seek(start + 12 + length)
+    return found, long
+
+
+def _inflated(kind, data):
+    """Bytes of a text when it is no longer compressed; more than `LONGEST` for any number above."""
+    _, _, rest = data.partition(b"\0")
+    if kind == b"tEXt" or kind == b"iTXt" and rest[:1] == b"\0":
+        return len(data)
+    packed = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1]
+    inflater = zlib.decompressobj()
+    try:
+        size = len(inflater.decompress(packed, LONGEST))
+    except zlib.error:
+        return len(data)
+    return size + (not inflater.eof and bool(inflater.unconsumed_tail))
+
+
+def _still_so(key):
+    return key not in _ELSEWHERE and not key.lower().endswith(_NO_LONGER_SO)
 
 
 def _chunk(kind, data):

@@ -74,14 +74,14 @@ def tags(path):
     return found
 
 
-def write(file, array, *, tags, icc=None, dpi=None):
+def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
     """Write a TIFF file, compressed without loss (Deflate).
 
     Args:
         file: binary, to write and to seek in, empty.
         array: uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
         tags: a `PIL.Image.Exif`, descriptive ones only.
-        icc, dpi: as in `images.Picture`.
+        icc, dpi, xmp: as in `images.Picture`.
 
     Raises:
         ValueError: above 4 GB, which such a file cannot address.
@@ -111,6 +111,8 @@ def write(file, array, *, tags, icc=None, dpi=None):
         directory[338] = _UNASSOCIATED
     if icc:
         directory[34675] = icc
+    if xmp:
+        directory[700] = xmp
     if dpi:
         directory[282], directory[283], directory[296] = *dpi, 2
     # Pillow moves StripOffsets, as it expects the pixels behind the directory: they get their name only afterwards.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 HEIGHT, WIDTH = 12, 17
@@ -140,6 +141,14 @@ def frames(alpha):
     return result
 
 
+def packet(orientation=None):
+    """XMP; with an orientation as a file has it."""
+    said = f' tiff:Orientation="{orientation}"' if orientation else ""
+    return ('<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{said}><tiff:Artist>Zoë</tiff:Artist>'
+            '</rdf:Description></rdf:RDF></x:xmpmeta>').encode()
+
+
 def animated(kind, arrays, **options):
     first, *others = map(Image.fromarray, arrays)
     return encoded(kind, first, save_all=True, append_images=others, duration=[50, 120, 70, 300], **options)
@@ -199,10 +208,21 @@ def pngs():
     key = chunk(b"tRNS", struct.pack(">H", 257 * int(few[5, 6, 0])))
     yield Case("grey_clear_16.png", png(few.astype(np.uint16) * 257, key),
                np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint16) * 257)
-    said = {"icc": SRGB, "dpi": (300, 200), "exif": exif()}
-    yield Case("said.png", encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1)), picture(),
-               said=said)
-    deep = (chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)), chunk(b"pHYs", struct.pack(">IIB", 11811, 7874, 1)))
+    said = {"icc": SRGB, "dpi": (300, 200), "exif": exif(), "xmp": packet(),
+            "text": {"Title": "a cat", "parameters": "Zoë\nSteps: 20", "workflow": "猫"}}
+    texts = PngInfo()
+    texts.add_text("Title", "a cat")
+    texts.add_text("parameters", "Zoë\nSteps: 20", zip=True)
+    texts.add_itxt("workflow", "猫", "en", zip=True)
+    texts.add_itxt("XML:com.adobe.xmp", packet(1))
+    yield Case("said.png", encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1), pnginfo=texts),
+               picture(), said=said)
+    long = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 ** 24)))
+    yield Case("long_text.png", png(picture(), long), picture(), note="without texts that are too long")
+    yield Case("long_text_16.png", png(picture(dtype=np.uint16), long), picture(dtype=np.uint16),
+               note="without texts that are too long")
+    deep = (*(chunk(kind, data) for kind, data, _ in texts.chunks),
+            chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)), chunk(b"pHYs", struct.pack(">IIB", 11811, 7874, 1)))
     data = png(picture(dtype=np.uint16), *deep)
     late = data[:-12] + chunk(b"eXIf", exif(1).tobytes()[6:]) + data[-12:]  # behind the pixels, where it may be
     yield Case("said_16.png", late, picture(dtype=np.uint16), said=said)
@@ -231,8 +251,9 @@ def jpegs():
                note="converted from CMYK")
     for orientation in range(1, 9):
         yield Case(f"orientation_{orientation}.jpg",
-                   encoded("JPEG", upright(orientation), quality=95, exif=exif(orientation), dpi=(240, 240)),
-                   picture(), said={"exif": exif(), "dpi": (240, 240)})
+                   encoded("JPEG", upright(orientation), quality=95, exif=exif(orientation), dpi=(240, 240),
+                           xmp=packet(orientation), comment=b"a cat"),
+                   picture(), said={"exif": exif(), "dpi": (240, 240), "xmp": packet(), "comment": b"a cat"})
     yield Case("damaged_exif.jpg", encoded("JPEG", image(), quality=95, exif=b"Exif\0\0MM\0*\0\0\0\xff" + b"\xff" * 30),
                picture())
     yield Case("two_views.jpg", encoded("MPO", image(), save_all=True, append_images=[image(1).convert("RGB")],
@@ -243,7 +264,8 @@ def webps_bmps_and_gifs():
     said = {"icc": SRGB, "dpi": (300, 200), "exif": exif()}
     tags = exif(1)
     tags[282], tags[283], tags[296] = 300.0, 200.0, 2
-    yield Case("rgb.webp", encoded("WEBP", image(), quality=95, icc_profile=SRGB, exif=tags), picture(), said=said)
+    yield Case("rgb.webp", encoded("WEBP", image(), quality=95, icc_profile=SRGB, exif=tags, xmp=packet(1)), picture(),
+               said={**said, "xmp": packet()})
     yield Case("alpha_lossless.webp", encoded("WEBP", image(4), lossless=True), picture(channels=4))
     yield Case("grey_lossless.webp", encoded("WEBP", image(1), lossless=True),
                np.repeat(picture(channels=1), 3, axis=2))
@@ -255,7 +277,7 @@ def webps_bmps_and_gifs():
     yield Case("one_bit.bmp", encoded("BMP", half), 255 * np.asarray(half)[..., None].astype(np.uint8))
     flat = image().quantize(60)
     yield Case("still.gif", encoded("GIF", flat), np.asarray(flat.convert("RGB")), note="255 colours")
-    yield Case("grey.gif", encoded("GIF", image(1)), picture(channels=1))
+    yield Case("grey.gif", encoded("GIF", image(1), comment=b"a cat"), picture(channels=1), said={"comment": b"a cat"})
     clear = np.asarray(flat) // 40 == 0
     indices = Image.fromarray(np.where(clear, 250, np.asarray(flat)).astype(np.uint8))
     indices.putpalette((flat.getpalette() + 768 * [0])[:768])
@@ -299,8 +321,9 @@ def tiffs():
     for orientation in 3, 6:
         for array, bits in ((picture(), 8), (deep[3], 16)):
             stored = np.rot90(array, {3: 2, 6: 1}[orientation])
-            data = tiff(stored, extratags=[(274, 3, 1, orientation, True)])
-            yield Case(f"orientation_{orientation}_{bits}.tif", data, array)
+            said = packet(orientation)
+            data = tiff(stored, extratags=[(274, 3, 1, orientation, True), (700, 1, len(said), said, True)])
+            yield Case(f"orientation_{orientation}_{bits}.tif", data, array, said={"xmp": packet()})
     preview = io.BytesIO()
     with tifffile.TiffWriter(preview) as writer:
         writer.write(picture(), photometric="rgb")

@@ -45,6 +45,15 @@ def test_frames_timing_and_plays_come_back_from_every_format(tmp_path, suffix, g
         images.read(path)
 
 
+@pytest.mark.parametrize("suffix, field", [("gif", "comment"), ("webp", "xmp"), ("png", "xmp"), ("png", "texts")])
+def test_what_the_file_says_goes_along(tmp_path, suffix, field):
+    said = {"comment": b"a bar", "xmp": b"<x><y>a bar</y></x>", "texts": ((b"tEXt", b"Title\0a bar"),)}[field]
+    frames = [dataclasses.replace(picture(i), **{field: said}) for i in range(4)]
+    animations.write(tmp_path / f"x.{suffix}", animation(), frames)
+    for frame in animations.read(tmp_path / f"x.{suffix}").frames():
+        assert getattr(frame, field) == said
+
+
 def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
     durations = (33, 33, 34, 33, 33, 10 ** 6, 4)
     frames = [picture(i % 4) for i in range(7)]

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree.ElementTree import canonicalize
 
 import numpy as np
 import pytest
@@ -116,9 +117,13 @@ def test_what_the_file_says_is_said_by_the_result(run, case):
             assert dpi == pytest.approx(said["dpi"], abs=0.02)
         if "subsampling" in said:
             assert [component[1:3] for component in image.layer] == [said["subsampling"]] * 3
+        assert canonical(image.info.get("xmp")) == canonical(said.get("xmp"))
+        assert image.info.get("comment") == said.get("comment")
+        if "text" in said:
+            assert {key: text for key, text in image.text.items() if ":" not in key} == said["text"]
         if "exif" in said:
             wanted = said["exif"]
-            structure = {*range(254, 300), 317, 338, 34675, 34665, 34853} - set(wanted)
+            structure = {*range(254, 300), 317, 338, 700, 34675, 34665, 34853} - set(wanted)
             wanted_texts = {tag: value.decode("latin-1") if isinstance(value, bytes) else value
                             for tag, value in dict(wanted).items()}
             assert {tag: value for tag, value in tags.items() if tag not in structure} == wanted_texts
@@ -131,6 +136,10 @@ def test_what_the_file_says_is_said_by_the_result(run, case):
         found = animations.read(path)
         assert list(found.durations) == said["durations"]
         assert found.plays == said.get("plays", found.plays)
+
+
+def canonical(xmp):
+    return xmp and canonicalize(xmp)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.refusal], ids=lambda case: printed(case.name)[:60])

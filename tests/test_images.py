@@ -2,6 +2,7 @@
 import dataclasses
 import io
 import os
+import re
 import struct
 import sys
 import zlib
@@ -9,8 +10,9 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
-from srgan_tf import images
+from srgan_tf import images, png
 from srgan_tf.errors import UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -181,6 +183,124 @@ def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
 def test_resolution_is_read_from_where_each_format_has_it(tmp_path, suffix):
     images.write(tmp_path / f"a{suffix}", images.Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
     assert images.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
+
+
+XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+ xmlns:dc="http://purl.org/dc/elements/1.1/"{stale}>
+<dc:creator><rdf:Seq><rdf:li>Zoë</rdf:li></rdf:Seq></dc:creator>
+</rdf:Description></rdf:RDF></x:xmpmeta>
+<?xpacket end="w"?>"""
+STALE = ' tiff:Orientation="6" tiff:ImageWidth="7" exif:PixelXDimension="7" exif:PixelYDimension="4"'
+
+
+def save_with_xmp(path, packet, orientation=1):
+    """By Pillow and tifffile, a picture of 7 x 4 pixels; of 16 bits a channel where its name says so."""
+    pixels, options = noise(4, 7, 3), {"exif": Image.Exif()}
+    options["exif"][0x0112] = orientation
+    if orientation == 1:
+        options = {}
+    if path.suffix == ".tif":
+        tifffile = pytest.importorskip("tifffile")
+        pixels = pixels.astype(np.uint16) * 257 if path.name == "deep.tif" else pixels
+        turn = [(274, 3, 1, orientation, True)] if options else []
+        tifffile.imwrite(path, pixels, photometric="rgb", metadata=None,
+                         extratags=[*turn, (700, 1, len(packet), packet, True)])
+    elif path.name == "deep.png":
+        path.write_bytes(png.encode(pixels.astype(np.uint16) * 257, xmp=packet))
+    elif path.suffix == ".png":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet)
+        Image.fromarray(pixels).save(path, pnginfo=info, **options)
+    else:
+        Image.fromarray(pixels).save(path, xmp=packet, **options)
+
+
+def xmp_of(path):
+    with Image.open(path) as image:
+        image.load()
+        return image.info.get("xmp")
+
+
+WITH_XMP = ["x.png", "x.jpg", "x.webp", "x.tif", "deep.png", "deep.tif"]
+
+
+@pytest.mark.parametrize("source", WITH_XMP)
+def test_xmp_goes_from_every_format_to_every_format(tmp_path, source):
+    packet = XMP.format(stale="").encode()
+    save_with_xmp(tmp_path / source, packet)
+    found = images.read(tmp_path / source)
+    assert found.xmp == packet and found.notes == ()
+    for suffix in (".png", ".jpg", ".webp", ".tif"):
+        images.write(tmp_path / f"out{suffix}", found)
+        assert xmp_of(tmp_path / f"out{suffix}") == packet
+    assert "without its XMP data" in images.write(tmp_path / "out.bmp", found)
+
+
+@pytest.mark.parametrize("name", WITH_XMP)
+def test_xmp_tells_no_orientation_that_is_applied_and_the_size_of_the_result(tmp_path, name):
+    save_with_xmp(tmp_path / name, XMP.format(stale=STALE).encode())
+    found = images.read(tmp_path / name)
+    assert found.pixels.shape == (7, 4, 3)
+    large = found.pixels.repeat(4, axis=0).repeat(4, axis=1)
+    for suffix in (".png", ".jpg", ".webp", ".tif"):
+        images.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=large))
+        packet = xmp_of(tmp_path / f"out{suffix}").decode()
+        assert "Orientation" not in packet and "Zoë" in packet
+        assert re.findall(r'[a-zX-Y]+="([0-9]+)"', packet) == ["16", "16", "28"]
+        assert images.read(tmp_path / f"out{suffix}").pixels.shape == large.shape
+
+
+REGIONS = ("<r:Regions xmlns:r='http://www.metadataworkinggroup.com/schemas/regions/'><r:RegionList/></r:Regions>"
+           "<dc:creator>")
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_XMP if name != "deep.png"])
+def test_faces_that_xmp_marks_stay_where_they_are_or_are_left_out(tmp_path, name):
+    packet = XMP.format(stale="").replace("<dc:creator>", REGIONS).encode()
+    for orientation, note in ((1, ()), (6, ("without the regions that its XMP data marks",))):
+        save_with_xmp(tmp_path / name, packet, orientation)
+        found = images.read(tmp_path / name)
+        assert found.notes == note and (b"Regions" in found.xmp) == (not note) and b"Zo" in found.xmp
+
+
+def test_xmp_among_exif_is_not_written_twice(tmp_path):
+    tags = Image.Exif()
+    tags[700] = XMP.format(stale=STALE).encode()
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.webp", exif=tags)
+    images.write(tmp_path / "out.jpg", images.read(tmp_path / "in.webp"))
+    assert b"Zo" in xmp_of(tmp_path / "out.jpg") and b"Orientation" not in xmp_of(tmp_path / "out.jpg")
+    assert 700 not in Image.open(tmp_path / "out.jpg").getexif()
+
+
+def test_what_is_too_long_for_jpeg_is_left_out_and_said(tmp_path):
+    long = images.Picture(noise(200, 300, 3), xmp=XMP.format(stale="").encode() + b" " * 65503, comment=b"c" * 65501)
+    notes = images.write(tmp_path / "x.jpg", long)
+    assert notes == ("without its XMP data, too long for JPEG", "without its comment, too long for JPEG")
+    assert images.write(tmp_path / "x.jpg", images.Picture(long.pixels, xmp=long.xmp[:65504])) == ()
+    assert xmp_of(tmp_path / "x.jpg") == long.xmp[:65504]
+    assert images.write(tmp_path / "x.jpg", images.Picture(long.pixels, comment=b"c" * 65500)) == ()
+    assert Image.open(tmp_path / "x.jpg").info["comment"] == b"c" * 65500
+
+
+def test_a_comment_goes_along_where_there_are_comments(tmp_path):
+    for kind in ("jpg", "gif"):
+        Image.fromarray(noise(4, 7)).save(tmp_path / f"in.{kind}", comment="Zoë's".encode())
+        found = images.read(tmp_path / f"in.{kind}")
+        for suffix in (".jpg", ".gif"):
+            images.write(tmp_path / f"out{suffix}", found)
+            assert Image.open(tmp_path / f"out{suffix}").info["comment"] == "Zoë's".encode()
+        assert images.write(tmp_path / "out.png", found) == ("without its comment",)
+
+
+def test_texts_go_to_png_files_only_and_it_is_said(tmp_path):
+    info = PngInfo()
+    info.add_text("parameters", "a cat")
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.png", pnginfo=info)
+    found = images.read(tmp_path / "in.png")
+    for suffix in (".jpg", ".webp", ".tif", ".bmp"):
+        assert images.write(tmp_path / f"out{suffix}", found) == ("without its texts",)
 
 
 def test_gif_keeps_few_colours_exactly_and_says_when_there_are_more(tmp_path):

@@ -1,0 +1,122 @@
+"""Texts in PNG files: kept as they are, and never a danger to the picture."""
+import io
+import struct
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from srgan_tf import images, png
+
+PIXELS = np.random.default_rng(5).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+TITLE, AUTHOR = (b"tEXt", b"Title\0A cat, caf\xe9"), (b"zTXt", b"Author\0\0" + zlib.compress(b"Zo\xeb " * 99))
+WORKFLOW = (b"iTXt", b"workflow\0\1\0en\0\xe6\xb5\x81\0" + zlib.compress("{\"猫\": 1}".encode()))
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write(path, *texts, behind=(), deep=False):
+    """A PNG file with texts before its pixels and behind them."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "PNG")
+    data = png.encode(PIXELS.astype(np.uint16) * 257) if deep else file.getvalue()
+    path.write_bytes(data[:33] + b"".join(chunk(*text) for text in texts) + data[33:-12]
+                     + b"".join(chunk(*text) for text in behind) + data[-12:])
+    return path
+
+
+def chunks(path):
+    """All text chunks in a file, walked by hand."""
+    data, place, found = path.read_bytes(), 8, []
+    while place < len(data):
+        length, kind = struct.unpack_from(">I4s", data, place)
+        content = data[place + 8:place + 8 + length]
+        assert struct.unpack_from(">I", data, place + 8 + length)[0] == zlib.crc32(kind + content)
+        if kind in (b"tEXt", b"zTXt", b"iTXt"):
+            found.append((kind, content))
+        place += 12 + length
+    return found
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_every_kind_of_text_comes_back_as_it_was_wherever_it_lies(tmp_path, deep):
+    parameters = (b"tEXt", b"parameters\0a cat\nSteps: 20, Size: 512x512")
+    found = images.read(write(tmp_path / "in.png", TITLE, AUTHOR, WORKFLOW, behind=[parameters, TITLE], deep=deep))
+    assert found.notes == () and images.write(tmp_path / "out.png", found) == ()
+    assert chunks(tmp_path / "out.png") == [TITLE, AUTHOR, WORKFLOW, parameters, TITLE]
+    np.testing.assert_array_equal(images.read(tmp_path / "out.png").array(), PIXELS.astype(np.uint16) * 257 if deep
+                                  else PIXELS)
+
+
+def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
+    tags = Image.Exif()
+    tags[0x0112], tags[0x010E] = 6, "a cat"
+    profile = tags.tobytes()
+    raw = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n%s\n" % (len(profile), profile.hex().encode()))
+    write(tmp_path / "in.png", (b"zTXt", raw), (b"tEXt", b"exif:Orientation\x006"), TITLE,
+          (b"tEXt", b"exif:PixelXDimension\x007"))
+    found = images.read(tmp_path / "in.png")
+    np.testing.assert_array_equal(found.pixels, np.rot90(PIXELS, -1))
+    images.write(tmp_path / "out.png", found)
+    assert chunks(tmp_path / "out.png") == [TITLE]
+    assert dict(Image.open(tmp_path / "out.png").getexif()) == {0x010E: "a cat"}
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("hostile", [
+    (b"tEXt", b"Comment\0" + b"x" * png.LONGEST),
+    (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * png.LONGEST))),
+    (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * png.LONGEST))),
+    (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.LONGEST)])
+def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_done(tmp_path, hostile, deep):
+    for place in ({"behind": [hostile]}, {"behind": [TITLE, hostile]}):
+        found = images.read(write(tmp_path / "in.png", AUTHOR, **place, deep=deep))
+        np.testing.assert_array_equal(found.array() // (257 if deep else 1), PIXELS)
+        assert found.notes == ("without texts that are too long",)
+        assert found.texts == (AUTHOR, *place["behind"][:-1])
+
+
+def test_texts_that_are_too_many_are_left_out_with_one_note(tmp_path):
+    many = (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(png.LONGEST)[:-1]))
+    found = images.read(write(tmp_path / "in.png", TITLE, *[many] * 100, AUTHOR))
+    np.testing.assert_array_equal(found.pixels, PIXELS)
+    assert found.texts[0] == TITLE and 10 < len(found.texts) < 20
+    assert found.notes == ("without texts that are too long",)
+
+
+def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
+    """In a process that may not have that much; the file has a hole there."""
+    data = write(tmp_path / "in.png", TITLE).read_bytes()
+    with open(tmp_path / "in.png", "wb") as file:
+        file.write(data[:33] + struct.pack(">I", 2 ** 31 - 1) + b"tEXt")
+        file.seek(2 ** 31 - 1 + 4, 1)
+        file.write(data[33:])
+    code = """if True:
+        import resource, sys
+        resource.setrlimit(resource.RLIMIT_AS, (2 ** 30, -1))
+        from srgan_tf import images
+        found = images.read(sys.argv[1])
+        assert found.notes == ("without texts that are too long",) and len(found.texts) == 1, found
+    """
+    subprocess.run([sys.executable, "-c", code, tmp_path / "in.png"], check=True)
+    (tmp_path / "in.png").unlink()
+
+
+@pytest.mark.parametrize("text", [
+    (b"tEXt", b""), (b"tEXt", b"no end"), (b"iTXt", b"key\0"), (b"iTXt", b"key\0\1\0\0\0no zlib"), (b"zTXt", b"key\0")])
+def test_texts_that_are_none_do_no_harm(tmp_path, text):
+    images.write(tmp_path / "out.png", images.read(write(tmp_path / "in.png", text)))
+    np.testing.assert_array_equal(images.read(tmp_path / "out.png").pixels, PIXELS)
+    assert chunks(tmp_path / "out.png") == [text]
+
+
+def test_what_is_cut_off_within_a_text_is_damaged(tmp_path):
+    path = write(tmp_path / "in.png", TITLE)
+    path.write_bytes(path.read_bytes()[:45])
+    with pytest.raises(images.UserError, match="damaged|no picture"):
+        images.read(path)

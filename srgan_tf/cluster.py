@@ -140,7 +140,8 @@ def _blocks(rows):
 def _listed(source, overwrite):
     """A row for each picture: what is to be done, what is there already, and what cannot be done."""
     def row(state, job=None, **more):
-        source, result = (str(job.source), str(job.target)) if job else (None, None)
+        source = str(job.source) if job else None
+        result = str(job.target) if job and job.target else None
         return {"source": source, "result": result, "state": state, **more}
 
     there = {}
@@ -152,17 +153,24 @@ def _listed(source, overwrite):
             there = {folder: there[folder] if folder in there else _there(folder)
                      for folder in {job.target.parent for job in todo}}
             for job in todo:
-                yield row("kept" if job.target.name in there[job.target.parent] and not overwrite else "todo", job)
+                names, problem = there[job.target.parent]
+                if problem:
+                    yield row("failed", job, error=problem)
+                else:
+                    yield row("kept" if job.target.name in names and not overwrite else "todo", job)
     except UserError as error:
         yield row("failed", error=str(error))
 
 
 def _there(folder):
-    """Names of the files in a folder of results, where what killed runs left half-written is removed."""
-    if not folder.exists():
-        return frozenset()
-    jobs.sweep(folder)
-    return frozenset(places.children(folder)[1])
+    """Names of the files in a folder of results, where what killed runs left half-written is removed; or a problem."""
+    if not places.exists(folder):
+        return frozenset(), None
+    try:
+        jobs.sweep(folder)
+        return frozenset(places.children(folder)[1]), None
+    except UserError as error:
+        return frozenset(), str(error)
 
 
 def _source(paths, output, **options):
@@ -196,7 +204,8 @@ def _beside(paths, output):
     if output is None:
         return (folders[0] if folders else files[0].parent) / "manifest"
     output = places.of(output)
-    return (output if folders or len(files) > 1 or not output.suffix or output.is_dir() else output.parent) / "manifest"
+    is_folder = folders or len(files) > 1 or not output.suffix or places.is_dir(output)
+    return (output if is_folder else output.parent) / "manifest"
 
 
 class _Manifest:

@@ -2,7 +2,6 @@
 import contextlib
 import dataclasses
 import glob
-import itertools
 import os
 import re
 import sys
@@ -18,10 +17,14 @@ LISTED = 500  # pictures of a folder that are planned together
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to read and the file to write it to: places, as `places.of` gives them."""
+    """One picture to read and the file to write it to: places, as `places.of` gives them.
+
+    problem: why nothing can be done; a folder that cannot be read is a job with a problem and without a target.
+    """
 
     source: object
     target: object
+    problem: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,17 +76,18 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
         format: a suffix without its dot, for all results; None keeps each picture's own.
 
     Returns:
-        A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them: it
-        fails alone.
+        A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them, and
+        at the end folders that cannot be read: they fail alone.
 
     Raises:
         UserError: when there is no picture, two would get one name, or a result would replace a picture given.
     """
     jobs = [job for part in parts(paths, output, label=label, recursive=recursive, format=format) for job in part]
-    jobs, clashes = checked(jobs)
-    for problem in clashes.values():
-        raise UserError(problem)
-    return jobs
+    good, wrong = checked(jobs)
+    for job, problem in wrong.items():
+        if not job.problem:
+            raise UserError(problem)
+    return [*good, *wrong]
 
 
 def parts(paths, output=None, *, label, recursive=False, format=None):
@@ -94,14 +98,16 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
     """
     output = None if output is None else places.of(output)
     files, folders = split(paths)
-    if output is None or output.is_dir() or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
-        if output is not None and output.exists() and not output.is_dir():
+    if output is None or places.is_dir(output) or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
+        if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        inside = (part for folder in folders for part in _in_folder(folder, recursive, output))
-        for below, pictures in itertools.chain([("", [files])] if files else [], inside):
-            for some in pictures:
-                yield [Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
-                       for picture in some]
+
+        def job(picture, below=""):
+            return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
+        if files:
+            yield [job(picture) for picture in files]
+        for folder in folders:
+            yield from _in_folder(folder, recursive, output, job)
     elif folders or len(files) > 1:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
     elif format and images.check_suffix(output) != images.FORMATS["." + format]:
@@ -113,7 +119,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
 def split(paths):
     """The files and the folders that paths mean: two lists of places, each once."""
     given = {_absolute(found): found for path in paths for found in _matches(path)}.values()
-    folders = [found for found in given if found.is_dir()]
+    folders = [found for found in given if places.is_dir(found)]
     return [found for found in given if found not in folders], folders
 
 
@@ -123,9 +129,11 @@ def checked(jobs):
     Returns:
         A list of `Job`, and by job what is wrong with the others.
     """
+    wrong = {job: job.problem for job in jobs if job.problem}
+    jobs = [job for job in jobs if not job.problem]
     jobs = _without_results(list({_absolute(job.source): job for job in reversed(jobs)}.values())[::-1])
     clashes = _clashes(jobs)
-    return [job for job in jobs if job not in clashes], clashes
+    return [job for job in jobs if job not in clashes], {**clashes, **wrong}
 
 
 def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None,
@@ -151,6 +159,8 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
     swept = set()
     for job in jobs:
         try:
+            if job.problem:
+                raise UserError(job.problem)
             if _exists(job.target) and not overwrite:
                 outcome.kept += 1
                 tell(one_line(f"kept {job.target}, --overwrite makes it again"))
@@ -268,19 +278,25 @@ def _matches(path):
     return [place]
 
 
-def _in_folder(folder, recursive, output):
-    """The folders at and below one that hold pictures: each one's path below it, and lists of its pictures."""
+def _in_folder(folder, recursive, output, job):
+    """Lists of the jobs in a folder and those below it; `job(picture, below)` makes one of a path below it."""
     own = None if output is None else places.identity(output)
     pending, empty = [""], True
     while pending:
         below = pending.pop()
-        folders, files = places.children(folder / below)
+        try:
+            folders, files = places.children(folder / below)
+        except UserError as error:
+            empty = False
+            yield [Job(folder / below, None, str(error))]
+            continue
         if recursive:
             pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
                         if not child.startswith(".") and places.identity(folder / below / child) != own]
         if pictures := _pictures(files):
             empty = False
-            yield below, ([folder / below / name for name in some] for some in _together(pictures))
+            for some in _together(pictures):
+                yield [job(folder / below / name, below) for name in some]
     if empty:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(images.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))

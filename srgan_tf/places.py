@@ -72,6 +72,22 @@ class Remote:
             raise _unreachable(error, self) from None
 
 
+def is_dir(place):
+    """Whether a place is a folder; not if it cannot be looked at, which fails when it is used."""
+    try:
+        return place.is_dir()
+    except OSError:  # such as a folder above that is locked, or a name that is too long
+        return False
+
+
+def exists(place):
+    """Whether there is something at a place; not if it cannot be looked at."""
+    try:
+        return place.exists()
+    except OSError:
+        return False
+
+
 def children(folder):
     """Names of the folders, links not followed, and of the files in a folder.
 

@@ -1,10 +1,11 @@
 """Which picture becomes which file."""
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from srgan_tf import jobs
+from srgan_tf import cluster, jobs
 from srgan_tf.errors import UserError
 
 
@@ -103,6 +104,33 @@ def test_plans_that_would_ruin_a_picture_are_refused(album, paths, output, probl
     Path("linked.jpg").hardlink_to("cat.jpg")
     with pytest.raises(UserError, match=problem):
         plan(paths, output)
+
+
+def too_deep(folder):
+    """A folder below one that is there but, its path being too long, cannot be read by it, with a picture in it."""
+    home = os.getcwd()
+    try:
+        os.chdir(folder)
+        for _ in range(5000 // 200):
+            os.mkdir(200 * "d")
+            os.chdir(200 * "d")
+        Path("fish.png").touch()
+    finally:
+        os.chdir(home)
+
+
+def test_a_folder_that_cannot_be_read_fails_alone(album):
+    too_deep("sub")
+    planned = jobs.plan(["."], "big", label="x4", recursive=True)
+    assert [str(job.source) for job in planned[:-1]] == ["cat.jpg", "dog.PNG", "old.gif", "sub/bird.png"]
+    assert str(planned[-1].source).startswith("sub/ddd") and planned[-1].target is None
+    lines = []
+    outcome = jobs.run(planned[-1:], None, size=None, complain=lines.append)
+    assert outcome.status == 2 and len(lines) == 1
+    assert lines[0].startswith("error: the folder cannot be read (File name too long), sub/ddd")
+    rows = list(cluster._listed(lambda: jobs.parts(["."], "big", label="x4", recursive=True), overwrite=False))
+    assert [row["state"] for row in rows] == [*4 * ["todo"], "failed"]
+    assert rows[-1]["error"] == planned[-1].problem and rows[-1]["result"] is None
 
 
 def test_a_folder_without_pictures_is_refused(album):

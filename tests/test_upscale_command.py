@@ -122,6 +122,42 @@ def test_the_others_are_done_when_some_fail(run):
     assert files() == ["a.png", "a_x4.png", "b.png", "c.png", "c_x4.png"]
 
 
+# Runs a program as one to whom permissions apply: root keeps its name and loses the right to pass over them.
+HEEDING = """if True:
+    import ctypes, os, sys
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+        if os.geteuid() == 0 and ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
+            sys.exit("the right to read everything cannot be given up")
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gives up a right of root as Linux has it")
+def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path):
+    for name in ("a.png", "locked/b.png", "sub/locked/c.png", "sub/d.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(4, 5, 3)).save(tmp_path / "in" / name)
+    locked = [tmp_path / "in" / "locked", tmp_path / "in" / "sub" / "locked"]
+    for path in locked:
+        path.chmod(0)
+    command = [ROOT / "upscale.py", "-r", "in", "in/locked/b.png", "-o", "out", "-n", small_model]
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run([sys.executable, "-c", HEEDING, *command], cwd=tmp_path, env=environment,
+                          capture_output=True, text=True, timeout=120)
+    for path in locked:
+        path.chmod(0o755)
+    if "cannot be given up" in done.stderr:
+        pytest.skip("who is root may read everything")
+    assert done.returncode == 1
+    assert sorted(done.stderr.splitlines()) == [
+        "error: the file may not be read, in/locked/b.png, check its permissions",
+        "error: the folder cannot be read (Permission denied), in/locked, check its name and permissions",
+        "error: the folder cannot be read (Permission denied), in/sub/locked, check its name and permissions"]
+    assert done.stdout.splitlines()[-1] == "2 enlarged, 0 kept, 3 failed"
+    made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
+    assert made == ["a_x4.png", "sub/d_x4.png"]
+
+
 def test_tiles_are_not_seen_in_the_result(run):
     Image.fromarray(noise(50, 40, 3)).save("a.png")
     run("a.png", "-o", "whole.png")

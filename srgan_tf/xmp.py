@@ -18,6 +18,7 @@ _HIDDEN_NAMES = ("MicroVideo", "MotionPhoto")  # in Google's camera
 _PLACES = {(_REGIONS, "Regions"), ("http://ns.microsoft.com/photo/1.2/", "RegionInfo")}  # in the picture as it lies
 _WIDTHS = {(_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension")}
 _HEIGHTS = {(_TIFF, "ImageLength"), (_EXIF, "PixelYDimension")}
+_DAMAGED = (ExpatError, ValueError, RecursionError)
 
 
 def upright(data, *, turned):
@@ -45,18 +46,21 @@ def upright(data, *, turned):
         return None if hidden or (space, name) in gone else _SAME
     try:
         return _edited(data, value), tuple(dict.fromkeys(notes))
-    except (ExpatError, ValueError, RecursionError):
+    except _DAMAGED:
         return None, ("without its XMP data, which is damaged",)
 
 
 def sized(data, height, width):
-    """XMP as `upright` gives it, where it tells a size with that of a picture."""
+    """XMP as `upright` gives it, where it tells a size with that of a picture; None where it is damaged."""
     sides = {**dict.fromkeys(_WIDTHS, width), **dict.fromkeys(_HEIGHTS, height)}
     regions = {(_DIMENSIONS, "w"): width, (_DIMENSIONS, "h"): height}
 
     def value(space, name, within):
         return (regions if within == (_REGIONS, "AppliedToDimensions") else sides).get((space, name), _SAME)
-    return _edited(data, value)
+    try:
+        return _edited(data, value)
+    except _DAMAGED:
+        return None
 
 
 _SAME = object()
@@ -72,7 +76,9 @@ def _edited(data, value):
     text = data.decode("utf-8-sig").strip("\0 ")
     if "<!DOCTYPE" in text:  # XMP has none, and its entities may be a bomb
         raise ValueError("it has a document type")
-    document, changed = minidom.parseString(text), False
+    # Characters told by number, such as the ends of lines in an attribute, would be written as they are and be lost.
+    mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text)
+    document, changed = minidom.parseString(text.replace("&#", f"{mark}#")), False
     for element in document.getElementsByTagName("*"):
         within = _owner(element)
         for node in [*element.attributes.values(), *element.childNodes]:
@@ -81,7 +87,9 @@ def _edited(data, value):
             if (new := value(node.namespaceURI or "", node.localName, within)) is not _SAME:
                 changed = True
                 _change(element, node, new)
-    return "\n".join(node.toxml() for node in document.childNodes).encode() if changed else data
+    if not changed:
+        return data
+    return "\n".join(node.toxml() for node in document.childNodes).replace(f"{mark}#", "&#").encode()
 
 
 def _change(element, node, new):

@@ -40,6 +40,12 @@ def test_what_is_still_so_stays_byte_for_byte():
     assert xmp.sized(data, 40, 30) == data
 
 
+def test_the_ends_of_lines_stay_where_something_else_is_left_out():
+    kept = 'exif:UserComment="a&#xA;b&#9;c &amp; &quot;d&quot;" xmp:Label="\ue000#10;"'
+    assert_same(upright(packet(f'tiff:Orientation="6" {kept}', "<dc:title>a&#13;b</dc:title>")),
+                packet(kept, "<dc:title>a&#13;b</dc:title>"))
+
+
 @pytest.mark.parametrize("stale", [
     'tiff:Orientation="6"', "tiff:Orientation='6'", 'odd:Orientation="6"', 'tiff:BitsPerSample="8"',
     'hdrgm:Version="1.0"', 'camera:MotionPhoto="1"', 'camera:MicroVideoOffset="99"'])
@@ -91,6 +97,7 @@ BOMB = (b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaa">'
 def test_what_is_hostile_or_damaged_is_left_out_with_one_note(data, note):
     found, notes = xmp.upright(data, turned=False)
     assert found is None and len(notes) == 1 and note in notes[0]
+    assert note == "too long" or xmp.sized(data, 4, 3) is None
 
 
 @pytest.mark.parametrize("data", [None, b"", b"\0\0", b"   "])

@@ -123,6 +123,8 @@ class Upscaler(Enlarger):
     def _automatic(self, height, width):
         """The side of the tiles that the memory there is holds: the whole picture at once when it is small."""
         tile = min(TILE, self._most)
+        if height * width <= SMALL and max(height, width) <= tile:
+            return max(height, width)
         while tile >= 2 * LEAST and not self._fits((tile + 2 * self.halo) ** 2):
             tile //= 2
         return max(height, width) if height * width <= (tile + 2 * self.halo) ** 2 else tile

@@ -7,6 +7,7 @@
     RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
     RUN/tensorboard/     the same figures as events, where tensorboard is installed
 """
+import contextlib
 import dataclasses
 import importlib.util
 import itertools
@@ -23,7 +24,7 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, export, graph, losses, metrics, steps
+from srgan_tf import checkpoints, devices, export, graph, losses, metrics, steps, zoo
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Batches, Crops
 from srgan_tf.pixels import to_lr, to_uint8
@@ -184,6 +185,7 @@ class _Loop:
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
         self.validation = _centres(validation) if validation is not None else []
+        self.start = _start(run.init) if journal else {}
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
     def run(self, step, crops, train_step, interruption):
@@ -290,7 +292,7 @@ class _Loop:
         checkpoints.save(folder, step, self.state.arrays(), keep=run.keep, marks=marks)
         versions = self.folder / "saved_model"
         if not (versions / str(step)).exists():
-            export.export(self.state.exported(), versions / str(step), attributes={"step": step})
+            export.export(self.state.exported(), versions / str(step), attributes={"step": step, **self.start})
         self.saved = time.monotonic()
         kept = {str(s) for s, _ in checkpoints.found(folder)}
         for version in versions.iterdir():
@@ -306,6 +308,13 @@ class _Loop:
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
             print(f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
                   flush=True)
+
+
+def _start(init):
+    """What an export says of the model that training began from: its checksum, where it is known."""
+    with contextlib.suppress(UserError, KeyError):
+        return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
+    return {}
 
 
 def _centres(store):

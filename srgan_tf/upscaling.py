@@ -40,7 +40,8 @@ class Upscaler(Enlarger):
         Args:
             model: a shipped model's name or a path, as `zoo.resolve` takes it; None is `zoo.DEFAULT_MODEL`.
             scale: 2, 4 or 8; None is the model's own.
-            fidelity: instead of a model, a blend of the variables of two: 1 is `srresnet`, 0 is `srgan`.
+            fidelity: instead of a model, a blend of the variables of two: 0 is `srgan`, 1 the
+                `srresnet` that it was trained from.
             outscale, width, height: how large results are, as `sizes.Size` says; None is the model's scale. They
                 are made from what the network makes by `imresize`.
             tile: side of a tile in LR pixels without its halo; 0 chooses one and computes what is small at once.

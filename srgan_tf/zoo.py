@@ -32,7 +32,9 @@ def resolve(model, scale=None, *, flag="--model"):
 
 
 def blended(fidelity, model=None, scale=None):
-    """The folders of the two models that a fidelity blends: `srresnet` and `srgan`.
+    """The folders of the two models that a fidelity blends: `srgan`, and the `srresnet` that it was trained from.
+
+    A newer `srresnet` has gone elsewhere: half way between the two would be worse than either.
 
     Raises:
         UserError: when a model is given, too, or one of the two is not shipped at that scale.
@@ -43,7 +45,10 @@ def blended(fidelity, model=None, scale=None):
     if model is not None:
         raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
                         "leave one of them out")
-    return resolve("srresnet", scale), resolve("srgan", scale)
+    newest, vivid = resolve("srresnet", scale), resolve("srgan", scale)
+    start = attributes(vivid).get("start")
+    versions = [child for child in newest.parent.iterdir() if (child / ATTRIBUTES).is_file()]
+    return next((child for child in versions if start and attributes(child).get("sha256") == start), newest), vivid
 
 
 def shipped():

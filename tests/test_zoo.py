@@ -7,10 +7,10 @@ from srgan_tf import zoo
 from srgan_tf.errors import UserError
 
 
-def saved_model(folder, scale=4):
+def saved_model(folder, scale=4, **facts):
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").touch()
-    (folder / zoo.ATTRIBUTES).write_text(json.dumps({"scale": scale, "halo": 40}))
+    (folder / zoo.ATTRIBUTES).write_text(json.dumps({"scale": scale, "halo": 40, **facts}))
     return folder
 
 
@@ -40,6 +40,14 @@ def test_weights_of_a_wheel_are_found_and_those_of_a_checkout_go_first(weights):
     saved_model(weights[1] / "srresnet_x4" / "5")
     assert zoo.resolve("srresnet") == weights[1] / "srresnet_x4" / "5"
     assert zoo.resolve("srgan") == weights[0] / "srgan_x4" / "1"
+
+
+def test_srgan_is_blended_with_the_srresnet_that_it_was_trained_from(weights):
+    for version in ("1", "2", "3"):
+        saved_model(weights[0] / "srresnet_x4" / version, sha256=f"of {version}")
+    assert zoo.blended(0.5)[0].name == "3"  # it is not known
+    saved_model(weights[0] / "srgan_x4" / "2", start="of 2")
+    assert [folder.name for folder in zoo.blended(0.5)] == ["2", "2"]
 
 
 def test_a_path_means_a_savedmodel_or_the_newest_in_it(weights, tmp_path):

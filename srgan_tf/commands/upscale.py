@@ -36,8 +36,9 @@ WIDTH = flags.DEFINE_integer("width", None, "Width of the result in pixels; the 
                              "too.", flag_values=FLAGS)
 HEIGHT = flags.DEFINE_integer("height", None, "Height of the result in pixels; the width follows unless it is given, "
                               "too.", flag_values=FLAGS)
-FIDELITY = flags.DEFINE_float("fidelity", None, "A blend of two models instead of one: 1 is srresnet, faithful; 0 is "
-                              "srgan, vivid.", lower_bound=0, upper_bound=1, flag_values=FLAGS)
+FIDELITY = flags.DEFINE_float("fidelity", None, "A blend of two models instead of one: 0 is srgan, vivid; 1 is the "
+                              "srresnet that it was trained from, faithful.", lower_bound=0, upper_bound=1,
+                              flag_values=FLAGS)
 TILE = flags.DEFINE_integer("tile", 0, "Side of the tiles that a large picture is computed in, LR pixels; smaller "
                             "takes less memory and more time; 0, the default, is automatic.", short_name="t",
                             lower_bound=0, flag_values=FLAGS)

@@ -111,7 +111,8 @@ class _Network:
         self.kernels["tail_sum"] = tf.cast(_rows_summed(), dtype)
         self.biases = {name: tf.cast(bias, dtype) for name, (_, bias) in convs.items()}
         self.biases["tail_sum"] = tf.cast(tf.tile(variables["tail_conv/bias"], (4,)), dtype)
-        self.slopes = {name: tf.cast(prelu.slope, dtype) for name, prelu in prelus.items()}
+        self.slopes = {name: tf.cast(prelu.slope, tf.float32 if name == "head_prelu" else dtype)
+                       for name, prelu in prelus.items()}
 
     def constant(self):
         """Hold the values that are there now: graphs take arrays as constants, which oneDNN rearranges once."""
@@ -121,7 +122,7 @@ class _Network:
 
     def trunk(self, image):
         """Pixels [B, H, W, 3] in [0, 255] -> features [B, H, W, C]."""
-        first = self._prelu("head_prelu", self._conv("head_conv", tf.cast(image, self.dtype)))
+        first = self._head_prelu(self._conv("head_conv", tf.cast(image, self.dtype)))
         # A copy, for the first block's convolution to add to: oneDNN's, where it may not write over what it adds to,
         # makes one itself, which it notes in the kernel object, and calls side by side write into each other's results.
         x = tf.raw_ops.DeepCopy(x=first)
@@ -154,6 +155,10 @@ class _Network:
 
     def _conv(self, name, x):
         return tf.nn.bias_add(tf.nn.conv2d(x, self.kernels[name], 1, "SAME"), self.biases[name])
+
+    def _head_prelu(self, x):
+        """With slopes in float32: rounded ones cost a hundredth of a decibel here, and nothing elsewhere."""
+        return tf.maximum(x, tf.cast(tf.cast(x, tf.float32) * self.slopes["head_prelu"], self.dtype))
 
     def _prelu(self, name, x, repeat=1):
         slope = tf.tile(self.slopes[name], (repeat,))

@@ -1,4 +1,4 @@
-"""Adam as the paper has it, and Muon, which needs a third of the steps."""
+"""Adam as the paper has it, and Muon, which gets further in as many steps."""
 import keras
 from keras import ops
 

@@ -52,14 +52,16 @@ def score(hr, sr, protocol, border=4):
     return psnr(hr, sr), ssim(hr, sr)
 
 
-def lr_consistency(lr, sr):
-    """How well SR, shrunk again, gives back the LR it was made from: PSNR in dB over RGB, no border cut.
+def lr_consistency(lr, sr, border=0):
+    """How well SR, shrunk again, gives back the LR it was made from: PSNR in dB over RGB.
 
     Args:
         lr, sr: uint8 [h, w] or [h, w, 3], and [H, W] or [H, W, 3].
+        border: LR pixels that are cut off at each side, for a part of a picture whose neighbours are missing.
     """
     lr, sr = as_rgb(_picture(lr, "lr")), as_rgb(_picture(sr, "sr"))
-    return psnr(lr, imresize(sr, size=lr.shape[:2], edge="repeat"))
+    shrunk = imresize(sr, size=lr.shape[:2], edge="repeat")
+    return psnr(_cut(lr, border), _cut(shrunk, border))
 
 
 def psnr(a, b):

@@ -1,7 +1,7 @@
 """A training run: steps, checkpoints, validation, logs and exports in one folder.
 
     RUN/config.json      what was asked for, compared field by field on resume
-    RUN/metrics.jsonl    losses every few steps, PSNR and SSIM at each validation
+    RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
     RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
     RUN/samples/         LR | SR | HR at each validation
     RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
@@ -33,6 +33,7 @@ from srgan_tf.store import as_rgb
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
+BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,7 +254,7 @@ class _Loop:
                 or time.monotonic() > self.saved + 60 * self.run_.checkpoint_minutes)
 
     def validate(self, step):
-        """PSNR and SSIM (bt601) over the centres of the validation pictures, in float32; keeps a sample."""
+        """PSNR, SSIM (bt601) and LR consistency over the centres of the validation pictures, in float32; keeps a sample."""
         weights, ema = self.state.generator, self.state.ema
         held = [v.numpy() for v in weights.variables] if ema else None
         for average, v in zip(ema, weights.variables):
@@ -261,13 +262,14 @@ class _Loop:
         scores = []
         for i, (lr, hr) in enumerate(self.validation):
             sr = self._upscale(lr[None])[0].numpy()
-            scores.append(metrics.score(hr, sr, "bt601", border=self.recipe.scale))
+            scores.append((*metrics.score(hr, sr, "bt601", border=self.recipe.scale),
+                           metrics.lr_consistency(lr, sr, border=min(BICUBIC_REACH, (min(lr.shape[:2]) - 1) // 2))))
             if i == 0:
                 self._sample(step, lr, sr, hr)
         for v, value in zip(weights.variables, held or ()):
             v.assign(value)
-        psnr, ssim = np.mean(scores, axis=0)
-        self.journal.write(step, {"validation_psnr": float(psnr), "validation_ssim": float(ssim)})
+        psnr, ssim, consistency = map(float, np.mean(scores, axis=0))
+        self.journal.write(step, {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency})
         if psnr > self.best_psnr:
             self.best_psnr, self.best_step = psnr, step
         return psnr, ssim

@@ -193,6 +193,13 @@ def test_lr_consistency_is_high_for_what_shrinks_to_lr_and_sees_a_shift_of_colou
     assert metrics.lr_consistency(flat, nearest(flat + np.uint8(5))) == pytest.approx(20 * math.log10(255 / 5))
 
 
+def test_lr_consistency_of_a_part_can_leave_out_what_its_missing_neighbours_made():
+    hr = picture(48, 64)
+    lr = imresize(hr, 1 / 4, edge="repeat")
+    part = lr[3:11, 3:13], hr[12:44, 12:52]
+    assert metrics.lr_consistency(*part, border=2) == math.inf > metrics.lr_consistency(*part, border=1)
+
+
 @pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
 def test_pictures_of_different_sizes_are_refused_with_both_shapes(protocol):
     with pytest.raises(ValueError, match=r"\(40, 40, 3\) and \(40, 36, 3\)"):

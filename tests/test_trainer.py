@@ -51,7 +51,9 @@ def weights(folder, step):
 def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     run = start()
     assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4]
-    assert all(line["validation_psnr"] > 10 for line in lines(run) if "validation_psnr" in line)
+    validations = [line for line in lines(run) if "validation_psnr" in line]
+    assert [line["step"] for line in validations] == [2, 4]
+    assert all(line["validation_psnr"] > 10 and line["validation_consistency"] > 15 for line in validations)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 2]
     assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
     assert export.attributes(run / "saved_model" / "4")["step"] == 4

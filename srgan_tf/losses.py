@@ -55,6 +55,27 @@ def total_variation(sr):
     return ops.mean(down + right)
 
 
+def consistency(hr, sr, scale):
+    """Mean squared difference of both brought back to LR, by the mean of `scale` x `scale` pixels: colours must hold,
+    texture is free. Not the paper's."""
+    return mse(*(ops.average_pool(picture, scale, scale) for picture in (hr, sr)))
+
+
+def grid(hr, sr, scale, side=8):
+    """Mean square of what of SR - HR repeats every `scale` pixels, in overlapping squares of `side` LR pixels.
+
+    Of the texture that HR and SR don't share next to nothing is so regular, so the texture is hardly held back; but a
+    grid, which a network draws easily that makes `scale` x `scale` pixels of each, is seen neither by VGG nor by the
+    discriminator as well as by the eye. Not the paper's.
+    """
+    height, width = (n // scale for n in sr.shape[1:3])
+    phases = ops.reshape(sr - hr, (-1, height, scale, width, scale, 3))
+    phases = ops.reshape(ops.transpose(phases, (0, 1, 3, 2, 4, 5)), (-1, height, width, scale * scale * 3))
+    side = min(side, height, width)
+    means = ops.reshape(ops.average_pool(phases, side, max(side // 2, 1)), (-1, scale * scale, 3))
+    return ops.mean(ops.square(means - ops.mean(means, 1, keepdims=True)))
+
+
 def adversarial(fake_logits):
     """-log D(SR), the generator's (equation 6), from logits."""
     return ops.mean(ops.softplus(-fake_logits))

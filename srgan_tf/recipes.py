@@ -26,6 +26,8 @@ class Recipe:
     pixel: float = 0.0  # weight of an MSE beside a VGG content loss
     adversarial: float = 1e-3  # weight of -log D(SR); phase srgan
     tv: float = 0.0  # weight of the total variation
+    consistency: float = 0.0  # weight of an MSE of HR and SR brought back to LR
+    grid: float = 0.0  # weight of what of the error repeats every `scale` pixels
     optimizer: str = "adam"
     learning_rate: float = 1e-4
     discriminator_rate: float = 1.0  # the discriminator's learning rate as a multiple of the generator's

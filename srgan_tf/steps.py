@@ -119,9 +119,13 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         if vgg is not None:
             logs["content"] = losses.mse(losses.vgg_features(vgg, seen_hr), losses.vgg_features(vgg, seen_sr))
             loss = logs["content"] + recipe.pixel * logs["mse"]
-        if recipe.tv:
-            logs["tv"] = losses.total_variation(sr)
-            loss += recipe.tv * logs["tv"]
+        more = {"tv": lambda: losses.total_variation(sr),
+                "consistency": lambda: losses.consistency(hr, sr, recipe.scale),
+                "grid": lambda: losses.grid(seen_hr, seen_sr, recipe.scale)}
+        for name, term in more.items():
+            if weight := getattr(recipe, name):
+                logs[name] = term()
+                loss += weight * logs[name]
         return loss, logs
 
     def minimised(name, loss):

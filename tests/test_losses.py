@@ -65,3 +65,23 @@ def test_total_variation_is_none_for_a_flat_picture_and_counts_each_step_once():
     assert float(losses.total_variation(flat)) == 0
     flat[0, 2, 1, 0] += 1  # four neighbours
     np.testing.assert_allclose(losses.total_variation(flat), 4, rtol=1e-6)
+
+
+def test_the_consistency_loss_sees_colours_and_not_what_the_mean_of_4_x_4_pixels_hides():
+    hr = pictures()[0]
+    texture = np.tile(np.float32([[1, -1], [-1, 1]])[..., None], (16, 16, 1))
+    assert losses.consistency(hr, hr + texture, 4) < 1e-12
+    assert float(losses.consistency(hr, hr + np.float32(0.5), 4)) == pytest.approx(0.25, rel=1e-4)
+
+
+@pytest.mark.parametrize("side", [12, 32, 100])
+def test_the_grid_loss_sees_a_grid_as_a_mean_square_and_texture_or_colour_hardly(side):
+    rng = np.random.default_rng(1)
+    hr = rng.uniform(-1, 1, (2, side, side, 3)).astype("float32")
+    grid = rng.normal(size=(4, 4, 3)).astype("float32")
+    grid -= grid.mean((0, 1))
+    everywhere = np.tile(grid, (side // 4, side // 4, 1))
+    assert float(losses.grid(hr, hr + everywhere, 4)) == pytest.approx(np.mean(grid ** 2), rel=1e-4)
+    assert losses.grid(hr, hr + np.float32([0.1, -0.2, 0.3]), 4) < 1e-12
+    texture = rng.normal(size=hr.shape).astype("float32")
+    assert losses.grid(hr, hr + texture, 4) < np.mean(texture ** 2) / (5 if side < 32 else 40)

@@ -36,7 +36,7 @@ def test_an_srresnet_step_moves_every_variable_and_lowers_the_loss(optimizer):
     assert last < first
 
 
-@pytest.mark.parametrize("term", ["mse", "vgg22", "vgg54", "adversarial", "tv"])
+@pytest.mark.parametrize("term", ["mse", "vgg22", "vgg54", "adversarial", "tv", "consistency", "grid"])
 def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights, term):
     state = State(Recipe(phase="srgan", **SMALL))
     vgg = losses.vgg_model(term, vgg_weights) if term.startswith("vgg") else None
@@ -49,11 +49,12 @@ def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights,
         elif term == "adversarial":
             loss = losses.adversarial(state.networks["discriminator"](sr, training=True))
         else:
-            loss = {"mse": lambda: losses.mse(hr, sr), "tv": lambda: losses.total_variation(sr)}[term]()
+            loss = {"mse": lambda: losses.mse(hr, sr), "tv": lambda: losses.total_variation(sr),
+                    "consistency": lambda: losses.consistency(hr, sr, 4), "grid": lambda: losses.grid(hr, sr, 4)}[term]()
     assert not vgg or vgg.trainable_variables == []
     gradients = tape.gradient(loss, [v.value for v in state.generator.trainable_variables])
     for gradient, v in zip(gradients, state.generator.trainable_variables):
-        shifts_colours_only = term == "tv" and v.path == "tail_conv/bias"
+        shifts_colours_only = term in ("tv", "grid") and v.path == "tail_conv/bias"
         assert np.abs(gradient).max() > 0 or shifts_colours_only, v.path
 
 

@@ -53,6 +53,8 @@ SHIFT = _integer("shift", None, "Pixels, at most, by which what VGG and the disc
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
 ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
 TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
+CONSISTENCY = _float("consistency", None, "Weight of an MSE of HR and SR brought back to LR.", lower_bound=0)
+GRID = _float("grid", None, "Weight of a loss on what of the error repeats every --scale pixels.", lower_bound=0)
 OPTIMIZER = _enum("optimizer", None, list(OPTIMIZERS), "Adam, or Muon for the kernels and Adam for the rest.")
 LEARNING_RATE = _float("learning_rate", None, "The optimizer's learning rate.", lower_bound=0)
 DISCRIMINATOR_RATE = _float("discriminator_rate", None, "The discriminator's learning rate as a multiple "
@@ -84,8 +86,8 @@ XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
-OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, OPTIMIZER, LEARNING_RATE, DISCRIMINATOR_RATE,
-             SCHEDULE, WARMUP, HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
+OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, CONSISTENCY, GRID, OPTIMIZER, LEARNING_RATE,
+             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
 
 
 def run():

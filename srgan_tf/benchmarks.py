@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from srgan_tf import images
 from srgan_tf.errors import UserError
+from srgan_tf.metrics import SSIM_WINDOW
 from srgan_tf.resize import imresize
 
 BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 100),
@@ -30,7 +31,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 _ATTEMPTS = 4  # each goes on where the one before stopped
 _CONNECTIONS = 4
-_SSIM_WINDOW = 11
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def read_pair(pair, scale=4):
     hr = _read(pair.hr_path)
     if pair.lr_path is None:
         hr = hr[:len(hr) // scale * scale, :hr.shape[1] // scale * scale]
-    if min(hr.shape[:2]) < _SSIM_WINDOW + 2 * scale:
+    if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
         raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
     if pair.lr_path is None:
         return hr, imresize(hr, 1 / scale)

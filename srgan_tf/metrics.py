@@ -16,6 +16,7 @@ import numpy as np
 from srgan_tf.resize import imresize
 
 PROTOCOLS = ("paper", "bt601", "rgb")
+SSIM_WINDOW = 11  # pixels a side, of `bt601` and `rgb`
 PEAK = 255  # in every protocol, although the luma of two of them ends at 235
 
 
@@ -80,7 +81,7 @@ def ssim(a, b):
     Returns:
         The mean over the region and the channels.
     """
-    if min(a.shape[:2]) < 11:
+    if min(a.shape[:2]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs at least 11 x 11 pixels. Received: shape {a.shape}")
     kernel = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     kernel /= kernel.sum()

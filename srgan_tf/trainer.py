@@ -3,6 +3,7 @@
     RUN/config.json      what was asked for, compared field by field on resume
     RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
     RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
+    RUN/ended/           the SavedModel of each end that was prolonged
     RUN/samples/         LR | SR | HR at each validation
     RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
     RUN/tensorboard/     the same figures as events, where tensorboard is installed
@@ -33,6 +34,7 @@ from srgan_tf.store import as_rgb
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
+MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is none, would make it infinite
 BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
 
 
@@ -86,7 +88,7 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     if not isinstance(store, Batches):
         crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = devices.is_chief(strategy)
-    started = _claim(run) if chief else None
+    started, start = _claim(run) if chief else (None, {})
     with strategy.scope():
         vgg = None
         if recipe.content != "mse":
@@ -96,7 +98,8 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     step = _restore_everywhere(run, state, started, strategy)
     if not step and initial_weights is not None:
         state.start_from(initial_weights())
-    loop = _Loop(run, recipe, state, validation if chief else None, strategy, _Journal(folder, step) if chief else None)
+    journal = _Journal(folder, step) if chief else None
+    loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
     with _Interruption() as interruption:
         try:
             loop.run(step, crops, steps.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
@@ -120,12 +123,14 @@ def _check_replicas(run, recipe, strategy):
 
 
 def _claim(run):
-    """Write the run's configuration, or return the one that is there after comparing."""
+    """Write the run's configuration. Returns the one that was there, after comparing, or None; and `_start`."""
     path = Path(run.folder) / "config.json"
     now = json.loads(json.dumps(dataclasses.asdict(run)))
+    now["start"] = _start(run.init)
     started = None
-    if path.exists():
+    if path.exists() and checkpoints.found(path.parent / "checkpoints"):  # without one, nothing was trained yet
         started = json.loads(path.read_text())
+        now["start"] = started.get("start", now["start"])
         for where in ("recipe", None):
             old, new = (c[where] if where else {k: c[k] for k in ("train", "init", "vgg")} for c in (started, now))
             for field in old.keys() | new.keys():
@@ -135,11 +140,28 @@ def _claim(run):
         if started["recipe"]["steps"] > now["recipe"]["steps"]:
             raise UserError(f"{run.folder} holds a run of {started['recipe']['steps']} steps: "
                             f"use --steps {started['recipe']['steps']} or more, or another --run_dir")
+        if started["recipe"]["steps"] < now["recipe"]["steps"]:
+            _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     part.write_text(json.dumps(now, indent=1))
     part.replace(path)
-    return started
+    return started, now["start"]
+
+
+def _reopen(folder, recipe):
+    """Go back to where the rate of a finished run, of this recipe, began to fall: what came after belongs to its end."""
+    last, models = decay_start(recipe), folder / "saved_model"
+    if not checkpoints.found(folder / "checkpoints", last):
+        raise UserError(f"{folder} has no checkpoint from before its learning rate began to fall, at step {last}: to train "
+                        f"it for longer give --init {models} and another --run_dir")
+    if recipe.steps > last and (models / str(recipe.steps)).is_dir():
+        (folder / "ended").mkdir(exist_ok=True)
+        (models / str(recipe.steps)).replace(folder / "ended" / str(recipe.steps))
+    for step, path in checkpoints.found(folder / "checkpoints"):
+        if step > last:
+            shutil.rmtree(models / str(step), ignore_errors=True)
+            path.unlink()
 
 
 def _short(value):
@@ -150,7 +172,7 @@ def _short(value):
 def _restore_everywhere(run, state, started, strategy):
     """Restore the newest good checkpoint, on all workers the one that the first of them chooses; returns its step."""
     chief = devices.is_chief(strategy)
-    step = devices.agree(strategy, _restore(run, state, started) if chief and started else 0)
+    step = devices.agree(strategy, _restore(run, state) if chief and started else 0)
     if step and not chief:
         path = checkpoints.path(Path(run.folder) / "checkpoints", step)
         try:
@@ -160,13 +182,9 @@ def _restore_everywhere(run, state, started, strategy):
     return step
 
 
-def _restore(run, state, started):
+def _restore(run, state):
     """Restore the newest good checkpoint; returns its step, 0 if there is none yet."""
-    recipe, last = run.recipe, None
-    if recipe.steps > started["recipe"]["steps"]:
-        # Prolonged: what was trained at a falling rate belongs to the old end.
-        last = decay_start(dataclasses.replace(recipe, steps=started["recipe"]["steps"]))
-    candidates = checkpoints.found(Path(run.folder) / "checkpoints", last)
+    candidates = checkpoints.found(Path(run.folder) / "checkpoints")
     for step, path in candidates:
         try:
             state.restore(checkpoints.load(path))
@@ -182,11 +200,11 @@ def _restore(run, state, started):
 class _Loop:
     """The loop over steps with everything that happens between them; of several workers the first one reports."""
 
-    def __init__(self, run, recipe, state, validation, strategy, journal):
+    def __init__(self, run, recipe, state, validation, strategy, journal, start):
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
         self.validation = _centres(validation) if validation is not None else []
-        self.start = _start(run.init) if journal else {}
+        self.start = start
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
     def run(self, step, crops, train_step, interruption):
@@ -242,12 +260,14 @@ class _Loop:
 
     def _log(self, step, means, seconds):
         if not all(np.isfinite(list(means.values()))):
-            raise UserError(
-                f"a loss is not finite at step {step} ({means}): the last good checkpoint is in "
-                f"{self.folder}/checkpoints; try a lower --learning_rate or --precision float32")
+            raise self._diverged(f"a loss is not finite at step {step} ({means})")
         if self.journal:
             self.journal.write(step, {**means, "learning_rate": learning_rate(self.recipe, step - 1),
                                       "seconds_per_step": seconds})
+
+    def _diverged(self, what):
+        return UserError(f"{what}: the last good checkpoint is in {self.folder}/checkpoints; try a lower --learning_rate or "
+                         "--precision float32")
 
     def _is_due(self, step):
         return (step % self.run_.checkpoint_every == 0 or step == decay_start(self.recipe)
@@ -262,13 +282,14 @@ class _Loop:
         scores = []
         for i, (lr, hr) in enumerate(self.validation):
             sr = self._upscale(lr[None])[0].numpy()
-            scores.append((*metrics.score(hr, sr, "bt601", border=self.recipe.scale),
-                           metrics.lr_consistency(lr, sr, border=min(BICUBIC_REACH, (min(lr.shape[:2]) - 1) // 2))))
+            psnr, ssim = metrics.score(hr, sr, "bt601", border=self.recipe.scale)
+            consistency = metrics.lr_consistency(lr, sr, border=BICUBIC_REACH)
+            scores.append((min(psnr, MOST), ssim, min(consistency, MOST)))
             if i == 0:
                 self._sample(step, lr, sr, hr)
         for v, value in zip(weights.variables, held or ()):
             v.assign(value)
-        psnr, ssim, consistency = map(float, np.mean(scores, axis=0))
+        psnr, ssim, consistency = np.mean(scores, axis=0).tolist()
         self.journal.write(step, {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency})
         if psnr > self.best_psnr:
             self.best_psnr, self.best_step = psnr, step
@@ -286,12 +307,14 @@ class _Loop:
 
     def save(self, step):
         """A checkpoint and its SavedModel; those of checkpoints that are gone go too."""
-        run = self.run_
+        run, arrays = self.run_, self.state.arrays()
+        if not all(np.isfinite(array).all() for array in arrays.values()):  # it would push out a good one
+            raise self._diverged(f"a weight is not finite at step {step}")
         folder = self.folder / "checkpoints"
         marks = ["hold"] if step == decay_start(self.recipe) else []  # where a longer run starts from
         if step == self.best_step:
             marks.append("best")
-        checkpoints.save(folder, step, self.state.arrays(), keep=run.keep, marks=marks)
+        checkpoints.save(folder, step, arrays, keep=run.keep, marks=marks)
         versions = self.folder / "saved_model"
         if not (versions / str(step)).exists():
             export.export(self.state.exported(), versions / str(step), attributes={"step": step, **self.start})
@@ -322,8 +345,11 @@ def _start(init):
 def _centres(store):
     """The middle of every picture, LR uint8 [h, w, 3] and HR uint8 [s h, s w, 3], at most 256 HR pixels a side."""
     side = VALIDATION_CROP // store.scale
-    pairs = []
+    pairs, least = [], max(metrics.SSIM_WINDOW + 2 * store.scale, (2 * BICUBIC_REACH + 1) * store.scale)
     for i in range(len(store)):
+        if store.scale * min(store.sizes[i]) < least:
+            print(f"left out of the validation: {store.names[i]} has less than {least} pixels a side", file=sys.stderr)
+            continue
         y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
         lr, hr = store.pair(i)
         s = store.scale

@@ -1,6 +1,7 @@
 """A run trains, reports, exports, and goes on where it stopped."""
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -96,6 +97,72 @@ def test_a_prolonged_run_starts_from_before_the_decay(start):
     parts = start(longer, "parts", keep=1)
     for name, value in weights(whole, 10).items():
         np.testing.assert_allclose(weights(parts, 10)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_prolonged_run_that_is_stopped_goes_on_from_where_it_was_and_keeps_its_old_end_aside(start, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
+    longer = dataclasses.replace(recipe, steps=12)
+    whole = start(longer, "whole")
+    run = start(recipe, "parts")
+    end = weights(run, 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._Loop, "_stops", lambda loop, step, interruption: step == 5)
+        with pytest.raises(UserError, match="stopped at step 5"):
+            start(longer, "parts")
+    assert [step for step, _ in checkpoints.found(run / "checkpoints")][:2] == [5, 4]
+    for name, value in models.named_weights(export.restore(run / "ended" / "8")).items():
+        np.testing.assert_array_equal(value, end[name])
+    start(longer, "parts")
+    for step in (8, 12):  # the new run's own step 8, not the old end
+        for name, value in weights(whole, step).items():
+            np.testing.assert_allclose(weights(run, step)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_run_with_nothing_left_from_before_its_decay_is_not_prolonged_and_stays_as_it_is(start):
+    recipe = dataclasses.replace(RECIPE, schedule="cosine")
+    run = start(recipe)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="--init .*saved_model and another --run_dir"):
+        start(dataclasses.replace(recipe, steps=6))
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(start, monkeypatch):
+    def fail(*_, **__):
+        raise UserError("out of memory")
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.steps, "make_step", fail)
+        with pytest.raises(UserError, match="out of memory"):
+            start(dataclasses.replace(RECIPE, learning_rate=1.0))
+    assert (start() / "saved_model" / "4").is_dir()
+
+
+def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, tmp_path):
+    monkeypatch.setattr(trainer, "learning_rate", lambda recipe, step: 1e-3 if step < 2 else math.inf)
+    with pytest.raises(UserError, match="not finite at step 3: .*checkpoints; try a lower --learning_rate"):
+        start(checkpoint_every=1, log_every=100, keep=1)
+    (step, path), = checkpoints.found(tmp_path / "run" / "checkpoints")
+    assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
+
+
+def test_an_export_names_the_model_that_training_began_from_even_if_another_has_its_name_since(start, monkeypatch):
+    for sha256 in ("one", "two"):
+        monkeypatch.setattr(trainer, "_start", lambda init, sha256=sha256: {"start": sha256})
+        run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6))
+    assert export.attributes(run / "saved_model" / "6")["start"] == "one"
+
+
+def test_validation_leaves_tiny_pictures_out_and_a_flat_one_is_not_infinitely_good(data, tmp_path, capsys):
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), (255, 255, 255)).save(folder / "flat.png")
+    Image.new("RGB", (64, 16)).save(folder / "tiny.png")
+    store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
+    recipe = dataclasses.replace(RECIPE, steps=2, learning_rate=0.0)
+    trainer.train(trainer.Run(str(tmp_path / "run"), recipe, {}, validate_every=1), data[1], store)
+    figures = [line for line in lines(tmp_path / "run") if "validation_psnr" in line]
+    assert len(figures) == 2 and all(np.isfinite(list(line.values())).all() for line in figures)
+    assert "tiny.png has less than 20 pixels a side" in capsys.readouterr().err
 
 
 def test_the_best_checkpoint_on_validation_stays_and_is_exported(start):

@@ -103,6 +103,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     (["--crop", "50"], "--crop 50"),
     (["--vgg_weights", "missing.h5"], "missing.h5"),
     (["--sclae", "4"], "sclae"),
+    (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
     (["pictures"], "pictures is no flag")])
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -161,6 +162,22 @@ def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_w
                           text=True)
     assert done.returncode == 2 and "--init" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_smoke_leaves_the_real_runs_folder_alone_and_validates_on_what_is_named(pictures, tmp_path):
+    arguments = ["--smoke", "--phase", "srresnet", "--steps", "1", "--blocks", "1", "--features", "8", "--validation_dir",
+                 str(pictures), "--cache_dir", str(tmp_path / "cache")]
+    subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path)
+    assert [p.name for p in (tmp_path / "runs").iterdir()] == ["smoke_x4"]
+    stores = [Store(folder).names for folder in (tmp_path / "cache" / "stores").iterdir()]
+    assert sorted(p.name for p in pictures.iterdir()) in map(sorted, stores)
+
+
+def test_without_vgg_a_run_of_both_phases_fails_before_it_trains(pictures, tmp_path):
+    wrong = tmp_path / "wrong.h5"
+    wrong.write_bytes(b"not VGG19")
+    done = subprocess.run(command(pictures, tmp_path / "run", wrong), capture_output=True, text=True)
+    assert done.returncode == 2 and "--vgg_weights" in done.stderr and not (tmp_path / "run").exists()
 
 
 def test_smoke_with_a_variant_needs_no_pictures_and_ends_with_what_the_variant_names(vgg_weights, tmp_path):

@@ -37,7 +37,7 @@ QR_OPTIONS = _string("qr_options", None, "Changes to how codes for training look
 DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
 VALIDATION_DIR = _string("validation_dir", None, "A folder of HR pictures to validate on; DIV2K's "
                                      "validation pictures when training on DIV2K.")
-RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4.")
+RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
 INIT = _string("init", None, "A model name or SavedModel whose weights the generator starts from.")
 VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when "
                                   "not given.")
@@ -98,14 +98,14 @@ def run():
 def main(argv):
     _check(argv)
     scale = int(SCALE.value)
-    run_dir = Path(RUN_DIR.value or f"runs/x{scale}")
+    run_dir = Path(RUN_DIR.value or f"runs/{'smoke_' if SMOKE.value else ''}x{scale}")
     recipes = {phase: _recipe(phase, scale) for phase in _phases()}
     if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
         raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model "
                         "with --init")
     source, validation = _sources(scale)
 
-    from srgan_tf import devices, trainer
+    from srgan_tf import devices, losses, trainer
     from srgan_tf.store import open_store
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(
@@ -115,12 +115,15 @@ def main(argv):
     for line in () if endless else store.skipped:
         print(f"left out: {line}")
     validation_store = open_store(validation, scale, cache_dir) if validation else None
+    if len(recipes) == 2 and recipes["srgan"].content != "mse":  # better missed now than after SRResNet's hours
+        losses.vgg_model(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
         init = (INIT.value or "") if i == 0 else ""
         if phase == "srgan" and not init:
             init = str(run_dir / "srresnet" / "saved_model")
         run_ = trainer.Run(
-            str(run_dir / phase), recipe, source.describe(), init, VGG_WEIGHTS.value or "",
+            str(run_dir / phase), recipe, source.describe(), init,
+            VGG_WEIGHTS.value or "" if recipe.content != "mse" else "",
             log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
             checkpoint_minutes=CHECKPOINT_MINUTES.value, keep=KEEP.value, deterministic=DETERMINISTIC.value,
             xla=XLA.value)
@@ -153,6 +156,8 @@ def _check(argv):
         raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
     if VARIANT.value and CONTENT.value:
         raise UserError("--variant and --content both say what the loss is: give one of them")
+    if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
+        raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 
@@ -186,12 +191,13 @@ def _sources(scale):
         from srgan_tf.qr import batches
         return batches.Endless(_code_options()), batches.Pictures(2 if SMOKE.value else 24, scale)
     from srgan_tf import datasets
-    if SMOKE.value and not DATA_DIR.value:
-        return datasets.Waves(8, scale), datasets.Waves(2, scale)
     if DATA_DIR.value:
-        return (datasets.Folder(DATA_DIR.value, scale),
-                datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else None)
-    return tuple(datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
+        source, validation = datasets.Folder(DATA_DIR.value, scale), None
+    elif SMOKE.value:
+        source, validation = datasets.Waves(8, scale), datasets.Waves(2, scale)
+    else:
+        source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
+    return source, datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else validation
 
 
 def _weights(init):

@@ -113,6 +113,7 @@ class Div2k:
     def __init__(self, scale, split="train", data_dir=None):
         if scale not in DIV2K_SCALES:
             raise UserError(f"DIV2K has no bicubic LR of scale {scale}: use --scale 2, 4 or 8")
+        self.scale = scale
         self.config, self.split, self.data_dir = f"div2k/{DIV2K_SCALES[scale]}", split, data_dir
         self.count = {"train": 800, "validation": 100}[split]
 
@@ -131,4 +132,7 @@ class Div2k:
                             f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on pictures of "
                             "your own with --data_dir FOLDER") from error
         for i, pair in enumerate(tfds.as_numpy(builder.as_dataset(split=self.split, shuffle_files=False))):
-            yield Picture(f"{self.split}/{i:04}", pair["hr"], pair["lr"])
+            hr, lr, scale = pair["hr"], pair["lr"], self.scale
+            height, width = (min(large // scale, small) for large, small in zip(hr.shape, lr.shape[:2]))
+            # At 8 most sides are no multiple of the scale: LR's last row or column is then of a part of 8 pixels.
+            yield Picture(f"{self.split}/{i:04}", hr[:scale * height, :scale * width], lr[:height, :width])

@@ -28,24 +28,26 @@ def png(pixels):
 
 
 @pytest.fixture
-def div2k(tmp_path, monkeypatch):
+def div2k(request, tmp_path, monkeypatch):
     """DIV2K's zip files with their names and layout, three tiny pictures in all, served from loopback."""
     import tensorflow_datasets as tfds
-    hr = {"0001": photo(1, 48, 64), "0002": photo(2, 40, 56), "0801": photo(3, 32, 48)}
+    scale = getattr(request, "param", 4)
+    lr = "LR_x8" if scale == 8 else f"LR_bicubic_X{scale}"
+    hr = {"0001": photo(1, 48, 64), "0002": photo(2, 40, 56 if scale == 4 else 60), "0801": photo(3, 32, 48)}
     served = tmp_path / "served"
     served.mkdir()
     for split, keys in (("train", ("0001", "0002")), ("valid", ("0801",))):
         with zipfile.ZipFile(served / f"DIV2K_{split}_HR.zip", "w") as file:
             for key in keys:
                 file.writestr(f"DIV2K_{split}_HR/{key}.png", png(hr[key]))
-        with zipfile.ZipFile(served / f"DIV2K_{split}_LR_bicubic_X4.zip", "w") as file:
+        with zipfile.ZipFile(served / f"DIV2K_{split}_{lr}.zip", "w") as file:
             for key in keys:
-                file.writestr(f"DIV2K_{split}_LR_bicubic/X4/{key}x4.png", png(imresize(hr[key], 1 / 4)))
+                file.writestr(f"DIV2K_{split}_{lr}/{key}x{scale}.png", png(imresize(hr[key], 1 / scale)))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    urls = tfds.builder("div2k/bicubic_x4", data_dir=tmp_path / "tfds").builder_config.download_urls
+    urls = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=tmp_path / "tfds").builder_config.download_urls
     for name, url in urls.items():
         monkeypatch.setitem(urls, name, f"http://127.0.0.1:{server.server_port}/{url.rsplit('/', 1)[1]}")
     yield tmp_path / "tfds", hr, server
@@ -62,6 +64,16 @@ def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k):
         np.testing.assert_array_equal(picture.lr, imresize(expected, 1 / 4))
     validation, = Div2k(4, "validation", data_dir).pictures()
     np.testing.assert_array_equal(validation.hr, hr["0801"])
+
+
+@pytest.mark.parametrize("div2k", [8], indirect=True)
+def test_div2k_at_8_leaves_out_what_of_lr_belongs_to_less_than_8_pixels(div2k):
+    data_dir, hr, _ = div2k
+    _, small = sorted(Div2k(8, "train", data_dir).pictures(), key=lambda p: -p.hr.size)
+    lr = imresize(hr["0002"], 1 / 8)
+    assert lr.shape == (5, 8, 3)  # of 40 x 60 pixels
+    np.testing.assert_array_equal(small.lr, lr[:, :7])
+    np.testing.assert_array_equal(small.hr, hr["0002"][:, :56])
 
 
 def test_no_network_for_div2k_gives_one_line_that_says_what_to_do(div2k, monkeypatch):

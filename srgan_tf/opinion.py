@@ -41,7 +41,7 @@ class OpinionTest:
         Raises:
             UserError: for a folder that holds other things or cannot be written.
         """
-        self.folder = pages.claim(folder, "--mos")
+        self.folder = pages.claim(folder, "--mos", "opinion")
         self.methods, self.seed, self.scale = [*methods, HR], seed, scale
         self.trials, self.nearest = [], {}
 

@@ -30,7 +30,7 @@ class Report:
         Raises:
             UserError: for a folder that holds other things or cannot be written.
         """
-        self.folder = pages.claim(folder, "--report")
+        self.folder = pages.claim(folder, "--report", "report")
         self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))
         self.views = {}
         self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture

@@ -83,7 +83,15 @@ def test_a_folder_with_other_things_is_left_alone_and_an_earlier_page_is_replace
     with pytest.raises(UserError, match="--report"):
         report.Report(tmp_path, ["bicubic"])
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
-    pages.claim(tmp_path / "new", "--report")  # a run that ended early
+    (tmp_path / "site" / "pictures").mkdir(parents=True)  # somebody's own page
+    (tmp_path / "site" / "pictures" / "cat.png").write_bytes(b"a cat")
+    (tmp_path / "site" / "index.html").write_text("<title>My cat</title>")
+    pages.claim(tmp_path / "mos", "--mos", "opinion")
+    for other in ("site", "mos"):
+        with pytest.raises(UserError, match="--report"):
+            report.Report(tmp_path / other, ["bicubic"])
+    assert "My cat" in (tmp_path / "site" / "index.html").read_text() and (tmp_path / "site" / "pictures" / "cat.png").exists()
+    pages.claim(tmp_path / "new", "--report", "report")  # a run that ended early
     assert "not finished" in (tmp_path / "new" / "index.html").read_text()
     report.Report(tmp_path / "new", ["bicubic"])
     report.Report(evaluated[0].parent, ["bicubic"])

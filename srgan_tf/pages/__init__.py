@@ -5,25 +5,27 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 
-_UNFINISHED = ("<!DOCTYPE html><title>Not finished</title>"
+_MARK = '<meta name="generator" content="srgan_tf {}">'  # in every page of ours, with its name
+_UNFINISHED = ("<!DOCTYPE html>{}<title>Not finished</title>"
                "<p>This page is not finished: its command still runs, or ended early.")
 _HERE = Path(__file__).resolve().parent
 
 
-def claim(folder, flag):
-    """Make the folder of a page, or take one that holds an earlier page.
+def claim(folder, flag, page):
+    """Make the folder of a page ("report" or "opinion"), or take one that holds an earlier one of its kind.
 
     Raises:
         UserError: for a folder with other things in it, or a place that cannot be written; it names the flag.
     """
-    folder = Path(folder)
+    folder, mark = Path(folder), _MARK.format(page)
     try:
-        others = [p.name for p in folder.iterdir()] if folder.exists() else []
-        if others and not {"index.html", "pictures"} <= set(others):
+        index = folder / "index.html"
+        if folder.exists() and any(folder.iterdir()) and not (
+                index.is_file() and mark in index.read_text(encoding="utf-8", errors="replace")):
             raise UserError(f"the folder holds other things, {flag} {folder}, give a new one or an empty one")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        if not (folder / "index.html").exists():
-            (folder / "index.html").write_text(_UNFINISHED, encoding="utf-8")
+        if not index.exists():
+            index.write_text(_UNFINISHED.format(mark), encoding="utf-8")
     except OSError as error:
         raise UserError(f"the folder cannot be used ({error.strerror}), {flag} {folder}, give another one") from error
     return folder

@@ -26,7 +26,11 @@ def whole_file(path):
     try:
         with file:
             yield file
-        os.replace(part, path)
+            if fcntl:  # while it is locked, or a sweep could take it
+                file.flush()
+                os.replace(part, path)
+        if not fcntl:
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -35,7 +39,7 @@ def sweep(folder):
     """Remove what killed processes left half-written in a folder; what others are writing at the moment stays."""
     for part in Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            with open(part, "rb") as file:
+            with open(part, "r+b") as file:  # NFS locks only what may be written
                 if not _lock(file):
                     continue
                 if fcntl:

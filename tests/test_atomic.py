@@ -1,4 +1,5 @@
 """Results are there as a whole or not at all: killed at any instant, on a full disk."""
+import errno
 import os
 import resource
 import signal
@@ -110,6 +111,28 @@ def test_what_another_process_is_writing_is_not_swept(tmp_path):
     assert len(parts(tmp_path)) == 1
     process.communicate("go on\n")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"half")]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fcntl's locks")
+def test_nothing_is_swept_between_its_last_byte_and_its_name_nor_where_locks_need_writable_files(tmp_path, monkeypatch):
+    import fcntl
+    flock, replace = fcntl.flock, os.replace
+
+    def as_on_nfs(file, operation):
+        if "+" not in file.mode and "x" not in file.mode:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        flock(file, operation)
+
+    def swept_first(part, path):
+        atomic.sweep(tmp_path)
+        replace(part, path)
+
+    monkeypatch.setattr(fcntl, "flock", as_on_nfs)
+    monkeypatch.setattr(os, "replace", swept_first)
+    with atomic.whole_file(tmp_path / "x.png") as file:
+        file.write(b"whole")
+        atomic.sweep(tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"whole")]
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):

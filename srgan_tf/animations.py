@@ -39,7 +39,9 @@ class Animation:
         with images.opened(self.path) as image:
             fields = None
             for array in _arrays(image):
-                fields = fields or images.said(image, self.path)[0]
+                if not fields:
+                    fields, orientation = images.said(image, self.path)
+                array = images.UPRIGHT[orientation](array)
                 grey = array[..., :1] if self.grey else array[..., :3]
                 yield images.Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
 
@@ -57,14 +59,15 @@ def read(path):
             raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
         if images.depth(image) == 16:
             raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
-        durations, alpha, grey = [], False, True
+        durations, alpha, grey = [], False, not images.has_rgb_profile(image)
         for array in _arrays(image):
             durations.append(image.info.get("duration", 0))
             alpha = alpha or bool((array[..., 3] < 255).any())
             grey = grey and bool((array[..., :1] == array[..., 1:3])[array[..., 3] > 0].all())
         if len(durations) == 1:  # a PNG file may show another picture where animations are not known
             raise UserError(f"the animation has one frame only, {path}, save it as a picture")
-        return Animation(path, len(durations), tuple(durations), _plays(image), *array.shape[:2], alpha, grey)
+        height, width = images.UPRIGHT[images.said(image, path)[1]](array).shape[:2]
+        return Animation(path, len(durations), tuple(durations), _plays(image), height, width, alpha, grey)
 
 
 def check_fits(path, animation, height, width):

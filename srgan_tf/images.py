@@ -30,7 +30,7 @@ _HELD_BY = {"exif": ("EXIF data", _WITH_EXIF), "icc": ("colour profile", _WITH_E
             "texts": ("texts", ("PNG",)), "comment": ("comment", ("JPEG", "GIF"))}  # a field's name and formats
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
+UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
             6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
 
 
@@ -109,6 +109,7 @@ def opened(path):
             with _open(path) as image:
                 if image is not None:
                     _check(image, path)
+                    _spread_transparency(image)
                 yield image
     except UserError:
         raise
@@ -189,6 +190,11 @@ def check_suffix(path):
     return FORMATS[Path(path).suffix.lower()]
 
 
+def is_picture(path):
+    """Whether a path's suffix is that of any format of pictures that Pillow knows."""
+    return Path(path).suffix.lower() in Image.registered_extensions()
+
+
 def check_fits(path, height, width, alpha=None):
     """The format of a path; UserError when it cannot hold a picture of that size, or its alpha, which is not opaque."""
     kind = check_suffix(path)
@@ -252,9 +258,14 @@ def eight_bits(image):
         image = image.convert({"1": "L", "PA": "RGBA"}[image.mode])
     array = np.asarray(image.convert(channels))
     array = array[..., None] if array.ndim == 2 else array
-    if palette and (array[..., :1] == array[..., 1:3]).all():
+    if palette and not has_rgb_profile(image) and (array[..., :1] == array[..., 1:3]).all():
         array = array[..., [0, *range(3, array.shape[2])]]
     return array
+
+
+def has_rgb_profile(image):
+    """Whether a profile says what the colours are: it does not fit a grey file, however grey they all are."""
+    return image.info.get("icc_profile", b"")[16:20] == b"RGB "
 
 
 def said(image, path, turned=False):
@@ -309,13 +320,21 @@ def _check(image, path):
         raise UserError(f"pictures of type {image.mode} cannot be read, {path}, save it as RGB")
 
 
+def _spread_transparency(image):
+    """Pillow spreads grey of 2 and 4 bits over 0 to 255, but not the grey that is transparent."""
+    grey = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(grey, int) and image.tile:
+        image.info["transparency"] = grey * {"L;2": 85, "L;4": 17}.get(image.tile[0][-1], 1)
+
+
 def depth(image):
     """8 for up to 8 bits a channel, else the number of bits: Pillow gives RGB of 16 bits as RGB of 8 without a word."""
     if image.format == "TIFF":
         return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
         raw = arguments if isinstance(arguments, str) else arguments and arguments[0]
-        if isinstance(raw, str) and ";16" in raw:
+        if isinstance(raw, str) and ";16" in raw or (
+                image.format == "PPM" and isinstance(arguments, tuple) and arguments[1:] > (255,)):
             return 16
     return 8
 
@@ -339,14 +358,14 @@ def _picture(image, path):
             array = 65535 - array
     else:
         array = eight_bits(image)
-    return Picture.of(_UPRIGHT[orientation](array), **fields)
+    return Picture.of(UPRIGHT[orientation](array), **fields)
 
 
 def _deep_tiff(path, tags):
     icc, dpi, packet = tags.get(34675), metadata.dpi(tags), tags.get(metadata.XMP)
     exif, orientation = metadata.exif(tags, from_tiff=True)
     packet, notes = xmp.upright(packet, turned=orientation != 1)
-    return Picture.of(_UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,
+    return Picture.of(UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,
                       notes=notes)
 
 

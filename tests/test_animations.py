@@ -54,6 +54,17 @@ def test_what_the_file_says_goes_along(tmp_path, suffix, field):
         assert getattr(frame, field) == said
 
 
+def test_an_orientation_is_applied_to_every_frame(tmp_path):
+    tags = Image.Exif()
+    tags[274] = 6  # a quarter to the right
+    first, *others = (images.as_image(picture(i)) for i in range(4))
+    first.save(tmp_path / "x.webp", save_all=True, append_images=others, lossless=True, exif=tags)
+    found = animations.read(tmp_path / "x.webp")
+    assert (found.height, found.width) == (20, 16)
+    for i, frame in enumerate(found.frames()):
+        np.testing.assert_array_equal(frame.pixels, np.rot90(picture(i).pixels, -1))
+
+
 def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
     durations = (33, 33, 34, 33, 33, 10 ** 6, 4)
     frames = [picture(i % 4) for i in range(7)]

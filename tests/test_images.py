@@ -81,6 +81,39 @@ def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path):
                                       np.asarray(palette.convert("RGB"))[found.alpha > 0])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_transparent_grey_of_few_bits_becomes_alpha(tmp_path, bits):
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    greys = np.arange(2 ** bits, dtype=np.uint8)  # each once, in a row
+    row = np.packbits(np.unpackbits(greys[:, None], axis=1)[:, -bits:])
+    (tmp_path / "x.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", len(greys), 1, bits, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", 1)) + chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes()))
+        + chunk(b"IEND", b""))
+    found = images.read(tmp_path / "x.png")
+    np.testing.assert_array_equal(found.alpha[0], np.where(greys == 1, 0, 255))
+    seen = greys != 1
+    np.testing.assert_array_equal(found.pixels[0, seen, 0], (greys * (255 // greys[-1]))[seen])
+
+
+def test_a_grey_palette_with_a_profile_of_colours_stays_rgb_and_keeps_it(tmp_path):
+    grey = Image.fromarray(noise(6, 6)).convert("P")
+    grey.save(tmp_path / "plain.png")
+    grey.save(tmp_path / "profile.png", icc_profile=SRGB)
+    found = images.read(tmp_path / "profile.png")
+    assert images.read(tmp_path / "plain.png").grey and not found.grey and found.icc == SRGB
+    images.write(tmp_path / "y.png", found)
+    assert Image.open(tmp_path / "y.png").mode == "RGB"
+
+
+def test_a_ppm_of_16_bits_is_refused_as_it_would_be_cut_to_8(tmp_path):
+    (tmp_path / "x.ppm").write_bytes(b"P6 2 2 65535\n" + bytes(24))
+    with pytest.raises(UserError, match="or as PNG or TIFF with 16"):
+        images.read(tmp_path / "x.ppm")
+
+
 @pytest.mark.parametrize("mode, transparent", [("L", 7), ("RGB", (7, 7, 7))])
 def test_a_transparent_colour_becomes_alpha(tmp_path, mode, transparent):
     array = noise(6, 6, 3) if mode == "RGB" else noise(6, 6)

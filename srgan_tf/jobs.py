@@ -101,6 +101,9 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
     if output is None or places.is_dir(output) or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
         if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
+        if output is not None and not places.exists(output) and (video.is_clip(output.name) or images.is_picture(output.name)):
+            raise UserError(f"the format of the result is unknown, --output {output}, choose one of "
+                            f"{' '.join([*images.FORMATS, *video.CONTAINERS])}")
 
         def job(picture, below=""):
             return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))

@@ -97,6 +97,8 @@ def test_format_changes_the_suffix_of_all(album):
     (["sub"], "large.png", "do not fit in one file"),
     (["cat.jpg"], "cat.jpg", "replace"),
     (["cat.jpg"], "notes.txt", "unknown format"),
+    (["cat.jpg"], "large.webm", "the format of the result is unknown"),
+    (["cat.jpg", "dog.PNG"], "large.jp2", "the format of the result is unknown"),
     (["cat.jpg"], "linked.jpg", "replace"),
     (["sub/bird.png", "./other/bird.png"], "large", "one name"),
 ])

@@ -29,6 +29,11 @@ def test_a_model_is_what_its_card_describes(name, folder):
     assert sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) < 8e6
 
 
+def test_fidelity_blends_srgan_with_the_srresnet_that_it_was_trained_from():
+    faithful, vivid = map(zoo.attributes, zoo.blended(0.5))
+    assert faithful["network"] == vivid["network"] and faithful["sha256"] == vivid["start"]
+
+
 @each_model
 def test_tensorflows_c_api_gives_the_upscalers_pixels_but_for_rounding(name, folder):
     small = np.random.default_rng(0).integers(0, 256, (1, 21, 34, 3)).astype(np.uint8)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 
-DEFAULT_MODEL = "srresnet"
+DEFAULT_MODEL = "srgan"
 DEFAULT_SCALE = 4
 ATTRIBUTES = Path("assets.extra", "attributes.json")  # a folder that loaders and servers leave alone
 

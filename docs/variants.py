@@ -1,0 +1,54 @@
+"""Draw variants of a recipe side by side, from the folders of their runs:
+
+    python docs/variants.py OUT KODAK LABEL=RUN/srgan...
+
+OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation pictures over the steps. OUT.jpg: details
+of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:
+pip install ".[benchmark]".
+"""
+import json
+import sys
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))
+import pictures  # noqa: E402
+
+from srgan_tf import Upscaler  # noqa: E402
+
+PANELS = {"d_real": "D(HR)", "d_fake": "D(SR)", "content": "content loss", "validation_consistency": "LR consistency, dB"}
+
+
+def curves(out, runs):
+    figure, panels = plt.subplots(2, 2, figsize=(9, 5.6), layout="constrained", sharex=True)
+    for label, run in runs.items():
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for axes, (name, title) in zip(panels.flat, PANELS.items()):
+            points = [(line["step"], line[name]) for line in lines if name in line]
+            axes.plot([step for step, _ in points], [value for _, value in points], linewidth=1.2, label=label)
+            axes.set_title(title, fontsize=10)
+            axes.grid(alpha=0.3)
+            axes.spines[["top", "right"]].set_visible(False)
+    for axes in panels[1]:
+        axes.set_xlabel("steps")
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(out, dpi=110)
+
+
+def last(run):
+    return max((run / "saved_model").iterdir(), key=lambda version: int(version.name))
+
+
+def main(out, kodak, *runs):
+    runs = {label: Path(run) for label, run in (run.split("=", 1) for run in runs)}
+    curves(f"{out}.png", runs)
+    networks = {"SRResNet": Upscaler("srresnet"), **{label: Upscaler(str(last(run))) for label, run in runs.items()}}
+    pictures.sheet("example", kodak, networks).save(f"{out}.jpg", quality=93, subsampling=0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,5 +1,6 @@
 """Results are there as a whole or not at all: killed at any instant, on a full disk."""
 import errno
+import fcntl
 import os
 import resource
 import signal
@@ -113,9 +114,7 @@ def test_what_another_process_is_writing_is_not_swept(tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"half")]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs fcntl's locks")
 def test_nothing_is_swept_between_its_last_byte_and_its_name_nor_where_locks_need_writable_files(tmp_path, monkeypatch):
-    import fcntl
     flock, replace = fcntl.flock, os.replace
 
     def as_on_nfs(file, operation):

@@ -3,7 +3,8 @@
 `models.py` says what the networks are, on `keras` alone; here the same layers are computed the way that costs
 TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
 
-- Batch normalisation is TensorFlow's fused kernel; on several replicas its statistics are the whole batch's.
+- Batch normalisation is TensorFlow's fused kernel; on several replicas its statistics are the whole batch's. By the
+  averages it is folded into the convolution before it.
 - The last convolution comes before the last depth to space: its 9 x 9 kernel on the large picture is a 5 x 5
   kernel on the half-size one with four times the channels, gathered inside the graph from the 9 x 9 variable,
   and a large picture of 64 channels never exists.
@@ -30,10 +31,9 @@ def generator(model, lr, *, training, dtype=tf.float32):
     view = _View(model, training, dtype)
     x = first = view.prelu("head_prelu", view.conv("head_conv", tf.cast(lr, dtype)))
     for block in sorted({name[:7] for name in view.layers if name.startswith("block")}):
-        y = view.norm(f"{block}_bn1", view.conv(f"{block}_conv1", x))
-        y = view.prelu(f"{block}_prelu", y)
-        x += view.norm(f"{block}_bn2", view.conv(f"{block}_conv2", y))
-    x = first + view.norm("trunk_bn", view.conv("trunk_conv", x))
+        y = view.prelu(f"{block}_prelu", view.conv_norm(f"{block}_conv1", f"{block}_bn1", x))
+        x += view.conv_norm(f"{block}_conv2", f"{block}_bn2", y)
+    x = first + view.conv_norm("trunk_conv", "trunk_bn", x)
     last = sum(name.endswith("_shuffle") for name in view.layers)
     for k in range(1, last):
         x = view.prelu(f"up{k}_prelu", tf.nn.depth_to_space(view.conv(f"up{k}_conv", x), 2))
@@ -53,7 +53,7 @@ def discriminator(model, picture, *, training, dtype=tf.float32):
     x = tf.nn.leaky_relu(view.conv("conv1", tf.cast(picture, dtype)), 0.2)
     i = 2
     while f"conv{i}" in view.layers:
-        x = tf.nn.leaky_relu(view.norm(f"bn{i}", view.conv(f"conv{i}", x)), 0.2)
+        x = tf.nn.leaky_relu(view.conv_norm(f"conv{i}", f"bn{i}", x), 0.2)
         i += 1
     x = tf.reshape(x, (tf.shape(x)[0], np.prod(x.shape[1:])))
     x = tf.matmul(x, view.cast("dense", "kernel")) + view.cast("dense", "bias")
@@ -90,13 +90,16 @@ class _View:
         slope = tf.tile(tf.reshape(self.cast(name, "alpha"), (-1,)), (repeat,))
         return tf.nn.relu(x) + slope * tf.minimum(x, tf.zeros((), x.dtype))
 
-    def norm(self, name, x):
-        layer = self.layers[name]
+    def conv_norm(self, conv, norm, x):
+        """A convolution without bias, and the normalisation of what it gives."""
+        layer = self.layers[norm]
         gamma, beta = layer.gamma.value, layer.beta.value
-        mean, variance = layer.moving_mean.value, layer.moving_variance.value
         if not self.training:
-            scale = gamma * tf.math.rsqrt(variance + layer.epsilon)
-            return x * tf.cast(scale, x.dtype) + tf.cast(beta - mean * scale, x.dtype)
+            scale = gamma * tf.math.rsqrt(layer.moving_variance.value + layer.epsilon)
+            kernel = tf.cast(self.value(conv, "kernel") * scale, self.dtype)
+            y = tf.nn.conv2d(x, kernel, self.layers[conv].strides, "SAME")
+            return tf.nn.bias_add(y, tf.cast(beta - layer.moving_mean.value * scale, self.dtype))
+        x = self.conv(conv, x)
         if tf.distribute.get_strategy().num_replicas_in_sync > 1:
             y, mean, variance = _synchronised_norm(x, gamma, beta, layer.epsilon)
         else:

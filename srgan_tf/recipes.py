@@ -8,6 +8,7 @@ SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 OPTIMIZERS = ("adam", "muon")
 STARTS = ("random", "interpolation")
+FREEZES = ("never", "decay", "start")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Recipe:
     schedule: str = "constant"
     warmup: int = 0  # steps in which the rate rises from 0
     hold: float = 0.0  # cosine: the share of the steps at the full rate before the decay begins
+    freeze_norm: str = "never"  # from when on the generator's BN uses its averages, which then stay as they are
     precision: str = "float32"  # of convolutions; auto: bfloat16 where the device computes in it natively
     ema: float = 0.0  # decay of the averaged weights that are exported; 0: none
     start: str = "random"
@@ -62,6 +64,11 @@ def decay_start(recipe):
     if recipe.schedule == "cosine":
         return int(recipe.hold * recipe.steps)
     return recipe.steps // 2 if recipe.schedule == "halves" else recipe.steps
+
+
+def norm_is_frozen(recipe, step):
+    """Whether a step uses the averages of the generator's BN in place of the batch's statistics."""
+    return step >= {"never": recipe.steps, "decay": decay_start(recipe), "start": 0}[recipe.freeze_norm]
 
 
 VARIANTS = {  # Ledig et al. 2017, table 1: the phase that a variant ends with, and what it changes there

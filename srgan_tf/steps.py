@@ -93,10 +93,10 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         xla: whether XLA compiles the step; for one device only.
 
     Returns:
-        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3], with a side of `recipe.drawn`, and the
-        learning rate; it returns the step's losses by name as float32 scalars. On several replicas LR and HR are the
-        values that each gets, and together they are one batch: gradients and the statistics of BN are those of the
-        whole batch.
+        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3], with a side of `recipe.drawn`, the learning
+        rate, and whether the generator's BN uses its averages, which then stay; it returns the step's losses by name as
+        float32 scalars. On several replicas LR and HR are the values that each gets, and together they are one batch:
+        gradients and the statistics of BN are those of the whole batch.
     """
     strategy = strategy or tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
@@ -132,20 +132,20 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         """What is differentiated: a replica's share of the batch's mean, scaled if the optimiser wants it so."""
         return state.optimizers[name].scale_loss(loss / replicas)
 
-    def srresnet_step(lr, hr):
+    def srresnet_step(lr, hr, frozen):
         lr, hr = to_lr(lr), to_hr(hr)
         with tf.GradientTape() as tape:
-            sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
+            sr, statistics = graph.generator(generator, lr, training=not frozen, dtype=dtype)
             loss, logs = content_losses(hr, sr, *seen(hr, sr))
             goal = minimised("generator", loss)
         _update(state, "generator", tape.gradient(goal, _values(generator)))
         return {"loss": loss, **logs}, statistics
 
-    def srgan_step(lr, hr):
+    def srgan_step(lr, hr, frozen):
         lr, hr = to_lr(lr), to_hr(hr)
         # Both networks learn from the same pass: D(SR) is computed once and differentiated for each.
         with tf.GradientTape(persistent=True) as tape:
-            sr, statistics = graph.generator(generator, lr, training=True, dtype=dtype)
+            sr, statistics = graph.generator(generator, lr, training=not frozen, dtype=dtype)
             seen_hr, seen_sr = seen(hr, sr)
             loss, logs = content_losses(hr, sr, seen_hr, seen_sr)
             real, real_statistics = graph.discriminator(critic, seen_hr, training=True, dtype=dtype)
@@ -165,11 +165,11 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
     replica_step = srgan_step if recipe.phase == "srgan" else srresnet_step
 
     @tf.function(jit_compile=xla or None)
-    def step(lr, hr, rate):
+    def step(lr, hr, rate, frozen=False):
         moving = []  # the layers whose averages move, in the order of their statistics
 
         def values(lr, hr):
-            logs, statistics = replica_step(lr, hr)
+            logs, statistics = replica_step(lr, hr, frozen)
             moving[:] = [norm for norm, *_ in statistics]
             return logs, [batch for _, *batch in statistics]
 

@@ -25,11 +25,11 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, export, graph, losses, metrics, steps, zoo
+from srgan_tf import atomic, checkpoints, devices, export, graph, losses, metrics, steps, zoo
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Batches, Crops
 from srgan_tf.pixels import to_lr, to_uint8
-from srgan_tf.recipes import Recipe, decay_start, learning_rate
+from srgan_tf.recipes import Recipe, decay_start, learning_rate, norm_is_frozen
 from srgan_tf.store import as_rgb
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
@@ -125,11 +125,11 @@ def _check_replicas(run, recipe, strategy):
 def _claim(run):
     """Write the run's configuration. Returns the one that was there, after comparing, or None; and `_start`."""
     path = Path(run.folder) / "config.json"
-    now = json.loads(json.dumps(dataclasses.asdict(run)))
-    now["start"] = _start(run.init)
+    now = {**json.loads(json.dumps(dataclasses.asdict(run))), "start": _start(run.init)}
     started = None
     if path.exists() and checkpoints.found(path.parent / "checkpoints"):  # without one, nothing was trained yet
         started = json.loads(path.read_text())
+        started["recipe"] = {**dataclasses.asdict(Recipe()), **started["recipe"]}  # it may be older than a field
         now["start"] = started.get("start", now["start"])
         for where in ("recipe", None):
             old, new = (c[where] if where else {k: c[k] for k in ("train", "init", "vgg")} for c in (started, now))
@@ -143,9 +143,8 @@ def _claim(run):
         if started["recipe"]["steps"] < now["recipe"]["steps"]:
             _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(now, indent=1))
-    part.replace(path)
+    with atomic.whole_file(path) as file:
+        file.write(json.dumps(now, indent=1).encode())
     return started, now["start"]
 
 
@@ -215,7 +214,8 @@ class _Loop:
         if step == recipe.steps and self.journal:
             self.save(step)
         for lr, hr in itertools.islice(self._batches(crops, step), recipe.steps - step):
-            recent.append(train_step(lr, hr, tf.constant(learning_rate(recipe, step), tf.float32)))
+            rate = tf.constant(learning_rate(recipe, step), tf.float32)
+            recent.append(train_step(lr, hr, rate, norm_is_frozen(recipe, step)))
             step += 1
             bar.update()
             last = step == recipe.steps

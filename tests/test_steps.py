@@ -119,6 +119,21 @@ def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):
         assert np.mean(difference > 1e-4) < 0.02, name
 
 
+@pytest.mark.parametrize("phase", ["srresnet", "srgan"])
+def test_frozen_normalisation_leaves_the_averages_alone_and_trains_what_is_used(phase):
+    state = State(Recipe(phase=phase, **SMALL))
+    step = make_step(state.recipe, state)
+    for i in range(3):
+        step(*batch(i), RATE)
+    lr, hr = batch()
+    expected = float(losses.mse(to_hr(hr), state.generator(to_lr(lr), training=False)))
+    before = models.named_weights(state.generator)
+    first = float(step(lr, hr, RATE, True)["mse"])
+    assert first == pytest.approx(expected, rel=1e-4)
+    averages = {name for name in before if name.split("/")[1] in ("moving_mean", "moving_variance")}
+    assert averages and changed(before, models.named_weights(state.generator)) == before.keys() - averages
+
+
 def test_averaged_weights_follow_and_are_what_is_exported():
     state = State(Recipe(ema=0.9, **SMALL))
     step = make_step(state.recipe, state)

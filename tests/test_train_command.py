@@ -104,6 +104,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     (["--vgg_weights", "missing.h5"], "missing.h5"),
     (["--sclae", "4"], "sclae"),
     (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
+    (["--freeze_norm", "start"], "give --init, or decay in place"),
     (["pictures"], "pictures is no flag")])
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}

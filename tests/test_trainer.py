@@ -178,6 +178,24 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 3, 2]
 
 
+def test_normalisation_is_frozen_from_where_the_rate_begins_to_fall_if_so_wished(start):
+    run = start(dataclasses.replace(RECIPE, schedule="cosine", hold=0.5, freeze_norm="decay", start="random"),
+                checkpoint_every=1, keep=4)
+    at = {step: weights(run, step) for step in (1, 2, 3, 4)}
+    for name in at[4]:
+        same = [np.array_equal(at[step + 1][name], at[step][name]) for step in (1, 2, 3)]
+        assert same == [False, *[name.split("/")[1].startswith("moving")] * 2], name
+
+
+def test_a_run_from_before_a_recipe_had_a_field_goes_on(start):
+    run = start()
+    config = json.loads((run / "config.json").read_text())
+    del config["recipe"]["freeze_norm"]
+    (run / "config.json").write_text(json.dumps(config))
+    start(dataclasses.replace(RECIPE, steps=6))
+    assert (run / "saved_model" / "6").is_dir()
+
+
 def test_a_finished_run_is_left_as_it_is(start):
     run = start()
     before = weights(run, 4)

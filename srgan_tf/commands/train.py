@@ -8,7 +8,7 @@ from absl import flags
 
 from srgan_tf import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import CONTENTS, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
+from srgan_tf.recipes import CONTENTS, FREEZES, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
 from srgan_tf.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
@@ -64,6 +64,8 @@ SCHEDULE = _enum("schedule", None, list(SCHEDULES), "How the rate falls: not; as
 WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.", lower_bound=0)
 HOLD = _float("hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0,
                           upper_bound=1)
+FREEZE_NORM = _enum("freeze_norm", None, list(FREEZES), "From when on batch normalisation in the generator uses its "
+                    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the start.")
 PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in; auto takes bfloat16 where the "
                   "device computes in it natively, else float32.")
 EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0,
@@ -87,7 +89,7 @@ DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights ever
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
 OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, CONSISTENCY, GRID, OPTIMIZER, LEARNING_RATE,
-             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
+             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, FREEZE_NORM, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
 
 
 def run():
@@ -158,6 +160,9 @@ def _check(argv):
         raise UserError("--variant and --content both say what the loss is: give one of them")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
         raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
+    if FREEZE_NORM.value == "start" and PHASE.value != "srgan" and not INIT.value:
+        raise UserError("--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place "
+                        "of start")
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 

@@ -1,7 +1,7 @@
 """Where training pictures come from: DIV2K through TFDS, or anybody's folder of HR pictures.
 
-A source has `describe()`, what tells it from any other (for the store's key), `count` (or None), and
-`pictures()`, an iterator of `Picture` in a fixed order.
+A source has `describe()`, what tells its pictures from any other's wherever they lie, `count` (or None), `pictures()`, an
+iterator of `Picture` in a fixed order, and, where these are files, `files`.
 """
 import concurrent.futures
 import dataclasses
@@ -49,9 +49,9 @@ class Folder:
         return len(self.files)
 
     def describe(self):
-        files = [(p.relative_to(self.folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns) for p in self.files]
+        files = [(p.relative_to(self.folder).as_posix(), p.stat().st_size) for p in self.files]
         digest = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-        return {"source": "folder", "folder": str(self.folder.resolve()), "files": len(files), "digest": digest}
+        return {"source": "folder", "files": len(files), "digest": digest}
 
     def pictures(self):
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
@@ -118,7 +118,7 @@ class Div2k:
         self.count = {"train": 800, "validation": 100}[split]
 
     def describe(self):
-        return {"source": self.config, "split": self.split, "data_dir": str(self.data_dir)}
+        return {"source": self.config, "split": self.split}
 
     def pictures(self):
         import tensorflow_datasets as tfds

@@ -66,7 +66,8 @@ def open_store(source, scale, cache_dir):
     Raises:
         UserError: if none of the pictures can be used.
     """
-    key = json.dumps([FORMAT, scale, source.describe()], sort_keys=True)
+    times = [path.stat().st_mtime_ns for path in getattr(source, "files", ())]
+    key = json.dumps([FORMAT, scale, source.describe(), times], sort_keys=True)
     folder = Path(cache_dir) / "stores" / hashlib.sha256(key.encode()).hexdigest()[:16]
     try:
         return Store(folder)

@@ -2,6 +2,7 @@
 import functools
 import http.server
 import io
+import shutil
 import threading
 import zipfile
 
@@ -115,10 +116,11 @@ def test_what_cannot_be_used_is_named_with_its_reason_and_the_rest_comes(tmp_pat
     assert "b.png" in text.error and "c.png" in tiny.error
 
 
-def test_a_change_of_a_picture_changes_what_tells_the_source_from_others(tmp_path):
+def test_a_folder_is_the_same_wherever_it_lies_until_one_of_its_pictures_changes(tmp_path):
     Image.fromarray(photo(1, 16, 16)).save(tmp_path / "a.png")
     before = Folder(tmp_path, 4).describe()
-    assert Folder(tmp_path, 4).describe() == before
+    moved = shutil.copytree(tmp_path, tmp_path.with_name("moved"), copy_function=shutil.copyfile)
+    assert Folder(moved, 4).describe() == before
     Image.fromarray(photo(2, 16, 16)).save(tmp_path / "a.png")
     assert Folder(tmp_path, 4).describe() != before
 

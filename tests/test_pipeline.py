@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from srgan_tf.datasets import Picture, Waves
+from srgan_tf.datasets import Folder, Picture, Waves
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Crops
 from srgan_tf.store import as_rgb, open_store
@@ -59,6 +60,15 @@ def test_another_source_or_scale_gets_another_store(tmp_path):
     for source, scale in ((Source(SIZES, name="other"), 4), (Source(SIZES, 2), 2)):
         open_store(source, scale, tmp_path)
         assert source.read == 4
+
+
+def test_a_file_that_is_written_again_with_the_same_size_is_read_again(tmp_path):
+    path, hr = tmp_path / "pictures" / "a.bmp", np.zeros((32, 32, 3), np.uint8)
+    path.parent.mkdir()
+    for value in (0, 200):
+        Image.fromarray(hr + np.uint8(value)).save(path)
+        os.utime(path, ns=(value, value))
+        assert open_store(Folder(path.parent, 4), 4, tmp_path).pair(0)[1][0, 0].tobytes() == bytes([value] * 3)
 
 
 def test_an_interrupted_build_leaves_no_store(tmp_path):

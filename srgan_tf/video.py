@@ -1,5 +1,6 @@
 """Clips in and out, frame by frame, with PyAV: timing, sound, rotation and colours; knows nothing of networks."""
 import contextlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -82,12 +83,13 @@ class _Result:
         self._large = self._out.add_stream("libx264", rate=stream.average_rate or stream.guessed_rate or 25,
                                            options=OPTIONS)
         for other in [*clip.streams.audio, *clip.streams.subtitles]:
-            name = other.codec_context.codec.canonical_name if other.codec_context else None
-            if name in self._out.supported_codecs:
+            codec = other.codec_context.codec if other.codec_context else None
+            if codec and codec.name in self._out.supported_codecs:  # names of decoders there: dca, not dts
                 self.copied[other] = self._out.add_stream_from_template(other)
                 self.copied[other].metadata.update(other.metadata)
             elif other.type == "audio":
-                raise UserError(f"{name} sound does not fit into it, {target}, choose .mkv with --output")
+                raise UserError(f"{codec.canonical_name if codec else 'this'} sound does not fit into it, {target}, "
+                                f"{_home(av, codec)}")
             else:
                 self.notes.append("subtitles left out")
         if clip.chapters():
@@ -149,6 +151,13 @@ class _Result:
         for packet in self._waiting:
             self._out.mux(packet)
         self._waiting.clear()
+
+
+def _home(av, codec):
+    """What to do about sound that does not fit: the last of `CONTAINERS` that it fits into holds most."""
+    homes = [suffix for suffix, container in CONTAINERS.items()
+             if codec and codec.name in av.open(io.BytesIO(), "w", format=container).supported_codecs]
+    return f"choose {homes[-1]} with --output" if homes else "convert its sound, to AAC for instance"
 
 
 def _matrix(picture):

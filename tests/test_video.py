@@ -129,6 +129,45 @@ def test_sound_is_copied_packet_by_packet(tmp_path, suffix):
     np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=0.002)
 
 
+def make_with(path, codec, **settings):
+    """A clip and packets of a codec that FFmpeg can decode but cannot encode; nobody looks into them."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        other = out.add_mux_stream(codec, **settings)
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(patches(), "rgb24")))
+        out.mux(stream.encode(None))
+        for i in range(3):
+            packet = av.Packet(bytes([0x7f, 0xfe, 0x80, 1, i]) + bytes(99))
+            packet.pts = packet.dts = 40 * i
+            packet.time_base, packet.duration, packet.stream = Fraction(1, 1000), 40, other
+            out.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("codec, settings", [("dts", {"rate": 48000}), ("dvd_subtitle", {}), ("dvb_subtitle", {})])
+def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec, settings):
+    clip = make_with(tmp_path / "clip.mkv", codec, **settings)
+
+    def packets(path):
+        with av.open(str(path)) as file:
+            other = file.streams[1]
+            assert other.codec_context.codec.canonical_name == codec
+            return [bytes(packet) for packet in file.demux(other) if packet.dts is not None]
+    assert video.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
+    assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
+
+
+@pytest.mark.parametrize("codec, source, target, advice", [
+    ("pcm_mulaw", "wav.avi", "large.mkv", "choose .mov"), ("pcm_u8", "wav.avi", "large.mp4", "choose .mkv"),
+    ("wmav2", "wma.wmv", "large.mkv", "convert"),
+])
+def test_sound_that_does_not_fit_is_told_with_what_takes_it(tmp_path, codec, source, target, advice):
+    clip = make_with(tmp_path / source, codec, rate=8000)
+    with pytest.raises(UserError, match=f"{codec} sound does not fit into it, .*{target}, {advice}"):
+        video.enlarge(clip, tmp_path / target, larger)
+
+
 @pytest.mark.parametrize("limits", [1, 2], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9], ids=["bt709", "bt470bg", "smpte170m", "bt2020"])
 def test_colours_and_their_tags_stay(tmp_path, matrix, limits):

@@ -313,7 +313,7 @@ def _check(image, path):
     if image.format == "TIFF" and image.tag_v2.get(254, 0) & 1:  # such as a camera's raw data
         raise UserError(f"only a preview of the picture can be read, {path}, develop it and save it as TIFF")
     kept = image.format in ("PNG", "TIFF") or image.mode.startswith("I;16")
-    if image.mode in ("I", "F") or depth(image) not in (8, 16) or depth(image) == 16 and not kept:
+    if image.mode in ("I", "F") or depth(image) > 16 or depth(image) > 8 and not kept:
         raise UserError(f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "
                         "channel, or as PNG or TIFF with 16")
     if image.mode not in _CHANNELS and not image.mode.startswith("I;16"):
@@ -340,8 +340,8 @@ def depth(image):
 
 
 def _picture(image, path):
-    deep, transparent = depth(image) == 16, image.info.get("transparency")
-    if deep and image.format == "TIFF" and image.mode in ("RGB", "RGBA", "RGBX"):
+    deep, transparent = depth(image) > 8, image.info.get("transparency")
+    if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
         return _deep_tiff(path, image.getexif())
     turned = image.format == "TIFF" and metadata.is_turned(image.getexif())  # by Pillow, when it is loaded
     image.load()  # the chunks behind the pixels, too

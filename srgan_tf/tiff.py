@@ -1,4 +1,4 @@
-"""TIFF files: those of 16 bits a channel read by tifffile, where it is installed; all written here.
+"""TIFF files: those of 9 to 16 bits a channel read by tifffile, where it is installed; all written here.
 
 Pillow holds no colours of 16 bits, and loses the folders of EXIF where it compresses.
 """
@@ -20,10 +20,10 @@ _LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
 
 
 def decode(path, max_pixels):
-    """The first picture in a TIFF file of 16 bits a channel.
+    """The first picture in a TIFF file of 9 to 16 bits a channel.
 
     Returns:
-        uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
+        uint16 [H, W, C], white is 65535: grey, grey and alpha, RGB or RGBA.
 
     Raises:
         UserError: when tifffile is missing, and for another depth, colours or channels.
@@ -55,7 +55,7 @@ def decode(path, max_pixels):
     colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(page.photometric.name)
     if not order or not colours:
         raise UserError(f"16-bit {page.photometric.name} ({page.axes}) cannot be read, {path}, save it as RGB")
-    array = order(array)
+    array = _of_16_bits(order(array), page.bitspersample)
     if array.shape[2] < colours:
         raise ValueError("some of its channels are missing")
     kinds = [sample.name for sample in page.extrasamples]
@@ -124,6 +124,12 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
     file.write(data)
     file.seek(4)
     file.write(struct.pack("<I", place))
+
+
+def _of_16_bits(array, bits):
+    """The same grey levels of 65535; there are no halves to round."""
+    most = 2 ** bits - 1
+    return array if bits == 16 else ((array.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
 
 
 def _channels(colour, extra, kinds, photometric):

@@ -186,6 +186,18 @@ def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suff
     assert np.abs(images.read(tmp_path / f"x{suffix}").pixels.astype(float) - 127.5).max() <= 1.5
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_tiff_of_10_to_14_bits_is_as_light_in_16(tmp_path, bits, channels):
+    tifffile = pytest.importorskip("tifffile")
+    levels = np.linspace(0, 2 ** bits - 1, 9 * 7 * channels).astype(np.uint16).reshape(9, 7, channels)
+    tifffile.imwrite(tmp_path / "x.tif", levels.squeeze(), bitspersample=bits,
+                     photometric="rgb" if channels == 3 else "minisblack")
+    found = images.read(tmp_path / "x.tif").array()
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, np.rint(levels / (2 ** bits - 1) * 65535))
+
+
 def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
     images.write(tmp_path / "x.tif", images.Picture.of(np.ones((3, 4, 3), np.uint16)))
     monkeypatch.setitem(sys.modules, "tifffile", None)

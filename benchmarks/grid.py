@@ -19,7 +19,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from srgan_tf import Upscaler, images  # noqa: E402
+from srgan_tf import Upscaler, formats, images  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 SIDE = 256  # pixels of a tile: a multiple of all periods
@@ -61,7 +61,7 @@ def main():
     args = parser.parse_args()
     base, model = Upscaler("srresnet"), Upscaler(args.model)
     spectra = []
-    for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in images.FORMATS):
+    for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = images.read(path).pixels
         hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
         lr = imresize(hr, 1 / 4)

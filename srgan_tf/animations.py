@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from PIL import Image
 
-from srgan_tf import images
+from srgan_tf import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.palettes import with_palette
 
@@ -72,7 +72,7 @@ def read(path):
 
 def check_fits(path, animation, height, width):
     """Raise UserError when the path's format cannot hold an animation whose frames have that size."""
-    kind = images.check_fits(path, height, width)
+    kind = formats.check_fits(path, height, width)
     if kind not in FORMATS:
         raise UserError(f"{kind} holds no animation, {path}, choose .gif, .webp or .png")
 
@@ -92,7 +92,7 @@ def write(path, animation, frames):
     Raises:
         UserError: as `check_fits`, and for a place that cannot be written.
     """
-    kind = images.check_suffix(path)
+    kind = formats.check_suffix(path)
     notes = []  # of the frames, as they come
     prepared = (_frame(frame, kind, notes) for frame in frames)
     with images.written(path) as file:
@@ -164,10 +164,10 @@ def _in_hundredths(durations):
 
 def _frame(picture, kind, notes):
     """Pillow's image of a frame, and the options that it is saved with."""
-    picture, changed = images.fitted(picture, kind)
+    picture, changed = formats.fitted(picture, kind)
     notes += [*picture.notes, *changed]
     image = images.as_image(picture)
     if kind == "GIF" and image.mode != "L":
         image, same = with_palette(image, dither=False)
         notes += [] if same else ["reduced to 255 colours"]
-    return image, images.save_options(kind, picture)
+    return image, formats.save_options(kind, picture)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf import images
+from srgan_tf import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
@@ -76,10 +76,10 @@ class Folder:
 
 def _opaque(picture):
     """uint8 [H, W, 3]; what is transparent lies on white: colours below full transparency mean nothing."""
-    pixels = images.rounded(picture.pixels)
+    pixels = formats.rounded(picture.pixels)
     if picture.alpha is None:
         return pixels
-    share = images.rounded(picture.alpha)[..., None] / np.float32(255)
+    share = formats.rounded(picture.alpha)[..., None] / np.float32(255)
     return np.rint(share * pixels + (1 - share) * 255).astype(np.uint8)
 
 

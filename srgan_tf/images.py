@@ -11,24 +11,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from srgan_tf import metadata, png, tiff, xmp
+from srgan_tf import formats, metadata, png, tiff, xmp
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
 from srgan_tf.palettes import with_palette
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
-           ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF"}  # what is written, by suffix; more can be read
-WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF")
 MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
 
 _CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
              "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
-_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
-_WITH_16_BITS = ("PNG", "TIFF")
-_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")
-_HELD_BY = {"exif": ("EXIF data", _WITH_EXIF), "icc": ("colour profile", _WITH_EXIF), "xmp": ("XMP data", _WITH_EXIF),
-            "texts": ("texts", ("PNG",)), "comment": ("comment", ("JPEG", "GIF"))}  # a field's name and formats
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
             6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
@@ -152,10 +143,10 @@ def write(path, picture):
         A tuple of what the format could not hold and is worth telling, such as 16 bits a channel.
 
     Raises:
-        UserError: as `check_fits`, and for a place that cannot be written.
+        UserError: as `formats.check_fits`, and for a place that cannot be written.
     """
-    kind = check_fits(path, *picture.pixels.shape[:2], picture.alpha)
-    picture, notes = fitted(picture, kind)
+    kind = formats.check_fits(path, *picture.pixels.shape[:2], picture.alpha)
+    picture, notes = formats.fitted(picture, kind)
     with written(path) as file:
         if kind == "TIFF":
             tags = metadata.tags_for(kind, picture)
@@ -168,7 +159,7 @@ def write(path, picture):
             if kind == "GIF" and image.mode != "L":
                 image, same = with_palette(image)
                 notes += () if same else ("reduced to 255 colours",)
-            image.save(file, kind, **save_options(kind, picture))
+            image.save(file, kind, **formats.save_options(kind, picture))
     return notes
 
 
@@ -183,70 +174,10 @@ def written(path):
         raise UserError(f"the picture cannot be written ({reason}), {path}, choose another place") from None
 
 
-def check_suffix(path):
-    """The format that the suffix of a path means, one of `FORMATS`, or UserError."""
-    if Path(path).suffix.lower() not in FORMATS:
-        raise UserError(f"the format of the result is unknown, {path}, choose one of {' '.join(FORMATS)}")
-    return FORMATS[Path(path).suffix.lower()]
-
-
-def is_picture(path):
-    """Whether a path's suffix is that of any format of pictures that Pillow knows."""
-    return Path(path).suffix.lower() in Image.registered_extensions()
-
-
-def check_fits(path, height, width, alpha=None):
-    """The format of a path; UserError when it cannot hold a picture of that size, or its alpha, which is not opaque."""
-    kind = check_suffix(path)
-    if kind not in WITH_ALPHA and alpha is not None and not _opaque(alpha):
-        raise UserError(f"{kind} holds no transparency, {path}, choose .png or .webp")
-    if max(height, width) > _LONGEST_SIDE.get(kind, math.inf):
-        raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
-    return kind
-
-
-def fitted(picture, kind):
-    """What a format can hold of a picture and of what its file said; and a tuple of what is worth telling about it."""
-    pixels, alpha, notes, said = picture.pixels, picture.alpha, (), {}
-    if kind not in WITH_ALPHA:
-        alpha = None
-    if kind not in _WITH_16_BITS and pixels.dtype == np.uint16:
-        pixels, alpha = rounded(pixels), None if alpha is None else rounded(alpha)
-        notes += ("rounded to 8 bits a channel",)
-    for field, (name, kinds) in _HELD_BY.items():
-        if kind not in kinds and getattr(picture, field):
-            said[field] = () if field == "texts" else None
-            notes += (f"without its {name}",)
-    picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, **said)
-    said = {"exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
-            "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]), "comment": picture.comment}
-    for field, longest in metadata.LONGEST_IN_JPEG.items() if kind == "JPEG" else ():
-        if said[field] and len(said[field]) > longest:
-            said[field] = None
-            notes += (f"without its {_HELD_BY[field][0]}, too long for JPEG",)
-    return dataclasses.replace(picture, **said), notes
-
-
-def rounded(array):
-    """uint8 or uint16 -> uint8."""
-    return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
 def as_image(picture):
     """A picture of 8 bits a channel as Pillow's image: L, LA, RGB or RGBA."""
     array = picture.array()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-
-
-def save_options(kind, picture):
-    """Pillow's options for a format, with what is said about a picture that was `fitted` to it."""
-    quality = {"lossless": True} if kind == "WEBP" and picture.lossless else _OPTIONS.get(kind, {})
-    said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
-    if kind == "PNG":
-        said["pnginfo"] = png.texts_to_write(picture.xmp, picture.texts)
-    else:
-        said["xmp"] = picture.xmp
-    return {**quality, **{name: value for name, value in said.items() if value}}
 
 
 def eight_bits(image):
@@ -377,10 +308,6 @@ def _from_cmyk(image, icc):
         except ImageCms.PyCMSError:
             pass  # a profile that does not fit is no reason to refuse the picture
     return image.convert("RGB")
-
-
-def _opaque(alpha):
-    return bool((alpha == np.iinfo(alpha.dtype).max).all())
 
 
 def _too_large(path):

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from srgan_tf import animations, atomic, images, places, video
+from srgan_tf import animations, atomic, formats, images, places, video
 from srgan_tf.errors import UserError, one_line
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
@@ -98,12 +98,13 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
     """
     output = None if output is None else places.of(output)
     files, folders = split(paths)
-    if output is None or places.is_dir(output) or output.suffix.lower() not in {*images.FORMATS, *video.CONTAINERS}:
+    if output is None or places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *video.CONTAINERS}:
         if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        if output is not None and not places.exists(output) and (video.is_clip(output.name) or images.is_picture(output.name)):
+        named = output is not None and (video.is_clip(output.name) or formats.is_picture(output.name))
+        if named and not places.exists(output):
             raise UserError(f"the format of the result is unknown, --output {output}, choose one of "
-                            f"{' '.join([*images.FORMATS, *video.CONTAINERS])}")
+                            f"{' '.join([*formats.FORMATS, *video.CONTAINERS])}")
 
         def job(picture, below=""):
             return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
@@ -113,7 +114,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
             yield from _in_folder(folder, recursive, output, job)
     elif folders or len(files) > 1:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
-    elif format and images.check_suffix(output) != images.FORMATS["." + format]:
+    elif format and formats.check_suffix(output) != formats.FORMATS["." + format]:
         raise UserError(f"its name means another format, --output {output} --format {format}, leave one of them out")
     else:
         yield [Job(*files, output)]
@@ -201,7 +202,7 @@ def make(job, enlarge, size, frame=lambda done, count: None):
 
 
 def _do(job, enlarge, size, frame):
-    kind = images.check_suffix(job.target)
+    kind = formats.check_suffix(job.target)
     try:
         with quiet_libraries():
             animation = animations.read(job.source)
@@ -216,9 +217,9 @@ def _do(job, enlarge, size, frame):
         else:
             small_height, small_width = small.pixels.shape[:2]
             height, width = size(small_height, small_width)
-            images.check_fits(job.target, height, width, small.alpha)
+            formats.check_fits(job.target, height, width, small.alpha)
             _make_folder(job.target.parent)
-            if kind not in images.WITH_ALPHA:
+            if kind not in formats.WITH_ALPHA:
                 small = dataclasses.replace(small, alpha=None)  # it is opaque
             large = enlarge(small)
             notes = large.notes + images.write(job.target, large)
@@ -301,13 +302,13 @@ def _in_folder(folder, recursive, output, job):
             for some in _together(pictures):
                 yield [job(folder / below / name, below) for name in some]
     if empty:
-        raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(images.FORMATS))} "
+        raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(formats.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))
 
 
 def _pictures(names):
     """Those of a folder's names that are pictures, but no hidden ones and no results of others."""
-    pictures = [name for name in names if os.path.splitext(name)[1].lower() in images.FORMATS and name[0] != "."]
+    pictures = [name for name in names if os.path.splitext(name)[1].lower() in formats.FORMATS and name[0] != "."]
     stems = {_stem(name) for name in pictures}
     pictures = [name for name in pictures if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
     return sorted(pictures, key=lambda name: (_stem(name), name))
@@ -331,7 +332,7 @@ def _stem(name):
 def _name(source, label, format):
     if video.is_clip(source.name):
         return f"{source.stem}_{label}{video.suffix_for(source.name)}"
-    own = source.suffix if source.suffix.lower() in images.FORMATS else ".png"
+    own = source.suffix if source.suffix.lower() in formats.FORMATS else ".png"
     return f"{source.stem}_{label}{'.' + format if format else own}"
 
 

@@ -8,6 +8,7 @@ PACKAGE = Path(__file__).parents[1] / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
     {"errors", "recipes", "resize", "pixels", "memory", "protos"},
     {"atomic", "metadata", "palettes", "places", "png", "tiff", "devices", "xmp"},
+    {"formats"},
     {"models", "losses", "optimizers", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables",
      "sizes", "video", "warmup", "endpoints"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling"},

@@ -33,13 +33,22 @@ def is_picture(path):
     return Path(path).suffix.lower() in Image.registered_extensions()
 
 
-def check_fits(path, height, width, alpha=None):
-    """The format of a path; UserError when it cannot hold a picture of that size, or its alpha, which is not opaque."""
+def check_fits(path, height, width, like=None):
+    """The format of a path, or UserError when it cannot hold a picture.
+
+    Args:
+        height, width: of the picture.
+        like: an `images.Picture` of the same depth and channels, and transparent if the other is.
+    """
     kind = check_suffix(path)
-    if kind not in WITH_ALPHA and alpha is not None and not _opaque(alpha):
+    if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):
         raise UserError(f"{kind} holds no transparency, {path}, choose .png or .webp")
-    if max(height, width) > _LONGEST_SIDE.get(kind, math.inf):
+    if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
+            kind == "BMP" and like and _bmp_size(height, width, like) >= 2 ** 32):
         raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
+    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and height * width * _channels(like) > png.MOST:
+        raise UserError(f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
+                        "smaller or cut it into parts")
     return kind
 
 
@@ -79,6 +88,15 @@ def save_options(kind, picture):
     else:
         said["xmp"] = picture.xmp
     return {**quality, **{name: value for name, value in said.items() if value}}
+
+
+def _channels(picture):
+    return (1 if picture.grey else 3) + (picture.alpha is not None)
+
+
+def _bmp_size(height, width, picture):
+    """Bytes of a BMP file: rows of whole words, without alpha, behind a header and, for grey, a palette."""
+    return 54 + 1024 * picture.grey + height * (-(-width * (1 if picture.grey else 3) // 4) * 4)
 
 
 def _opaque(alpha):

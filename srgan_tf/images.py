@@ -145,7 +145,7 @@ def write(path, picture):
     Raises:
         UserError: as `formats.check_fits`, and for a place that cannot be written.
     """
-    kind = formats.check_fits(path, *picture.pixels.shape[:2], picture.alpha)
+    kind = formats.check_fits(path, *picture.pixels.shape[:2], picture)
     picture, notes = formats.fitted(picture, kind)
     with written(path) as file:
         if kind == "TIFF":

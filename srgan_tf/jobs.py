@@ -217,7 +217,7 @@ def _do(job, enlarge, size, frame):
         else:
             small_height, small_width = small.pixels.shape[:2]
             height, width = size(small_height, small_width)
-            formats.check_fits(job.target, height, width, small.alpha)
+            formats.check_fits(job.target, height, width, small)
             _make_folder(job.target.parent)
             if kind not in formats.WITH_ALPHA:
                 small = dataclasses.replace(small, alpha=None)  # it is opaque

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import PngImagePlugin
 
+MOST = 2 ** 31 - 2  # pixels times channels, of 16 bits, that TensorFlow encodes
 LONGEST, TOGETHER = 2 ** 20, 2 ** 24  # bytes of a text, and of all in a file; Pillow's limits are no lower
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -23,6 +23,25 @@ def plan(*arguments, **options):
     return [(str(job.source), str(job.target)) for job in jobs.plan(*arguments, label="x4", **options)]
 
 
+@pytest.mark.parametrize("name, mode, size, problem", [
+    ("deep.png", "I;16", (21_475, 100_000), "16 bits a channel"),  # 2 ** 31 numbers, as many as TensorFlow refuses
+    ("deep.png", "I;16", (21_474, 100_000), None),
+    ("x.bmp", "RGB", (35_792, 40_000), "BMP"), ("x.bmp", "RGB", (35_791, 40_000), None),  # 2 ** 32 bytes
+    ("x.bmp", "L", (107_375, 40_000), "BMP"), ("x.bmp", "L", (107_374, 40_000), None),
+    ("x.webp", "RGB", (16_384, 1), "WEBP"),
+])
+def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, name, mode, size, problem):
+    Image.new(mode, (3, 3)).save(tmp_path / name)
+
+    def enlarge(picture):
+        raise UserError("it would be computed")
+    lines = []
+    jobs.run([jobs.Job(tmp_path / name, tmp_path / f"large_{name}")], enlarge, size=lambda height, width: size,
+             complain=lines.append)
+    [line] = lines
+    assert f"{problem}, {tmp_path / f'large_{name}'}, " in line if problem else "it would be computed" in line
+
+
 def test_results_lie_beside_their_pictures_in_the_same_format(album):
     assert plan(["cat.jpg", "sub/bird.png", "dog.PNG"]) == [
         ("cat.jpg", "cat_x4.jpg"), ("sub/bird.png", "sub/bird_x4.png"), ("dog.PNG", "dog_x4.PNG")]

@@ -151,9 +151,11 @@ def _plays(image):
 
 
 def _loop(kind, plays):
-    if kind != "GIF":
-        return {"loop": plays}
-    return {} if plays == 1 else {"loop": plays and plays - 1}
+    """Pillow's option; more often than the format can count is for ever."""
+    if kind == "GIF" and plays == 1:
+        return {}
+    loop = plays - 1 if kind == "GIF" and plays else plays
+    return {"loop": loop if kind == "PNG" or loop < 2 ** 16 else 0}
 
 
 def _in_hundredths(durations):

@@ -169,9 +169,12 @@ def written(path):
     try:
         with whole_file(path) as file:
             yield file
-    except (OSError, ValueError, struct.error) as error:
-        reason = getattr(error, "strerror", None) or _one_line(error)
-        raise UserError(f"the picture cannot be written ({reason}), {path}, choose another place") from None
+    except (OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
+        if reason := getattr(error, "strerror", None):
+            raise UserError(f"the picture cannot be written ({reason}), {path}, choose another place") from None
+        # Pillow's own: the format has no room for it
+        other = "choose another format" if Path(path).suffix.lower() == ".png" else "choose .png"
+        raise UserError(f"the picture cannot be written ({_one_line(error)}), {path}, {other}") from None
 
 
 def as_image(picture):

@@ -12,6 +12,7 @@ from PIL import Image, TiffImagePlugin
 
 from srgan_tf.errors import UserError
 
+_END = 2 ** 32  # of what such a file can address
 _STRIP = 2 ** 20  # bytes of pixels that are compressed together
 _PAGES = 9  # that are looked at: a damaged file may have them without end
 _FOLDERS = (0x8769, 0x8825)  # EXIF and GPS tags
@@ -97,7 +98,7 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
         file.write(data)
     file.write(bytes(file.tell() % 2))
     place = file.tell()
-    if place >= 2 ** 32:
+    if place >= _END:
         raise ValueError("a TIFF file ends at 4 GB")
 
     height, width, channels = array.shape

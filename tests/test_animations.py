@@ -73,6 +73,21 @@ def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
     assert animations.read(tmp_path / "x.gif").durations == (30, 40, 30, 30, 40, 655_350, 10)
 
 
+@pytest.mark.parametrize("suffix, plays, kept", [
+    ("gif", 65_536, 65_536), ("gif", 65_537, 0), ("webp", 65_536, 0), ("png", 65_537, 65_537)])
+def test_what_plays_more_often_than_a_format_can_count_plays_for_ever(tmp_path, suffix, plays, kept):
+    animations.write(tmp_path / f"x.{suffix}", animation(plays=plays), [picture(i) for i in range(4)])
+    assert animations.read(tmp_path / f"x.{suffix}").plays == kept
+
+
+@pytest.mark.parametrize("suffix, durations", [("gif", (600_000, 600_000, 70, 300)), ("webp", (2 ** 24, 1, 70, 300))])
+def test_a_time_that_a_format_cannot_hold_is_one_line(tmp_path, suffix, durations):
+    frames = [picture(max(i, 1)) for i in range(4)]  # the first two are equal, and joined
+    with pytest.raises(UserError, match=rf"cannot be written \(.+\), .*x.{suffix}, choose .png"):
+        animations.write(tmp_path / f"x.{suffix}", animation(durations=durations), frames)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("suffix", ["gif", "webp"])
 def test_large_frames_are_not_all_in_memory(tmp_path, suffix):
     alive, most = [], 0

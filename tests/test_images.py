@@ -433,6 +433,13 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, pi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("srgan_tf.tiff._END", 1000)  # 4 GB
+    with pytest.raises(UserError, match="ends at 4 GB.*x.tif, choose .png"):
+        images.write(tmp_path / "x.tif", images.Picture(noise(40, 40, 3)))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_an_interrupted_write_keeps_what_was_there(tmp_path, monkeypatch, failure):
     def fail(self, file, *_, **__):

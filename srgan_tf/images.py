@@ -2,7 +2,6 @@
 import contextlib
 import dataclasses
 import io
-import math
 import stat
 import struct
 import warnings
@@ -223,10 +222,7 @@ def said(image, path, turned=False):
     if image.format == "PNG":
         fields["texts"], long = png.texts(path)
         fields["notes"] += ("without texts that are too long",) if long else ()
-    if not fields["dpi"] or not 1 < min(fields["dpi"]) <= max(fields["dpi"]) < math.inf:  # 1: a TIFF without a unit
-        fields["dpi"] = None
-    else:
-        fields["dpi"] = tuple(map(float, fields["dpi"]))
+    fields["dpi"] = metadata.sound(fields["dpi"])
     return fields, orientation
 
 
@@ -296,7 +292,7 @@ def _picture(image, path):
 
 
 def _deep_tiff(path, tags):
-    icc, dpi, packet = tags.get(34675), metadata.dpi(tags), tags.get(metadata.XMP)
+    icc, dpi, packet = tags.get(34675), metadata.sound(metadata.dpi(tags)), tags.get(metadata.XMP)
     exif, orientation = metadata.exif(tags, from_tiff=True)
     packet, notes = xmp.upright(packet, turned=orientation != 1)
     return Picture.of(UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,

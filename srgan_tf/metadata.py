@@ -4,6 +4,7 @@ import os
 from PIL import Image
 
 LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "comment": 65500}  # bytes: a name before XMP, and Pillow before 13
+_MOST_DPI = 0.0254 * 2 ** 31  # that a PNG file holds
 XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
@@ -46,6 +47,11 @@ def dpi(tags):
     inches = {2: 1, 3: 2.54}.get(tags.get(_UNIT))
     x, y = tags.get(_X_RESOLUTION), tags.get(_Y_RESOLUTION)
     return (float(x) * inches, float(y) * inches) if inches and x and y else None
+
+
+def sound(dpi):
+    """Dots an inch, (x, y), as two floats; None for None and for what is none: 1 stands in a TIFF without a unit."""
+    return tuple(map(float, dpi)) if dpi and all(1 < x < _MOST_DPI for x in dpi) else None
 
 
 def tags_for(kind, picture):

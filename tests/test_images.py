@@ -240,6 +240,25 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 STALE = ' tiff:Orientation="6" tiff:ImageWidth="7" exif:PixelXDimension="7" exif:PixelYDimension="4"'
 
 
+@pytest.mark.parametrize("name", ["x.webp", "x.tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+def test_a_resolution_that_none_has_is_left_out(tmp_path, name, suffix):
+    tags = Image.Exif()
+    tags[0x011A], tags[0x011B], tags[0x0128] = 4294967295, 4294967295, 2
+    Image.fromarray(noise(5, 7, 3)).save(tmp_path / "x.webp", exif=tags)
+    deep = images.Picture.of(np.ones((5, 7, 3), np.uint16), dpi=(300.0, 200.0))
+    images.write(tmp_path / "x.tif", deep)
+    data = (tmp_path / "x.tif").read_bytes()
+    for dots in (300, 200):
+        assert data.count(struct.pack("<II", dots, 1)) == 1
+        data = data.replace(struct.pack("<II", dots, 1), bytes(8))  # 0/0
+    (tmp_path / "x.tif").write_bytes(data)
+    found = images.read(tmp_path / name)
+    assert found.dpi is None
+    images.write(tmp_path / f"large{suffix}", found)
+    assert images.read(tmp_path / f"large{suffix}").dpi is None
+
+
 def save_with_xmp(path, packet, orientation=1):
     """By Pillow and tifffile, a picture of 7 x 4 pixels; of 16 bits a channel where its name says so."""
     pixels, options = noise(4, 7, 3), {"exif": Image.Exif()}

@@ -112,7 +112,12 @@ def write(path, animation, frames):
 
 
 class _Sequence(Image.Image):
-    """Frames as Pillow's writers ask for them: by `seek`, from the first to the last."""
+    """Frames as Pillow's writers ask for them: by `seek`, from the first to the last.
+
+    Their transparency is told with each copy, and at the end, but not by the sequence in between: Pillow's writer of
+    GIF files would take it to crop frames to what is not transparent, by the first frame's palette, where that may be
+    black.
+    """
 
     def __init__(self, first, others, count):
         super().__init__()
@@ -120,8 +125,14 @@ class _Sequence(Image.Image):
         self._others, self._place = others, 0
         self._show(first)
 
+    def copy(self):
+        image = super().copy()
+        image.info |= self._transparency
+        return image
+
     def seek(self, frame):
         if frame >= self.n_frames:
+            self.info |= self._transparency  # all were equal if it is asked for now
             raise EOFError
         if frame == self._place + 1:
             self._place = frame
@@ -132,6 +143,8 @@ class _Sequence(Image.Image):
 
     def _show(self, image):
         self.__dict__.update({name: value for name, value in vars(image).items() if "encoder" not in name})
+        self.info = dict(image.info)
+        self._transparency = {key: self.info.pop(key) for key in ("transparency",) if key in self.info}
 
 
 def _arrays(image):

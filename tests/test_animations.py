@@ -73,6 +73,26 @@ def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
     assert animations.read(tmp_path / "x.gif").durations == (30, 40, 30, 30, 40, 655_350, 10)
 
 
+def test_black_edges_of_a_transparent_gif_stay(tmp_path):
+    frames = []
+    for i in range(4):  # black around colours that change, with a hole in them
+        array = np.zeros((16, 20, 4), np.uint8)
+        array[3:-3, 3:-3, :3] = np.random.default_rng(i).integers(1, 6, (10, 14, 3)) * 40
+        array[..., 3] = 255
+        array[6:10, 8:12, 3] = 0
+        frames.append(images.Picture.of(array))
+    animations.write(tmp_path / "x.gif", animation(alpha=True), frames)
+    for before, after in zip(frames, animations.read(tmp_path / "x.gif").frames(), strict=True):
+        np.testing.assert_array_equal(after.alpha, before.alpha)
+        np.testing.assert_array_equal(after.pixels[after.alpha > 0], before.pixels[before.alpha > 0])
+
+
+def test_equal_frames_of_a_gif_keep_their_transparency(tmp_path):
+    animations.write(tmp_path / "x.gif", animation(alpha=True), [picture(2, alpha=True)] * 4)
+    found = images.read(tmp_path / "x.gif")
+    np.testing.assert_array_equal(found.alpha, picture(2, alpha=True).alpha)
+
+
 @pytest.mark.parametrize("suffix, plays, kept", [
     ("gif", 65_536, 65_536), ("gif", 65_537, 0), ("webp", 65_536, 0), ("png", 65_537, 65_537)])
 def test_what_plays_more_often_than_a_format_can_count_plays_for_ever(tmp_path, suffix, plays, kept):

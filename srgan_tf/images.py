@@ -273,7 +273,12 @@ def _picture(image, path):
     deep, transparent = depth(image) > 8, image.info.get("transparency")
     if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
         return _deep_tiff(path, image.getexif())
-    turned = image.format == "TIFF" and metadata.is_turned(image.getexif())  # by Pillow, when it is loaded
+    turned = False
+    if image.format == "TIFF":
+        tags = image.getexif()
+        turned = metadata.is_turned(tags)  # by Pillow, when it is loaded
+        with contextlib.suppress(Exception):  # what is wrong with them is told below
+            tiff.load_folders(tags)
     image.load()  # the chunks behind the pixels, too
     fields, orientation = said(image, path, turned)
     if image.mode == "CMYK":

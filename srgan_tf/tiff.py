@@ -15,7 +15,7 @@ from srgan_tf.errors import UserError
 _END = 2 ** 32  # of what such a file can address
 _STRIP = 2 ** 20  # bytes of pixels that are compressed together
 _PAGES = 9  # that are looked at: a damaged file may have them without end
-_FOLDERS = (0x8769, 0x8825)  # EXIF and GPS tags
+_FOLDERS, _INTEROP = (0x8769, 0x8825), 0xA005  # EXIF and GPS tags; within EXIF
 _DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
 _LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
 
@@ -70,9 +70,15 @@ def tags(path):
         if file.read(4) in (b"II*\0", b"MM\0*"):
             file.seek(0)
             found.load_from_fp(file)
-            for folder in set(_FOLDERS) & set(found):
-                found.get_ifd(folder)  # while the file is open
+            load_folders(found)
     return found
+
+
+def load_folders(tags):
+    """Read the folders of EXIF into a `PIL.Image.Exif` while its file is open."""
+    for folder in set(_FOLDERS) & set(tags):
+        if _INTEROP in tags.get_ifd(folder):
+            tags.get_ifd(_INTEROP)
 
 
 def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
@@ -104,7 +110,7 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
     height, width, channels = array.shape
     directory = TiffImagePlugin.ImageFileDirectory_v2(header + bytes(4))
     for tag in tags:
-        directory[tag] = tags.get_ifd(tag) if tag in _FOLDERS else tags[tag]
+        directory[tag] = _folder(tags, tag) if tag in _FOLDERS else tags[tag]
     directory[256], directory[257], directory[258] = width, height, (8 * array.itemsize,) * channels
     directory[259], directory[262], directory[317] = _DEFLATE, 2 if channels > 2 else 1, _DIFFERENCES
     directory[277], directory[278], directory[284] = channels, rows, _CONTIGUOUS
@@ -125,6 +131,12 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
     file.write(data)
     file.seek(4)
     file.write(struct.pack("<I", place))
+
+
+def _folder(tags, tag):
+    """A folder with the one that it may hold, of which it knows a place in another file."""
+    folder = tags.get_ifd(tag)
+    return {**folder, _INTEROP: tags.get_ifd(_INTEROP)} if _INTEROP in folder else folder
 
 
 def _of_16_bits(array, bits):

@@ -240,6 +240,22 @@ XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 STALE = ' tiff:Orientation="6" tiff:ImageWidth="7" exif:PixelXDimension="7" exif:PixelYDimension="4"'
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_folder_within_exif_goes_through_tiff_files(tmp_path, dtype):
+    tags = Image.Exif()
+    tags[0x010E] = "a cat"
+    tags.get_ifd(0x8769).update({0x9003: "2020:02:20 20:20:20", 0xA005: {1: "R98", 2: b"0100"}})
+    images.write(tmp_path / "x.tif", images.Picture(np.ones((3, 4, 3), dtype), exif=tags.tobytes()))
+    images.write(tmp_path / "y.tif", images.read(tmp_path / "x.tif"))
+    for name in ("x.tif", "y.tif"):
+        found = images.read(tmp_path / name)
+        assert found.notes == ()
+        tags = Image.Exif()
+        tags.load(found.exif)
+        assert tags.get_ifd(0x8769)[0x9003] == "2020:02:20 20:20:20"
+        assert tags.get_ifd(0xA005) == {1: "R98", 2: b"0100"}
+
+
 @pytest.mark.parametrize("name", ["x.webp", "x.tif"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_a_resolution_that_none_has_is_left_out(tmp_path, name, suffix):

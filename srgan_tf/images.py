@@ -198,7 +198,7 @@ def eight_bits(image):
 
 def has_rgb_profile(image):
     """Whether a profile says what the colours are: it does not fit a grey file, however grey they all are."""
-    return image.info.get("icc_profile", b"")[16:20] == b"RGB "
+    return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
 def said(image, path, turned=False):
@@ -309,7 +309,7 @@ def _from_cmyk(image, icc):
         try:
             return ImageCms.profileToProfile(
                 image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except ImageCms.PyCMSError:
+        except (ImageCms.PyCMSError, OSError):
             pass  # a profile that does not fit is no reason to refuse the picture
     return image.convert("RGB")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from srgan_tf import images, png
+from srgan_tf import animations, images, png
 from srgan_tf.errors import UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -138,6 +138,31 @@ def test_cmyk_becomes_rgb_and_says_so(tmp_path, suffix):
     found = images.read(tmp_path / f"x{suffix}")
     assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() <= 3
     assert found.icc is None and found.notes == ("converted from CMYK to sRGB",)
+
+
+@pytest.mark.parametrize("profile", [b"no profile at all", SRGB[:200], SRGB])
+def test_a_profile_that_does_not_fit_is_no_reason_to_refuse_cmyk(tmp_path, profile):
+    cmyk = Image.fromarray(smooth(8, 8)).convert("CMYK")
+    cmyk.save(tmp_path / "x.tif", icc_profile=profile)
+    found = images.read(tmp_path / "x.tif")
+    np.testing.assert_array_equal(found.pixels, np.asarray(cmyk.convert("RGB")))
+    assert (found.icc, found.notes) == (None, ("converted from CMYK to sRGB",))
+
+
+@pytest.mark.parametrize("name", ["still.png", "moving.png"])
+def test_a_palette_with_a_broken_profile_is_read_without_it(tmp_path, name):
+    image = Image.fromarray(smooth(8, 8)).quantize(16)
+    others = [image.rotate(90)] if name == "moving.png" else []
+    image.save(tmp_path / name, icc_profile=SRGB, save_all=bool(others), append_images=others)
+    data = (tmp_path / name).read_bytes()
+    start = data.index(b"iCCP")
+    length, = struct.unpack(">I", data[start - 4:start])
+    broken = b"iCCPICC Profile\0\0" + bytes(length - 13)
+    data = data[:start] + broken + struct.pack(">I", zlib.crc32(broken)) + data[start + 8 + length:]
+    (tmp_path / name).write_bytes(data)
+    found = next(animations.read(tmp_path / name).frames()) if others else images.read(tmp_path / name)
+    np.testing.assert_array_equal(found.pixels, np.asarray(image.convert("RGB")))
+    assert found.icc is None
 
 
 def test_orientation_is_applied_and_the_rest_of_exif_kept(tmp_path):

@@ -11,6 +11,7 @@ import math
 import os
 import pathlib
 import platform
+import tempfile
 
 import numpy as np
 
@@ -197,6 +198,20 @@ def provenance(command, models, sets, vgg_weights=None):
     return facts
 
 
+def claim(folder):
+    """Make the folder of the figures and see that it can be written, before they are computed.
+
+    Raises:
+        UserError: when it cannot.
+    """
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(_unwritable(error, folder)) from error
+
+
 def write_results(results, folder):
     """Write `results.json`, all there is, and `results.csv`, a row for each picture and method.
 
@@ -234,8 +249,7 @@ def write_text(path, text):
         finally:
             beside.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with "
-                        "--output") from error
+        raise UserError(_unwritable(error, path)) from error
 
 
 def finite(value):
@@ -331,3 +345,7 @@ def _paper_row(method_name, figures, protocols):
 
 def _cell(psnr, ssim):
     return f"{psnr:10.2f}{ssim:8.4f}"
+
+
+def _unwritable(error, path):
+    return f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with --output"

@@ -15,6 +15,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
 PROGRAM = Path(__file__).resolve().parent.parent / "evaluate.py"
+TAKEN = "Set5/image_SRF_4/img_001_SRF_4_HR.png"  # a file where a folder is wanted
 BASELINES = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
 
 
@@ -221,6 +222,8 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
     (("--set5", "--data_dir", "{}", "--vgg_weights", "{}/vgg.h5"), "vgg.h5"),
     (("--set5", "--data_dir", "{}", "--report", "{}"), "--report"),
     (("--set5", "--data_dir", "{}", "--report", "{}/page", "--mos", "{}/page"), "--mos"),
+    (("--set5", "--data_dir", "{}", "--model", "bicubic", "--output", f"{{}}/{TAKEN}"), TAKEN),
+    (("--qr", "--output", f"{{}}/{TAKEN}/codes"), TAKEN),
     (("--mos_results", "{}/nobody.json"), "nobody.json"),
     (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2")])
 def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, named):

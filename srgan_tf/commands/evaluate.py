@@ -86,6 +86,8 @@ def main(argv):
     from srgan_tf import evaluation
     names = MODEL.value or _default_models(scale)
     folders = {name: evaluation.find_model(name, scale) for name in names}
+    if OUTPUT.value:
+        evaluation.claim(OUTPUT.value)
     observers = _pages(list(folders), scale)
     sets = _sets(own, scale)
     methods = {name: evaluation.load_method(name, scale) for name in folders}
@@ -126,6 +128,8 @@ def _score_codes(scale):
     names = MODEL.value or [name for name in (*NETWORKS, "qr") if f"{name}_x{scale}" in zoo.shipped()]
     folders = {name: evaluation.find_model(name, scale) for name in names}
     loaded = readers.load_readers()
+    if OUTPUT.value:
+        evaluation.claim(OUTPUT.value)
     networks = {name: evaluation.load_method(name, scale) for name in folders}
     count = QR_CODES.value or qr_evaluation.CODES
     shown = examples.Examples(Path(OUTPUT.value) / "examples.png") if OUTPUT.value else None

@@ -1,5 +1,6 @@
 """A static page that shows an evaluation: sliders, details, tables, and a montage of each set."""
 import re
+import urllib.parse
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +42,9 @@ class Report:
         shown = {**srs, "hr": as_rgb(hr)}
         files = {}
         for method, image in shown.items():
-            files[method] = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
-            self._save(Image.fromarray(image), files[method])
+            file = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
+            self._save(Image.fromarray(image), file)
+            files[method] = urllib.parse.quote(file, errors="surrogateescape")  # the page asks by address
         difference, focus = most_different(*_ends(shown))
         self.views.setdefault(set_name, {})[name] = {
             "width": hr.shape[1], "height": hr.shape[0], "focus": focus, "files": files}

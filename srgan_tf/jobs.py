@@ -73,14 +73,15 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
             `NAME.png`.
         label: "x4" in those names.
         recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
-        format: a suffix without its dot, for all results; None keeps each picture's own.
+        format: a suffix without its dot, for the results of pictures; None keeps each picture's own.
 
     Returns:
         A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them, and
         at the end folders that cannot be read: they fail alone.
 
     Raises:
-        UserError: when there is no picture, two would get one name, or a result would replace a picture given.
+        UserError: when there is no picture, two would get one name, a result would replace a picture given, or a clip
+            is to get the format of a picture.
     """
     jobs = [job for part in parts(paths, output, label=label, recursive=recursive, format=format) for job in part]
     good, wrong = checked(jobs)
@@ -98,6 +99,8 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
     """
     output = None if output is None else places.of(output)
     files, folders = split(paths)
+    if format and (clips := [file for file in files if video.is_clip(file.name)]):
+        raise UserError(f"a clip becomes a clip, {clips[0]} --format {format}, leave one of them out")
     if output is None or places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *video.CONTAINERS}:
         if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")

@@ -225,6 +225,12 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
     (("--set5", "--data_dir", "{}", "--model", "bicubic", "--output", f"{{}}/{TAKEN}"), TAKEN),
     (("--qr", "--output", f"{{}}/{TAKEN}/codes"), TAKEN),
     (("--mos_results", "{}/nobody.json"), "nobody.json"),
+    (("--mos_results", "{}/a.json", "--set5", "--report", "{}/page"), "--set5"),
+    (("--mos_results", "{}/a.json", "--report", "{}/page"), "--report"),
+    (("--mos_results", "{}/a.json", "--qr"), "--qr"),
+    (("--qr", "--protocol", "rgb"), "--protocol"),
+    (("--qr", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
+    (("--set5", "--data_dir", "{}", "--model", "bicubic", "--mos_seed", "1"), "--mos_seed"),
     (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2")])
 def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, named):
     done = program(*(a.format(data_dir) for a in arguments))

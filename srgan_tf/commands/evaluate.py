@@ -55,6 +55,7 @@ BENCHMARKS_URL = flags.DEFINE_string("benchmarks_url", None, "Where the sets are
                                      "release: the address of the folder of Set5/ and so on.", flag_values=FLAGS)
 
 SETS = (SET5, SET14, BSD100, URBAN100)
+OF_SETS = (*SETS, DATA_DIR, PROTOCOL, REPORT, MOS, MOS_SEED, VGG_WEIGHTS, BENCHMARKS_URL)
 KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, OUTPUT, REPORT, MOS, MOS_RESULTS, QR, SCALE)
 
 
@@ -66,11 +67,15 @@ def run():
 def main(argv):
     """Score what the flags say: a table on stdout, progress on stderr; nothing is loaded for a mistyped flag."""
     if MOS_RESULTS.value:
+        _refuse((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "is for pictures, --mos_results scores answers")
         return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
     if len(argv) > 1:
         raise UserError(f"{argv[1]} is no flag: name the sets with --set5, --set14 and --bsd100")
-    if QR_CODES.value and not QR.value:
-        raise UserError("--qr_codes is of --qr: give both")
+    if QR.value:
+        _refuse(OF_SETS, "is for sets of pictures, --qr scores codes")
+    for flag, other in ((QR_CODES, QR), (MOS_SEED, MOS)):
+        if flag.present and not other.value:
+            raise UserError(f"--{flag.name} is of --{other.name}: give both")
     if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
         raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
     if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
@@ -109,6 +114,12 @@ def main(argv):
         print(f"\nopen {page.finish(results)}")
 
 
+def _refuse(unfit, why):
+    for flag in unfit:
+        if flag.present:
+            raise UserError(f"--{flag.name} {why}, leave one of them out")
+
+
 def _score_opinions(files):
     from srgan_tf import opinion
     scores = opinion.score(opinion.read_answers(files))
@@ -119,9 +130,6 @@ def _score_opinions(files):
 
 def _score_codes(scale):
     """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
-    for flag in (*SETS, DATA_DIR, REPORT, MOS, VGG_WEIGHTS):
-        if flag.value:
-            raise UserError(f"--{flag.name} is for sets of pictures, --qr scores codes, leave one of them out")
     from srgan_tf import evaluation
     from srgan_tf.qr import evaluation as qr_evaluation
     from srgan_tf.qr import examples, readers

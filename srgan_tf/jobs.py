@@ -63,7 +63,7 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def plan(paths, output=None, *, label, recursive=False, format=None):
+def plan(paths, output=None, *, label, recursive=False, format=None, tell=lambda line: None):
     """Say what becomes of what, before anything is read.
 
     Args:
@@ -74,6 +74,7 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
         label: "x4" in those names.
         recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
         format: a suffix without its dot, for the results of pictures; None keeps each picture's own.
+        tell: called with a line for each folder whose clips are left out.
 
     Returns:
         A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them, and
@@ -83,15 +84,15 @@ def plan(paths, output=None, *, label, recursive=False, format=None):
         UserError: when there is no picture, two would get one name, a result would replace a picture given, or a clip
             is to get the format of a picture.
     """
-    jobs = [job for part in parts(paths, output, label=label, recursive=recursive, format=format) for job in part]
-    good, wrong = checked(jobs)
+    planned = parts(paths, output, label=label, recursive=recursive, format=format, tell=tell)
+    good, wrong = checked([job for part in planned for job in part])
     for job, problem in wrong.items():
         if not job.problem:
             raise UserError(problem)
     return [*good, *wrong]
 
 
-def parts(paths, output=None, *, label, recursive=False, format=None):
+def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambda line: None):
     """What `plan` gives, some hundred at a time and unchecked: a generator of lists of `Job`.
 
     What `checked` says of each list is all there is to say if only one folder is given: the results of a folder's
@@ -114,7 +115,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None):
         if files:
             yield [job(picture) for picture in files]
         for folder in folders:
-            yield from _in_folder(folder, recursive, output, job)
+            yield from _in_folder(folder, recursive, output, job, tell)
     elif folders or len(files) > 1:
         raise UserError(f"several pictures do not fit in one file, --output {output}, give a folder")
     elif format and formats.check_suffix(output) != formats.FORMATS["." + format]:
@@ -285,10 +286,10 @@ def _matches(path):
     return [place]
 
 
-def _in_folder(folder, recursive, output, job):
+def _in_folder(folder, recursive, output, job, tell):
     """Lists of the jobs in a folder and those below it; `job(picture, below)` makes one of a path below it."""
     own = None if output is None else places.identity(output)
-    pending, empty = [""], True
+    pending, empty, clips = [""], True, 0
     while pending:
         below = pending.pop()
         try:
@@ -300,21 +301,28 @@ def _in_folder(folder, recursive, output, job):
         if recursive:
             pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
                         if not child.startswith(".") and places.identity(folder / below / child) != own]
-        if pictures := _pictures(files):
+        clips += len(_originals(files, video.is_clip))
+        if pictures := _originals(files, _is_ours):
             empty = False
             for some in _together(pictures):
                 yield [job(folder / below / name, below) for name in some]
+    if clips:
+        tell(one_line(f"clips in {folder} are left out: {clips}; name them to enlarge them"))
     if empty:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(formats.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))
 
 
-def _pictures(names):
-    """Those of a folder's names that are pictures, but no hidden ones and no results of others."""
-    pictures = [name for name in names if os.path.splitext(name)[1].lower() in formats.FORMATS and name[0] != "."]
-    stems = {_stem(name) for name in pictures}
-    pictures = [name for name in pictures if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
-    return sorted(pictures, key=lambda name: (_stem(name), name))
+def _originals(names, wanted):
+    """Those of a folder's names that are wanted, but no hidden ones and no results of others."""
+    found = [name for name in names if wanted(name) and name[0] != "."]
+    stems = {_stem(name) for name in found}
+    found = [name for name in found if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
+    return sorted(found, key=lambda name: (_stem(name), name))
+
+
+def _is_ours(name):
+    return os.path.splitext(name)[1].lower() in formats.FORMATS
 
 
 def _together(names):

@@ -52,6 +52,20 @@ def test_a_folder_means_its_pictures_without_earlier_results_of_theirs(album):
     assert plan(["."]) == [("cat.jpg", "cat_x4.jpg"), ("dog.PNG", "dog_x4.PNG"), ("old.gif", "old_x4.gif")]
 
 
+def test_clips_of_a_folder_are_left_out_and_it_is_said(album):
+    for name in ("b.mp4", "b_x4.mp4", ".hidden.mp4", "sub/c.MOV"):
+        Path(name).touch()
+    lines = []
+    assert [source for source, _ in plan(["."], tell=lines.append)] == ["cat.jpg", "dog.PNG", "old.gif"]
+    assert lines == ["clips in . are left out: 1; name them to enlarge them"]
+    lines.clear()
+    plan(["."], recursive=True, tell=lines.append)
+    assert lines == ["clips in . are left out: 2; name them to enlarge them"]
+    lines.clear()
+    plan(["cat.jpg", "b.mp4", "sub"], tell=lines.append)
+    assert lines == ["clips in sub are left out: 1; name them to enlarge them"]
+
+
 def test_an_output_is_a_file_for_one_picture_and_else_a_folder(album):
     assert plan(["cat.jpg"], "large.png") == [("cat.jpg", "large.png")]
     assert plan(["cat.jpg"], "large") == [("cat.jpg", "large/cat_x4.jpg")]

@@ -103,6 +103,17 @@ def test_files_and_folders_go_into_a_new_folder_and_a_summary_ends_it(run):
         "new/out/a_x4.png", "new/out/b_x4.jpg", "new/out/c_x4.bmp"]
 
 
+def test_a_folder_of_clips_says_that_they_are_to_be_named(run):
+    Path("clips").mkdir()
+    Path("clips/a.mp4").touch()
+    status, out, err = run("clips")
+    assert (status, out) == (2, "")
+    assert "name them" in err.splitlines()[0] and err.splitlines()[1].startswith("error: the folder holds no pictures")
+    Image.fromarray(noise(4, 5, 3)).save("clips/b.png")
+    status, out, err = run("clips")
+    assert status == 0 and "name them" in err and Path("clips/b_x4.png").exists()
+
+
 def test_existing_results_are_kept_unless_told_otherwise(run):
     Image.fromarray(noise(4, 5, 3)).save("a.png")
     Path("a_x4.png").write_bytes(b"mine")

@@ -84,7 +84,7 @@ def main(argv):
         return _on_cluster(paths, options, model)
 
     from srgan_tf import jobs
-    planned = jobs.plan(paths, OUTPUT.value, **options)
+    planned = jobs.plan(paths, OUTPUT.value, tell=functools.partial(print, file=sys.stderr), **options)
 
     @functools.cache
     def upscaler():

@@ -7,12 +7,14 @@ made again by another.
 """
 import contextlib
 import dataclasses
+import hashlib
 import json
 import logging
 import os
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -22,6 +24,7 @@ from srgan_tf.errors import UserError, one_line
 
 SHARE, MOST = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
 SEGMENT, SECONDS = 10_000, 60  # rows of the manifest that are written together, and for how long they are collected
+LIVES = 3  # processes that one picture may end, on one machine; then it fails
 
 
 def run(paths, output=None, *, address, label, upscaler, recursive=False, format=None, overwrite=False, tell=print,
@@ -78,9 +81,9 @@ class Worker:
         from srgan_tf.upscaling import Upscaler
         self._upscaler, self._one_at_a_time = Upscaler(**upscaler), threading.Lock()
 
-    def __call__(self, block):
+    def __call__(self, block, run):
         for rows in block["rows"]:
-            yield {"rows": [json.dumps([self._made(row) for row in json.loads(rows)])]}
+            yield {"rows": [json.dumps([self._made(row, run) for row in json.loads(rows)])]}
 
     def enlarge(self, picture):
         with self._one_at_a_time:  # while other threads, if there are any, read and write
@@ -89,12 +92,13 @@ class Worker:
     def size(self, height, width):
         return self._upscaler.size.of(height, width)
 
-    def _made(self, row):
+    def _made(self, row, run):
         if row["state"] == "todo":
             started = time.monotonic()
             job = jobs.Job(places.of(row["source"]), places.of(row["result"]))
             try:
-                made = jobs.make(job, self.enlarge, self.size)
+                with _lived_through(row["source"], run):
+                    made = jobs.make(job, self.enlarge, self.size)
                 row |= {"state": "made", **dataclasses.asdict(made)}
             except UserError as error:
                 row |= {"state": "failed", "error": str(error)}
@@ -102,9 +106,32 @@ class Worker:
         return row
 
 
+@contextlib.contextmanager
+def _lived_through(source, run):
+    """Note on this machine that a run is at a picture: what ends a process, Ray tries again in another, without end.
+
+    Raises:
+        UserError: when `LIVES` processes were not there any more to remove the note.
+    """
+    name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:32]
+    note, begun = Path(tempfile.gettempdir(), f"srgan_tf-{run}-{name}"), 0
+    with contextlib.suppress(OSError), open(note, "ab") as file:  # without a place for it, nothing is noted
+        begun = file.tell()
+        file.write(b".")
+    try:
+        if begun >= LIVES:
+            raise UserError(f"each of {begun} processes ended while it computed this one or one beside it, {source}, "
+                            "try it alone, with a smaller --tile")
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            note.unlink()
+
+
 def _rows(ray, source, overwrite, worker, upscaler):
     """A row for every picture, as it is done."""
     context = ray.data.DataContext.get_current()
+    context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
     context.target_max_block_size = 1  # as they are: what is listed together is computed together
     context.enable_progress_bars = sys.stderr.isatty()
     resources = ray.cluster_resources()
@@ -117,8 +144,8 @@ def _rows(ray, source, overwrite, worker, upscaler):
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # without this machine the run ends anyway
     names = ray.data.from_items([None]).map_batches(
         lambda _: _blocks(_listed(source, overwrite)), batch_size=None, num_cpus=0, label_selector=here)
-    made = names.map_batches(worker, fn_constructor_args=(upscaler, threads), compute=pool, batch_size=None,
-                             num_cpus=threads, num_gpus=1 if gpus else 0)
+    made = names.map_batches(worker, fn_constructor_args=(upscaler, threads), fn_kwargs={"run": secrets.token_hex(8)},
+                             compute=pool, batch_size=None, num_cpus=threads, num_gpus=1 if gpus else 0)
     for block in made.iter_batches(batch_size=None, prefetch_batches=0):
         for rows in block["rows"]:
             yield from json.loads(rows)

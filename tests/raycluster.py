@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from srgan_tf import cluster
@@ -30,6 +31,21 @@ class Copying(cluster.Worker):
 
     def size(self, height, width):
         return height, width
+
+
+class Slow(Copying):
+    def enlarge(self, picture):
+        time.sleep(3)
+        return picture
+
+
+class Mortal(Copying):
+    """Its process ends under a white picture."""
+
+    def enlarge(self, picture):
+        if picture.pixels.min() == 255:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return picture
 
 
 class Cluster:

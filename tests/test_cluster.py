@@ -218,6 +218,45 @@ def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, 
     assert (done.returncode, done.stderr) == (2, f"error: {problem}\n")
 
 
+def run_with(worker, folder, cluster, **environment):
+    """A run with a worker of `raycluster`: its exit status, `[done, kept, failed]` if it came so far, and stderr."""
+    program = f"""
+import json, sys
+import raycluster
+from srgan_tf import cluster, commands
+def main(argv):
+    outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, tell=lambda line: None,
+                          complain=lambda line: print(line, file=sys.stderr), worker=raycluster.{worker})
+    print(json.dumps([outcome.done, outcome.kept, outcome.failed]))
+commands.start(main)
+"""
+    done = subprocess.run([sys.executable, "-c", program, folder, folder.parent / "out", cluster.address], text=True,
+                          capture_output=True, env={**ENVIRONMENT, **environment}, timeout=100)
+    return done.returncode, done.stdout and json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder with ten pictures, black but for one."""
+    (tmp_path / "in").mkdir()
+    for i in range(10):
+        Image.new("RGB", (2, 2), "white" if i == 4 else "black").save(tmp_path / "in" / f"{i}.bmp")
+    return tmp_path / "in"
+
+
+def test_a_picture_may_take_longer_than_ray_waits_for_progress(cluster, photos):
+    for path in sorted(photos.iterdir())[2:]:
+        path.unlink()
+    assert run_with("Slow", photos, cluster, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="1") == (0, [2, 0, 0], "")
+
+
+def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, photos):
+    status, outcome, err = run_with("Mortal", photos, cluster)
+    assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err
+    assert err.startswith("error: each of 3 processes ended") and f"{photos / '4.bmp'}, try it alone" in err
+    assert sorted(results(photos.parent / "out")) == [f"{i}_x1.bmp" for i in range(10) if i != 4]
+
+
 @pytest.mark.long
 def test_the_drivers_memory_does_not_grow_with_the_number_of_pictures(cluster, tmp_path):
     count, folder = 100_000, tmp_path / "in"

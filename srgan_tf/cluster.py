@@ -134,18 +134,19 @@ def _rows(ray, source, overwrite, worker, upscaler):
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
     context.target_max_block_size = 1  # as they are: what is listed together is computed together
     context.enable_progress_bars = sys.stderr.isatty()
-    resources = ray.cluster_resources()
-    cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+    machines = [(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+                for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = map(sum, zip(*machines))
     # Without a GPU, an actor a core: TensorFlow's threads within a picture gain less. With some, an actor each, and
-    # all cores decode and encode for it.
-    threads = max(1, cpus // gpus) if gpus else 1
+    # the cores beside it decode and encode for it: as many as each machine with GPUs has, one with less gets no actor.
+    threads = min((max(1, cores // own) for cores, own in machines if own), default=1)
     pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=max(1, gpus or cpus),
                                       max_concurrent_calls_per_actor=threads, enable_true_multi_threading=threads > 1)
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # without this machine the run ends anyway
     names = ray.data.from_items([None]).map_batches(
         lambda _: _blocks(_listed(source, overwrite)), batch_size=None, num_cpus=0, label_selector=here)
     made = names.map_batches(worker, fn_constructor_args=(upscaler, threads), fn_kwargs={"run": secrets.token_hex(8)},
-                             compute=pool, batch_size=None, num_cpus=threads, num_gpus=1 if gpus else 0)
+                             compute=pool, batch_size=1, num_cpus=threads, num_gpus=1 if gpus else 0)
     for block in made.iter_batches(batch_size=None, prefetch_batches=0):
         for rows in block["rows"]:
             yield from json.loads(rows)

@@ -66,9 +66,9 @@ class Cluster:
             self.close()
             raise
 
-    def node(self, cpu=None):
+    def node(self, cpu=None, gpus=0):
         pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
-        return self._start("--address", self.address, "--num-cpus", "1", pin=pin)
+        return self._start("--address", self.address, "--num-cpus", "1", "--num-gpus", str(gpus), pin=pin)
 
     def kill(self, session):
         for pid in _processes(session):

@@ -250,6 +250,15 @@ def test_a_picture_may_take_longer_than_ray_waits_for_progress(cluster, photos):
     assert run_with("Slow", photos, cluster, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="1") == (0, [2, 0, 0], "")
 
 
+def test_machines_with_gpus_need_no_more_cores_than_they_have(photos):
+    cluster = Cluster(1)
+    try:
+        cluster.node(gpus=1)  # of one core; both machines together have two
+        assert run_with("Copying", photos, cluster) == (0, [10, 0, 0], "")
+    finally:
+        cluster.close()
+
+
 def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, photos):
     status, outcome, err = run_with("Mortal", photos, cluster)
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err

@@ -192,9 +192,9 @@ def _listed(source, overwrite):
 
 def _there(folder):
     """Names of the files in a folder of results, where what killed runs left half-written is removed; or a problem."""
-    if not places.exists(folder):
-        return frozenset(), None
     try:
+        if not places.exists(folder):
+            return frozenset(), None
         jobs.sweep(folder)
         return frozenset(places.children(folder)[1]), None
     except UserError as error:
@@ -289,10 +289,12 @@ def _connected(address):
         with jobs.quiet_libraries():
             ray.init(place, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
                      **({"include_dashboard": False} if place == "local" else {}))
+    except ray.exceptions.RayError as error:
+        raise UserError(f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
+                        "RAY_AUTH_TOKEN to the one that its machines have") from None
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0]
-        raise UserError(f"there is no cluster ({reason}), --cluster {address}, start one with ray start --head, or "
-                        "take local") from None
+        raise UserError(f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start --head, "
+                        "or take local") from None
     try:
         yield ray
     except ray.exceptions.RayError as error:
@@ -301,6 +303,10 @@ def _connected(address):
         raise
     finally:
         ray.shutdown()
+
+
+def _reason(error):
+    return str(error).splitlines()[0].split(". ")[0]
 
 
 def _knock(address):

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from raycluster import ENVIRONMENT, ROOT, Cluster
-from srgan_tf import images, jobs
+from srgan_tf import cluster as cluster_module
+from srgan_tf import images, jobs, places
 from srgan_tf.upscaling import Upscaler
 
 PICTURES = 300
@@ -204,6 +205,14 @@ def test_a_place_or_a_cluster_that_is_not_there_is_one_line(bucket, small_model,
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1, err
 
 
+def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    status, out, err = run(tmp_path / "a.png", "-n", small_model, "--cluster", cluster.address, HOME=str(tmp_path),
+                           RAY_AUTH_TOKEN="")
+    assert (status, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("error: the cluster does not let this program in (Token") and "RAY_AUTH_TOKEN" in err
+
+
 @pytest.mark.parametrize("module, arguments, problem", [
     ("ray", ["in", "--cluster", "auto"], "Ray is missing, --cluster, pip install 'srgan_tf[cluster]'"),
     ("pyarrow", ["s3://photos/x.png"], "pyarrow is missing, s3://photos, pip install 'srgan_tf[cluster]'"),
@@ -264,6 +273,12 @@ def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, ph
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err
     assert err.startswith("error: each of 3 processes ended") and f"{photos / '4.bmp'}, try it alone" in err
     assert sorted(results(photos.parent / "out")) == [f"{i}_x1.bmp" for i in range(10) if i != 4]
+
+
+def test_a_folder_of_results_that_cannot_be_looked_at_fails_alone():
+    pytest.importorskip("pyarrow")
+    names, problem = cluster_module._there(places.of("nonsense://host/out"))
+    assert not names and "nonsense://host" in problem
 
 
 @pytest.mark.long

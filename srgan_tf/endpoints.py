@@ -22,6 +22,7 @@ from srgan_tf.errors import UserError
 CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than to be let in
 SIGNATURES = {"float32": "serving_default", "bfloat16": "bfloat16"}
 _PORTS = {"grpc": 8500, "http": 8501, "https": 443}
+_BLANK = re.compile(r"[\x00-\x20\x7f]")
 _PATH = re.compile(r"/(?:v1/models/)?(?P<model>[^/:]+)(?:/versions/(?P<version>\d+))?/?")
 
 
@@ -53,10 +54,11 @@ def parse(text):
     try:
         url = urllib.parse.urlsplit(text.strip())
         port = url.port
-    except ValueError:  # such as a port of letters
-        url = port = None
+        host = (url.hostname or "").encode("idna").decode()
+    except ValueError:  # such as a port of letters, or a host with two dots in a row
+        url = port = host = None
     path = url and _PATH.fullmatch(url.path)
-    if not path or not url.hostname or url.scheme not in _PORTS or url.query or url.fragment:
+    if not path or not host or _BLANK.search(host) or url.scheme not in _PORTS or url.query or url.fragment:
         raise UserError(f"it is no address of a model on a server, --server {text}, write grpc://HOST:8500/MODEL or "
                         "http://HOST:8501/MODEL")
     return Address(text.strip(), url.scheme, url.hostname, port or _PORTS[url.scheme], path["model"],

@@ -254,3 +254,5 @@ def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, pr
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["a.png"]
+    (["--server", "http://my server:8501/small"], "no address of a model"),
+    (["--server", "http://my..server:8501/small"], "no address of a model"),

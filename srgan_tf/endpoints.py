@@ -214,6 +214,8 @@ def _raise_for(code, message, address):
         raise Away(message)
     if code == "NOT_FOUND":
         raise UserError(f"the server has no such model ({message}), --server {address}, name one that it serves")
+    if code == "RESOURCE_EXHAUSTED" and "batching queue" in message:  # it waited there for too long
+        raise Away(message)
     if code == "RESOURCE_EXHAUSTED":
         raise UserError(f"the server is short of memory ({message}), --server {address}, give a smaller --tile")
     raise UserError(f"the server refuses ({message}), --server {address}, serve a model that this version of srgan_tf "

@@ -206,11 +206,13 @@ def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, s
         assert "\n" not in str(refusal.value)
 
 
-def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch):
+@pytest.mark.parametrize("status, busy", [
+    (503, "The batch scheduling queue to which this task was submitted is full"),
+    (429, "Run() timeout exceeded while waiting in batching queue")])
+def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, status, busy):
     monkeypatch.setattr(client, "ATTEMPTS", 3)
-    busy = b'{"error": "The batch scheduling queue to which this task was submitted is full"}'
-    with Canned(503, busy, zoo.attributes(small_model / "1")) as server:
-        with pytest.raises(UserError, match="stopped answering, .*queue .* is full"):
+    with Canned(status, json.dumps({"error": busy}).encode(), zoo.attributes(small_model / "1")) as server:
+        with pytest.raises(UserError, match="stopped answering, .*queue"):
             Remote([server.address])(picture(9, 7, 3))
 
 

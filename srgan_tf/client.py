@@ -28,6 +28,7 @@ class Remote(Enlarger):
         upscale = Remote(["grpc://one:8500/srgan_x4", "grpc://two:8500/srgan_x4"])
 
     A server that fails is asked again after a pause, which grows, and the others take over what it was computing.
+    All is computed by the model that was there first: when a server takes another version, what it enlarges fails.
     """
 
     def __init__(self, servers, scale=None, *, outscale=None, width=None, height=None, tile=0, precision="auto",
@@ -79,18 +80,21 @@ class Remote(Enlarger):
 
     def _enlarged(self, tiles):
         """Results in the order of the tiles; only a few more are cut and sent than have been taken."""
-        workers = CONNECTIONS * len(self._servers)
+        servers, sent = self._servers, 0
+        workers = CONNECTIONS * len(servers)
         running = collections.deque()
         pool = concurrent.futures.ThreadPoolExecutor(workers)
         try:
-            for tile in tiles:
-                running.append(pool.submit(self._servers.enlarge, tile, self.scale, self.precision, self._timeout))
+            for sent, tile in enumerate(tiles, 1):
+                running.append(pool.submit(servers.enlarge, tile, self.scale, self.precision, self._timeout))
                 if len(running) > workers:
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+            if sent > 1:
+                servers.check(self._timeout)
         except (KeyboardInterrupt, GeneratorExit):
-            self._servers.close()  # else Python would wait at its end for what is being computed
+            servers.close()  # else Python would wait at its end for what is being computed
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -139,6 +143,23 @@ class Servers:
             if self._closed or all(server.given_up for server in self._all):
                 raise self._gone("stopped answering")
 
+    def check(self, timeout):
+        """After a picture: a server takes a newer version by itself, also between two tiles.
+
+        What one that is away by now had computed with is not known, and nothing else than its going tells of a change.
+
+        Raises:
+            UserError: when a server has another model than it had.
+        """
+        for server in self._all:
+            if server.greeted:
+                server.greeted, started = False, time.monotonic()
+                try:
+                    self._greet(server, timeout)
+                except Away as away:
+                    with self._changed:
+                        server.fail(away, started)
+
     def close(self):
         """End what is on its way; nothing can be asked any more."""
         self._closed = True
@@ -146,15 +167,18 @@ class Servers:
             server.endpoint.close()
 
     def _greet(self, server, timeout):
-        """Before the first picture: a server of another model would leave its mark on a part of the tiles."""
+        """Before the first tile: a server of another model would leave its mark on a part of the tiles."""
         if server.greeted:
             return
         facts = server.endpoint.attributes(timeout)
         self._facts = self._facts or facts
         if facts["sha256"] != self._facts["sha256"]:
+            if server.known:
+                raise UserError(f"the server has taken another version of the model, --server {server.address}, run it "
+                                "again, or write /versions/N behind the model")
             raise UserError(f"the servers have different models, --server {server.address}, name the same model and "
                             "version for all")
-        server.greeted = True
+        server.greeted = server.known = True
 
     def _take(self):
         """The server with the least to do of those that need no rest; waits where all do."""
@@ -192,7 +216,8 @@ class _Server:
 
     def __init__(self, endpoint):
         self.endpoint, self.address = endpoint, endpoint.address
-        self.greeted, self.busy, self.failures, self.rests_until = False, 0, 0, 0.0
+        self.greeted, self.known = False, False  # since it was last away; ever
+        self.busy, self.failures, self.rests_until = 0, 0, 0.0
         self.failed_at, self.reason = float("-inf"), None
 
     @property
@@ -201,6 +226,7 @@ class _Server:
 
     def fail(self, away, started):
         """Count a failure of a request begun at `started`; those that one breakdown ended count once."""
+        self.greeted = False  # it may come back with another model
         if started < self.failed_at:
             return
         self.failures, self.reason, self.failed_at = self.failures + 1, f"({away})", time.monotonic()

@@ -1,12 +1,16 @@
 """upscale.py --server: the same pictures, computed by servers that may be slow, wrong, or killed half-way."""
+import base64
 import concurrent.futures
 import http.server
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,7 @@ import pytest
 from PIL import Image
 
 import serving
-from srgan_tf import client, endpoints, zoo
+from srgan_tf import client, endpoints, export, models, zoo
 from srgan_tf.client import Remote
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
@@ -157,16 +161,14 @@ def test_servers_that_are_away_at_the_start_are_done_without(server, local):
         np.testing.assert_array_equal(Remote(servers, tile=40)(picture(61, 83, 3)), local(picture(61, 83, 3)))
 
 
-class Canned:
-    """A server on loopback that gives one answer to whatever is posted after the attributes."""
+class Scripted:
+    """A server on loopback that answers what `answer(asked)` gives, a status and the body: asked is what was posted."""
 
-    def __init__(self, status, body, attributes):
+    def __init__(self, answer):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):  # noqa: N802
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                first = asked["signature_name"] == "attributes" and attributes is not None
-                content = json.dumps({"outputs": [json.dumps(attributes)]}).encode() if first else body
-                self.send_response(200 if first else status)
+                status, content = answer(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -184,6 +186,24 @@ class Canned:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Canned(Scripted):
+    """One that gives one answer to whatever is posted after the attributes."""
+
+    def __init__(self, status, body, attributes):
+        super().__init__(lambda asked: (200, told(attributes)) if asked["signature_name"] == "attributes" else (status, body))
+
+
+def told(attributes):
+    return json.dumps({"outputs": [json.dumps(attributes)]}).encode()
+
+
+def doubled_twice(asked):
+    """An answer to `serve_bytes`: the pictures, each pixel 4 times as wide and high."""
+    images = [endpoints._pixels(base64.b64decode(encoded["b64"])) for encoded in asked["inputs"]]
+    encoded = [endpoints._png(image.repeat(4, axis=0).repeat(4, axis=1)) for image in images]
+    return json.dumps({"outputs": [{"b64": base64.b64encode(one).decode()} for one in encoded]}).encode()
 
 
 @pytest.mark.parametrize("status, body, problem", [
@@ -216,10 +236,47 @@ def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, stat
             Remote([server.address])(picture(9, 7, 3))
 
 
+def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model):
+    """The server takes another after the first tile, by itself: nothing that it answers shows it."""
+    facts, tiles = zoo.attributes(small_model / "1"), []
+
+    def answer(asked):
+        if asked["signature_name"] == "attributes":
+            return 200, told({**facts, "sha256": "0" * 64} if tiles else facts)
+        tiles.append(1)
+        return 200, doubled_twice(asked)
+
+    with Scripted(answer) as server:
+        remote = Remote([server.address], tile=40)
+        for _ in range(2):  # nor is the next one
+            with pytest.raises(UserError, match="taken another version of the model, --server .*/versions/N"):
+                remote(picture(9, 70, 3))
+
+
+@pytest.mark.long
+def test_a_picture_is_not_made_of_two_versions_of_a_model_that_a_server_takes(server, small_model, protocol, tmp_path):
+    shutil.copytree(small_model / "1", tmp_path / "growing" / "1")
+    other = export.restore(small_model / "1")
+    models.start_as_interpolation(other)
+    growing = serving.Server(tmp_path / "growing", kind=server.kind).wait(1)
+
+    def step(share):
+        if not (tmp_path / "growing" / "2").exists():
+            export.export(other, tmp_path / "growing" / "2")
+            growing.wait(2)
+
+    try:
+        remote = Remote([getattr(growing, protocol)], tile=40)
+        with pytest.raises(UserError, match="taken another version of the model"):
+            remote(picture(61, 283, 3), step)
+    finally:
+        growing.kill()
+
+
 def test_a_picture_of_another_size_is_no_answer(small_model, server):
     """A model of scale 4 whose attributes say 2."""
     facts = {**zoo.attributes(small_model / "1"), "scale": 2}
-    status, body = 200, json.dumps({"outputs": [{"b64": endpoints.base64.b64encode(endpoints._png(
+    status, body = 200, json.dumps({"outputs": [{"b64": base64.b64encode(endpoints._png(
         picture(36, 28, 3))).decode()}]}).encode()
     with Canned(status, body, facts) as canned, pytest.raises(UserError, match="no picture of the right size"):
         Remote([canned.address])(picture(9, 7, 3))
@@ -249,6 +306,8 @@ def test_different_models_are_not_mixed(server, small_model):
     (["--server", "http://127.0.0.1:x/small"], "no address of a model"),
     (["--server", "http://127.0.0.1:8501"], "no address of a model"),
     (["--server", "http://127.0.0.1/v1/models/small:predict"], "no address of a model"),
+    (["--server", "http://my server:8501/small"], "no address of a model"),
+    (["--server", "http://my..server:8501/small"], "no address of a model"),
 ])
 def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, problem):
     places = dict(grpc=server.grpc, rest=server.rest, port=server.port, rest_port=server.rest_port)
@@ -256,5 +315,3 @@ def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, pr
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1
     assert [path.name for path in Path().iterdir()] == ["a.png"]
-    (["--server", "http://my server:8501/small"], "no address of a model"),
-    (["--server", "http://my..server:8501/small"], "no address of a model"),

@@ -61,7 +61,7 @@ class Remote(Enlarger):
 
     def _ask(self, servers):
         self._servers = Servers([endpoints.parse(server) for server in servers])
-        return self._servers.attributes()
+        return self._servers.attributes(self._timeout)
 
     def _network_size(self, batch, step):
         if batch.dtype != np.uint8:
@@ -84,6 +84,7 @@ class Remote(Enlarger):
         workers = CONNECTIONS * len(servers)
         running = collections.deque()
         pool = concurrent.futures.ThreadPoolExecutor(workers)
+        servers.take_heart()
         try:
             for sent, tile in enumerate(tiles, 1):
                 running.append(pool.submit(servers.enlarge, tile, self.scale, self.precision, self._timeout))
@@ -111,16 +112,28 @@ class Servers:
     def __len__(self):
         return len(self._all)
 
-    def attributes(self):
-        """What the first that answers says of its model; one that does not is left for later."""
-        for server in self._all:
-            try:
-                self._greet(server, endpoints.CONNECT_TIMEOUT)
-            except Away as away:
-                server.fail(away, time.monotonic())
-        if self._facts is None:
-            raise self._gone("does not answer")
-        return self._facts
+    def attributes(self, timeout):
+        """What the first that answers says of its model; one that does not is left for later.
+
+        A busy server may need long even for this: only if no other answers is it given all its time.
+        """
+        for patience in (min(endpoints.CONNECT_TIMEOUT, timeout), timeout):
+            for server in self._all:
+                started = time.monotonic()
+                try:
+                    self._greet(server, patience)
+                except Away as away:
+                    server.fail(away, started)
+            if self._facts is not None:
+                return self._facts
+        raise self._gone("does not answer")
+
+    def take_heart(self):
+        """Before a picture: servers that the last one gave up may be back, and are asked as patiently again."""
+        with self._changed:
+            if all(server.given_up for server in self._all):
+                for server in self._all:
+                    server.failures = 0
 
     def enlarge(self, batch, scale, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3] by whichever server is free first.

@@ -129,7 +129,10 @@ class Rest:
         connection = kind(self.address.host, self.address.port, timeout=min(CONNECT_TIMEOUT, timeout))
         self._open.add(connection)
         try:
-            connection.connect()
+            try:
+                connection.connect()
+            except TimeoutError:
+                raise Away(f"no connection within {connection.timeout:g} s") from None
             connection.sock.settimeout(timeout)
             connection.request("POST", f"{self._path}:predict", json.dumps(content),
                                {"Content-Type": "application/json"})
@@ -164,6 +167,7 @@ class Grpc:
         host = f"[{address.host}]" if ":" in address.host else address.host
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
                    ("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 2000),
+                   ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # what it takes to connect at most
                    ("grpc.lb_policy_name", "round_robin")]  # a name may stand for several servers
         self._channels = [grpc.insecure_channel(f"{host}:{address.port}", options) for _ in range(connections)]
         self._calls = itertools.cycle([channel.unary_unary(

@@ -236,6 +236,36 @@ def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, stat
             Remote([server.address])(picture(9, 7, 3))
 
 
+def test_a_server_that_the_last_picture_gave_up_is_asked_as_patiently_for_the_next(small_model, monkeypatch):
+    """It is out of order for longer than one picture waits for it: the rest of a folder must not fail at once."""
+    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    facts, tries = zoo.attributes(small_model / "1"), itertools.count()
+
+    def answer(asked):
+        if asked["signature_name"] == "attributes":
+            return 200, told(facts)
+        return (503, b"") if next(tries) < 3 else (200, doubled_twice(asked))
+
+    with Scripted(answer) as server:
+        remote = Remote([server.address])
+        with pytest.raises(UserError, match="stopped answering"):
+            remote(picture(9, 7, 3))
+        assert remote(picture(9, 7, 3)).shape == (36, 28, 3)
+
+
+def test_a_server_may_need_longer_for_its_first_answer_than_to_be_connected(small_model, monkeypatch):
+    monkeypatch.setattr(endpoints, "CONNECT_TIMEOUT", 0.3)
+    slow = []
+
+    def answer(asked):
+        slow.append(time.sleep(1))
+        return 200, told(zoo.attributes(small_model / "1"))
+
+    with Scripted(answer) as server:
+        assert Remote([server.address]).scale == 4
+    assert slow
+
+
 def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model):
     """The server takes another after the first tile, by itself: nothing that it answers shows it."""
     facts, tiles = zoo.attributes(small_model / "1"), []

@@ -1,6 +1,7 @@
 """Pictures enlarged by TensorFlow Serving instead of by this machine: tiles side by side, on one server or several."""
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import math
 import random
@@ -73,9 +74,10 @@ class Remote(Enlarger):
         tile = self.tile or (max(height, width) if small else self._automatic)
         places = list(itertools.product(spans(height, tile, self.halo), spans(width, tile, self.halo)))
         tiles = (batch[:, rows.seen, columns.seen] for rows, columns in places)
-        for (rows, columns), sr in zip(places, self._enlarged(tiles), strict=True):
-            large[:, rows.larger(scale), columns.larger(scale)] = sr[:, rows.within(scale), columns.within(scale)]
-            step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
+        with contextlib.closing(self._enlarged(tiles)) as enlarged:  # at once, also when `step` raises
+            for (rows, columns), sr in zip(places, enlarged, strict=True):
+                large[:, rows.larger(scale), columns.larger(scale)] = sr[:, rows.within(scale), columns.within(scale)]
+                step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
         return large
 
     def _enlarged(self, tiles):
@@ -95,6 +97,7 @@ class Remote(Enlarger):
             if sent > 1:
                 servers.check(self._timeout)
         except (KeyboardInterrupt, GeneratorExit):
+            self._servers = servers.anew()
             servers.close()  # else Python would wait at its end for what is being computed
             raise
         finally:
@@ -104,10 +107,10 @@ class Remote(Enlarger):
 class Servers:
     """Endpoints that take over from each other."""
 
-    def __init__(self, addresses):
+    def __init__(self, addresses, facts=None):
         self._all = [_Server(endpoints.connect(address, CONNECTIONS)) for address in addresses]
         self._changed = threading.Condition()
-        self._facts, self._closed = None, False
+        self._facts, self._closed = facts, False
 
     def __len__(self):
         return len(self._all)
@@ -172,6 +175,10 @@ class Servers:
                 except Away as away:
                     with self._changed:
                         server.fail(away, started)
+
+    def anew(self):
+        """The same, for what comes after `close`."""
+        return Servers([server.address for server in self._all], self._facts)
 
     def close(self):
         """End what is on its way; nothing can be asked any more."""

@@ -303,6 +303,17 @@ def test_a_picture_is_not_made_of_two_versions_of_a_model_that_a_server_takes(se
         growing.kill()
 
 
+def test_after_a_picture_was_interrupted_the_next_one_is_enlarged(server, local, protocol):
+    remote = Remote([getattr(server, protocol)], tile=40)
+
+    def step(share):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        remote(picture(61, 83, 3), step)
+    np.testing.assert_array_equal(remote(picture(61, 83, 3)), local(picture(61, 83, 3)))
+
+
 def test_a_picture_of_another_size_is_no_answer(small_model, server):
     """A model of scale 4 whose attributes say 2."""
     facts = {**zoo.attributes(small_model / "1"), "scale": 2}

@@ -45,7 +45,10 @@ class Remote(Enlarger):
 
         Raises:
             UserError: when no server answers, or not with such a model.
+            ValueError: for a negative tile.
         """
+        if tile < 0:
+            raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         precision = "float32" if precision == "auto" else precision
         if precision not in endpoints.SIGNATURES:
             raise UserError(f"servers compute in {' or '.join(endpoints.SIGNATURES)}, --precision {precision} and "

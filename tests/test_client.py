@@ -314,6 +314,11 @@ def test_after_a_picture_was_interrupted_the_next_one_is_enlarged(server, local,
     np.testing.assert_array_equal(remote(picture(61, 83, 3)), local(picture(61, 83, 3)))
 
 
+def test_a_negative_tile_is_refused_as_it_is_here(server):
+    with pytest.raises(ValueError, match="tile must be 0 or positive"):
+        Remote([server.rest], tile=-1)
+
+
 def test_a_picture_of_another_size_is_no_answer(small_model, server):
     """A model of scale 4 whose attributes say 2."""
     facts = {**zoo.attributes(small_model / "1"), "scale": 2}

@@ -1,5 +1,5 @@
 """How much memory this process may still take."""
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -18,14 +18,15 @@ def _free():
 
 
 def _left_by_cgroup():
-    """Of version 2, then 1; the group of a container is the root of what it sees."""
+    """Of version 2, then 1: its own and those around it; the group of a container is the root of what it sees."""
     found = []
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
-        for folder in {CGROUP / path.lstrip("/"), CGROUP} if not controllers else set():
-            found.append((folder, "memory.max", "memory.current", "inactive_file"))
-        for folder in {CGROUP / "memory" / path.lstrip("/"), CGROUP / "memory"} if controllers == "memory" else set():
-            found.append((folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+        path = PurePosixPath(path.lstrip("/"))
+        for folder in (path, *path.parents) if not controllers else ():
+            found.append((CGROUP / folder, "memory.max", "memory.current", "inactive_file"))
+        for folder in (path, *path.parents) if controllers == "memory" else ():
+            found.append((CGROUP / "memory" / folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
     left = []
     for folder, limit, usage, cache in found:
         most, now = _read(folder / limit).strip(), _read(folder / usage).strip()

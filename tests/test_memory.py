@@ -34,6 +34,16 @@ def test_the_limit_of_a_control_group_counts(machine):
     assert memory.available() == 4000 * 1024
 
 
+def test_the_limit_of_a_group_around_it_counts(machine):
+    """As of a job of Slurm, or of a person's slice, within which a process has a group without limits."""
+    machine({"proc/self/cgroup": "0::/job/step/task\n", "cgroup/job/memory.max": "2000000\n",
+             "cgroup/job/memory.current": "1500000\n", "cgroup/job/step/task/memory.max": "max\n"})
+    assert memory.available() == 500000
+    machine({"proc/self/cgroup": "3:memory:/job/step\n", "cgroup/memory/job/memory.limit_in_bytes": "3000000\n",
+             "cgroup/memory/job/memory.usage_in_bytes": "1000000\n"})
+    assert memory.available() == 2000000
+
+
 def test_the_limit_of_a_control_group_of_version_1_counts(machine):
     machine({"proc/self/cgroup": "4:cpu:/x\n3:memory:/x\n", "cgroup/memory/memory.limit_in_bytes": "3000000\n",
              "cgroup/memory/memory.usage_in_bytes": "1000000\n", "cgroup/memory/memory.stat": "cache 5\n"})

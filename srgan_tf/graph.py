@@ -13,7 +13,7 @@ TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.inference import half_size_kernel
+from srgan_tf.inference import block_number, half_size_kernel
 
 
 def generator(model, lr, *, training, dtype=tf.float32):
@@ -30,7 +30,7 @@ def generator(model, lr, *, training, dtype=tf.float32):
     """
     view = _View(model, training, dtype)
     x = first = view.prelu("head_prelu", view.conv("head_conv", tf.cast(lr, dtype)))
-    for block in sorted({name[:7] for name in view.layers if name.startswith("block")}):
+    for block in sorted({name.split("_")[0] for name in view.layers if name.startswith("block")}, key=block_number):
         y = view.prelu(f"{block}_prelu", view.conv_norm(f"{block}_conv1", f"{block}_bn1", x))
         x += view.conv_norm(f"{block}_conv2", f"{block}_bn2", y)
     x = first + view.conv_norm("trunk_conv", "trunk_bn", x)

@@ -84,13 +84,18 @@ def half_size_kernel(kernel):
     return tf.reshape(both, (5, 5, 4 * channels, 4 * features))
 
 
+def block_number(name):
+    """7 of "block07": `--blocks 100` and more have another digit."""
+    return int(name.removeprefix("block"))
+
+
 class _Network:
     """The network in one precision. Its kernels are derived from the variables once, in front of all loops."""
 
     def __init__(self, variables, dtype):
         self.dtype = dtype
         names = {name.split("/")[0] for name in variables}
-        self.blocks = sorted({name[:7] for name in names if name.startswith("block")})
+        self.blocks = sorted({name.split("_")[0] for name in names if name.startswith("block")}, key=block_number)
         self.stages = sum(name.startswith("up") and name.endswith("_conv") for name in names)
         prelus = {name: _Prelu(variables[f"{name}/alpha"]) for name in names if name.endswith("_prelu")}
         trunk, reads = prelus["head_prelu"].sign, prelus["head_prelu"].sign

@@ -58,6 +58,13 @@ def test_generator_view_equals_keras_in_inference():
     assert not statistics
 
 
+def test_generator_view_equals_keras_for_a_hundred_blocks_and_more():
+    model = randomised(models.srresnet(2, blocks=101, features=4))
+    lr = np.random.default_rng(1).random((1, 6, 7, 3), "float32")
+    sr = model(lr, training=False).numpy()
+    np.testing.assert_allclose(graph.generator(model, lr, training=False)[0], sr, atol=1e-4 * np.abs(sr).max())
+
+
 def test_bfloat16_stays_close_and_returns_float32():
     model = randomised(models.srresnet(4, blocks=2, features=16))
     lr = np.random.default_rng(1).random((2, 12, 12, 3), "float32")

@@ -61,6 +61,17 @@ def test_equals_keras_for_the_papers_network():
     assert (folded == plain).mean() > 0.999
 
 
+def test_equals_keras_for_a_hundred_blocks_and_more():
+    model = trained(2, blocks=101, features=4)
+    image = picture(1, 9, 12, 3)
+    tf.config.run_functions_eagerly(True)  # tracing so many takes longer
+    try:
+        large = view(model)(image)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert np.abs(large - keras_pixels(model, image)).max() <= 1
+
+
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 3), (1, 2, 3, 3), (3, 1, 17, 3), (2, 9, 1, 3)])
 def test_pictures_of_few_pixels(shape, dtype):

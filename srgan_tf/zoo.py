@@ -83,12 +83,16 @@ def _find(model, scale, flag):
     for name in (wanted, model):
         if name in models:
             return models[name]
-    if found := _saved_model(Path(model).expanduser()):
-        return found
+    try:
+        path = Path(model).expanduser()
+        if found := _saved_model(path):
+            return found
+        problem = "holds no SavedModel" if path.exists() else "is neither a shipped model nor a folder"
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ and no name of a person
+        problem = f"cannot be looked at ({getattr(error, 'strerror', None) or error})"
     names = ", ".join(sorted(models)) or "none"
     if any(name.startswith(f"{model}_x") for name in models):
         raise UserError(f"there is no {wanted}, --model and --scale, choose one of: {names}")
-    problem = "holds no SavedModel" if Path(model).exists() else "is neither a shipped model nor a folder"
     raise UserError(f"{model!r} {problem}, {flag}, give the path of a SavedModel or one of: {names}")
 
 

@@ -65,6 +65,14 @@ def test_anything_else_is_refused_with_the_list_of_models(weights, tmp_path, mon
     assert model in str(refusal.value) and "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize("model", ["~nobody_of_this_name/m", "n" * 5000, "{loop}/m", "{locked}/m"])
+def test_a_path_that_cannot_be_looked_at_is_refused_in_one_line(weights, tmp_path, model):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "locked").mkdir(mode=0)
+    with pytest.raises(UserError, match="--model, give the path of a SavedModel or one of: srgan_x2, srgan_x4"):
+        zoo.resolve(model.format(loop=tmp_path / "loop", locked=tmp_path / "locked"))
+
+
 def test_a_model_of_another_scale_is_refused(weights):
     with pytest.raises(UserError, match="--scale 4"):
         zoo.resolve(weights[0] / "srgan_x2", 4)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from srgan_tf import zoo
+from srgan_tf import client, zoo
 
 yaml = pytest.importorskip("yaml")
 model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
@@ -62,7 +62,7 @@ def test_compose_mounts_what_its_flags_name():
     assert {model.base_path.rsplit("/", 1)[1] for model in models()} <= {
         child.name for child in mounted["/models"].iterdir()}
     for flag in compose()["command"]:
-        if "=" in flag:
+        if "/" in flag:
             folder, name = flag.split("=")[1].rsplit("/", 1)
             assert (mounted[folder] / name).is_file()
     assert compose()["ports"] == ["8500:8500", "8501:8501"]
@@ -76,6 +76,14 @@ def test_kubernetes_runs_what_compose_runs():
     assert {port["containerPort"] for port in container["ports"]} == {port["port"] for port in service["spec"]["ports"]}
     assert service["spec"]["selector"] == pod["metadata"]["labels"] == deployment["spec"]["selector"]["matchLabels"]
     assert container["readinessProbe"]["httpGet"]["path"].rsplit("/", 1)[1] in zoo.shipped()
+
+
+def test_rest_waits_for_a_tile_as_long_as_upscale_does():
+    page = (FOLDER.parent / "docs" / "serving.md").read_text(encoding="utf-8")
+    starts = [line.split() for line in page.splitlines() if line.startswith("docker run")]
+    assert starts
+    for flags in (compose()["command"], *starts):
+        assert f"--rest_api_timeout_in_ms={1000 * client.TIMEOUT:.0f}" in flags
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "kubernetes.yaml"])

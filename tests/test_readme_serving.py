@@ -115,7 +115,6 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
     servers = []
     try:
         for language, text in blocks()[page]:
-            (folder / "large.png").unlink(missing_ok=True)
             if text.startswith("docker"):
                 if "compose" in text:
                     stop(servers)
@@ -124,10 +123,12 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
                                                 stdout=subprocess.DEVNULL))
                 wait(servers[-1], port[1] if port else 8501)
                 continue
+            before = (folder / "large.png").stat().st_mtime_ns if (folder / "large.png").exists() else None
             command = [sys.executable, "-c", text] if language == "python" else ["bash", "-e", "-o", "pipefail", "-c", text]
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
             assert done.returncode == 0, done.stderr
             if "large.png" in text:
+                assert (folder / "large.png").stat().st_mtime_ns != before, f"{text} says {done.stdout}"
                 np.testing.assert_array_equal(np.asarray(Image.open(folder / "large.png")),
                                               expected[96 if "-t 96" in text else 0], err_msg=text)
             else:

@@ -5,8 +5,8 @@
 LR is made of the pictures by imresize. Of SR minus SRResNet's SR, and of HR minus SRResNet's SR, the mean power spectrum
 of the luma of all whole tiles of 256 x 256 pixels is taken. Layers that enlarge by two leave patterns that repeat every 2,
 4 or 8 pixels: lines and points of the spectrum at multiples of an eighth. How far such a one stands above its
-neighbours, in dB, is its peak. The last line is one JSON object: the peaks of both by period, and `excess`, the largest of
-the model's above HR's.
+neighbours, in dB, is its peak. The last line is one JSON object: the peaks of both by period; `elsewhere`, how high one of
+a hundred points stands where no period of these lies; and `excess`, the largest of the model's peaks above HR's.
 """
 import argparse
 import json
@@ -37,21 +37,41 @@ def power(difference):
     return np.mean([np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles], axis=0)
 
 
+def level(spectrum, y, x):
+    """How far a point stands above the median around it, in dB.
+
+    Pictures hold more upright and level edges than others, so the axes of a spectrum are ridges: what lies on one is
+    compared with its neighbours on it.
+    """
+    near, far = np.arange(-AROUND, AROUND + 1), np.arange(-2 * AROUND, 2 * AROUND + 1)
+    rows, columns = near, near
+    if y == 0:
+        rows, columns = np.zeros(1, int), far
+    elif x == 0:
+        rows, columns = far, np.zeros(1, int)
+    rows, columns = np.meshgrid(rows, columns, indexing="ij")
+    beside = np.maximum(np.abs(rows), np.abs(columns)) > 2  # the window widens a peak
+    around = spectrum[(y + rows[beside]) % SIDE, (x + columns[beside]) % SIDE]
+    return float(10 * np.log10(spectrum[y, x] / np.median(around)))
+
+
 def peaks(spectrum):
-    """By period, in dB: the highest point at a multiple of 1 / period above the median around it."""
+    """By period, in dB: the highest point at a multiple of 1 / period."""
     found = {}
     for period in PERIODS:
-        step, levels = SIDE // period, []
-        for y in range(0, SIDE // 2 + 1, step):
-            for x in range(0, SIDE, step):
-                if y % (2 * step) or x % (2 * step):  # the others repeat more often
-                    rows, columns = (np.arange(at - AROUND, at + AROUND + 1) % SIDE for at in (y, x))
-                    around = spectrum[np.ix_(rows, columns)]
-                    far = np.ones(around.shape, bool)
-                    far[AROUND - 2:AROUND + 3, AROUND - 2:AROUND + 3] = False  # the window widens a peak
-                    levels.append(10 * np.log10(spectrum[y, x] / np.median(around[far])))
-        found[period] = round(max(levels), 2)
+        step = SIDE // period
+        found[period] = round(max(level(spectrum, y, x) for y in range(0, SIDE // 2 + 1, step)
+                                  for x in range(0, SIDE, step)
+                                  if y % (2 * step) or x % (2 * step)), 2)  # the others repeat more often
     return found
+
+
+def elsewhere(spectrum):
+    """What by chance one of a hundred points has that are no multiples of an eighth, in dB."""
+    least, step = SIDE // 8, SIDE // max(PERIODS)
+    points = [(y, x) for y in range(0, SIDE // 2, 3) for x in range(0, SIDE // 2, 3)
+              if (y % step or x % step) and max(y, x) > least]
+    return round(float(np.percentile([level(spectrum, y, x) for y, x in points], 99)), 2)
 
 
 def main():
@@ -67,10 +87,13 @@ def main():
         lr = imresize(hr, 1 / 4)
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))
         spectra.append([power(sr - smooth), power(hr - smooth)])
-    ours, theirs = (peaks(np.mean(spectrum, axis=0)) for spectrum in zip(*spectra))
+    spectra = [np.mean(spectrum, axis=0) for spectrum in zip(*spectra)]
+    ours, theirs = map(peaks, spectra)
+    chance = dict(zip(("model", "hr"), map(elsewhere, spectra)))
     for period in PERIODS:
         print(f"every {period} pixels: model {ours[period]:5.2f} dB above its neighbours, HR {theirs[period]:5.2f}")
-    print(json.dumps({"model": ours, "hr": theirs, "excess": round(max(ours[p] - theirs[p] for p in PERIODS), 2)}))
+    print(f"elsewhere one point of a hundred: model {chance['model']:5.2f} dB and more, HR {chance['hr']:5.2f}")
+    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": round(max(ours[p] - theirs[p] for p in PERIODS), 2)}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Take the last of a grid out of a trained generator:
+
+    python docs/degrid.py MODEL BASE PICTURES OUT
+
+MODEL goes on learning to make the pictures that it makes (MSE), but for what repeats every 2 or 4 pixels of what it adds to
+BASE, the network that it was trained from: as in benchmarks/grid.py, the power at these points of the spectrum is compared
+with that around them. `losses.grid` weighs all points alike, so it hardly sees those of fine detail, where there is the
+least power: a thousandth at a period of 2 pixels both ways. OUT is a SavedModel; PICTURES a folder of HR pictures.
+"""
+import argparse
+import itertools
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+from srgan_tf import export, graph, losses, models, zoo  # noqa: E402
+from srgan_tf.datasets import Folder  # noqa: E402
+from srgan_tf.pipeline import Crops  # noqa: E402
+from srgan_tf.pixels import to_lr  # noqa: E402
+from srgan_tf.store import open_store  # noqa: E402
+
+SCALE, WARMUP = 4, 20
+MEMORY = 0.98  # of the mean power around the points, which is that of some hundreds of crops
+LUMA = (0.299, 0.587, 0.114)
+POINTS = [(y, x) for y in range(SCALE) for x in range(SCALE) if y or x]  # periods of 4 pixels and 2
+AROUND = [(y, x) for y in range(-4, 5) for x in range(-4, 5) if max(abs(y), abs(x)) > 2]  # the window widens a peak
+
+
+def spectrum(difference):
+    """Of differences [B, side, side, 3]: powers at the points [15] and around them [15], and of their mean [15]."""
+    side = difference.shape[1]
+    window = np.hanning(side + 1)[:-1]
+    window = (window[:, None] * window).astype("float32")
+    luma = tf.tensordot(difference, tf.constant(LUMA), 1)
+    waves = tf.signal.fft2d(tf.cast((luma - tf.reduce_mean(luma, (1, 2), keepdims=True)) * window, tf.complex64))
+    waves = tf.transpose(waves, (1, 2, 0))
+    points = [(y * side // SCALE, x * side // SCALE) for y, x in POINTS]
+    at = tf.gather_nd(waves, points)
+    near = tf.gather_nd(waves, [[((y + v) % side, (x + u) % side) for v, u in AROUND] for y, x in points])
+    return (tf.reduce_mean(tf.abs(at) ** 2, 1), tf.reduce_mean(tf.abs(near) ** 2, (1, 2)),
+            tf.abs(tf.reduce_mean(at, 1)) ** 2)
+
+
+def loaded(name):
+    network = models.srresnet(SCALE)
+    models.load_named_weights(network, models.named_weights(export.restore(zoo.resolve(name))))
+    return network
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "base", "pictures", "out"):
+        parser.add_argument(name)
+    parser.add_argument("--cache_dir", default="runs/cache")
+    parser.add_argument("--side", type=int, default=96, help="pixels of a crop: larger ones have a sharper spectrum")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--rate", type=float, default=1e-4)
+    parser.add_argument("--weight", type=float, default=1e-5)
+    args = parser.parse_args()
+    network, before, base = loaded(args.model), loaded(args.model), loaded(args.base)
+    optimizer = keras.optimizers.Adam()
+    optimizer.build(network.trainable_variables)
+    usual = tf.Variable(tf.zeros(len(POINTS)))
+
+    @tf.function
+    def step(lr, rate, memory):
+        lr = to_lr(lr)
+        smooth, old = (graph.generator(frozen, lr, training=False)[0] for frozen in (base, before))
+        with tf.GradientTape() as tape:
+            sr, _ = graph.generator(network, lr, training=False)
+            same = losses.mse(old, sr)
+            at, near, mean = spectrum(tf.ensure_shape(sr - smooth, (None, args.side, args.side, 3)))
+            usual.assign(memory * usual + (1 - memory) * near)
+            goal = same + args.weight * tf.reduce_sum((at + mean) / tf.stop_gradient(usual))
+        optimizer.learning_rate.assign(rate)
+        optimizer.apply(tape.gradient(goal, [v.value for v in network.trainable_variables]), network.trainable_variables)
+        return same, at, spectrum(tf.ensure_shape(old - smooth, (None, args.side, args.side, 3)))[0]
+
+    crops = Crops(open_store(Folder(args.pictures, SCALE), SCALE, args.cache_dir), crop=args.side, batch=args.batch, seed=0)
+    recent = []
+    for i, (lr, _) in enumerate(itertools.islice(crops.dataset(0), args.steps)):
+        rate = args.rate * min(1, (i + 1) / WARMUP) * (1 + np.cos(np.pi * i / args.steps)) / 2
+        recent.append(step(lr, tf.constant(rate, tf.float32), tf.constant(min(MEMORY, i / (i + 1)), tf.float32)))
+        if (i + 1) % 50 == 0 or i + 1 == args.steps:
+            same, now, then = (np.mean([values[k] for values in recent], axis=0) for k in range(3))
+            above = [10 * np.log10(power / usual.numpy()).max() for power in (now, then)]
+            print(f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}", flush=True)
+            recent = []
+    said = zoo.attributes(zoo.resolve(args.model))
+    export.export(network, args.out, attributes={key: said[key] for key in ("step", "start") if key in said})
+
+
+if __name__ == "__main__":
+    main()

@@ -253,6 +253,7 @@ def photos(tmp_path):
     return tmp_path / "in"
 
 
+@pytest.mark.long
 def test_a_picture_may_take_longer_than_ray_waits_for_progress(cluster, photos):
     for path in sorted(photos.iterdir())[2:]:
         path.unlink()
@@ -268,6 +269,7 @@ def test_machines_with_gpus_need_no_more_cores_than_they_have(photos):
         cluster.close()
 
 
+@pytest.mark.long
 def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, photos):
     status, outcome, err = run_with("Mortal", photos, cluster)
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err

@@ -92,27 +92,27 @@ def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
 def test_a_prolonged_run_starts_from_before_the_decay(start):
     recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
     longer = dataclasses.replace(recipe, steps=10)
-    whole = start(longer, "whole", keep=1)
-    start(recipe, "parts", keep=1)
-    parts = start(longer, "parts", keep=1)
+    whole = start(longer, "whole", keep=1, checkpoint_every=100, validate_every=100)
+    start(recipe, "parts", keep=1, checkpoint_every=100, validate_every=100)
+    parts = start(longer, "parts", keep=1, checkpoint_every=100, validate_every=100)
     for name, value in weights(whole, 10).items():
         np.testing.assert_allclose(weights(parts, 10)[name], value, atol=1e-6, err_msg=name)
 
 
 def test_a_prolonged_run_that_is_stopped_goes_on_from_where_it_was_and_keeps_its_old_end_aside(start, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
-    longer = dataclasses.replace(recipe, steps=12)
-    whole = start(longer, "whole")
-    run = start(recipe, "parts")
+    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
+    whole = start(longer, "whole", **seldom)
+    run = start(recipe, "parts", **seldom)
     end = weights(run, 8)
     with monkeypatch.context() as patch:
         patch.setattr(trainer._Loop, "_stops", lambda loop, step, interruption: step == 5)
         with pytest.raises(UserError, match="stopped at step 5"):
-            start(longer, "parts")
+            start(longer, "parts", **seldom)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")][:2] == [5, 4]
     for name, value in models.named_weights(export.restore(run / "ended" / "8")).items():
         np.testing.assert_array_equal(value, end[name])
-    start(longer, "parts")
+    start(longer, "parts", **seldom)
     for step in (8, 12):  # the new run's own step 8, not the old end
         for name, value in weights(whole, step).items():
             np.testing.assert_allclose(weights(run, step)[name], value, atol=1e-6, err_msg=name)
@@ -192,7 +192,7 @@ def test_a_run_from_before_a_recipe_had_a_field_goes_on(start):
     config = json.loads((run / "config.json").read_text())
     del config["recipe"]["freeze_norm"]
     (run / "config.json").write_text(json.dumps(config))
-    start(dataclasses.replace(RECIPE, steps=6))
+    start(dataclasses.replace(RECIPE, steps=6), checkpoint_every=100, validate_every=100)
     assert (run / "saved_model" / "6").is_dir()
 
 

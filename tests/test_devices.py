@@ -93,6 +93,7 @@ def test_two_devices_of_one_machine_train_the_weights_of_one_device(arguments, a
         same(alone, run, phase)
 
 
+@pytest.mark.long
 def test_two_workers_train_the_weights_of_one_device(arguments, alone, tmp_path):
     run = tmp_path / "multiworker"
     for process in workers(arguments, run):
@@ -139,6 +140,7 @@ def losses_of(recipe, count=8, **options):
     return [float(step(*BATCH, tf.constant(1e-3))["loss"]) for _ in range(count)]
 
 
+@pytest.mark.long
 def test_xla_trains_the_same():
     np.testing.assert_allclose(losses_of(SMALL, xla=True), losses_of(SMALL), rtol=2e-3)
 

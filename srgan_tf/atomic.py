@@ -40,24 +40,14 @@ def sweep(folder):
     for part in Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             with open(part, "r+b") as file:  # NFS locks only what may be written
-                if not _lock(file):
+                if not lock(file):
                     continue
                 if fcntl:
                     part.unlink()  # while it is locked, or `_new` could have taken it
             part.unlink(missing_ok=True)
 
 
-def _new(path):
-    """A new part and its file, locked as long as it is open, which marks it as somebody's."""
-    while True:
-        part = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}")
-        file = open(part, "xb")
-        if _lock(file) and (not fcntl or os.fstat(file.fileno()).st_nlink):
-            return part, file
-        file.close()  # swept between its creation and its lock
-
-
-def _lock(file):
+def lock(file):
     """Lock a file without waiting; false where another holds it. File systems without locks never refuse."""
     if fcntl:
         try:
@@ -67,3 +57,13 @@ def _lock(file):
         except OSError:
             pass
     return True
+
+
+def _new(path):
+    """A new part and its file, locked as long as it is open, which marks it as somebody's."""
+    while True:
+        part = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}")
+        file = open(part, "xb")
+        if lock(file) and (not fcntl or os.fstat(file.fileno()).st_nlink):
+            return part, file
+        file.close()  # swept between its creation and its lock

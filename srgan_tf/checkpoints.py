@@ -36,14 +36,15 @@ def save(folder, step, arrays, *, keep=3, marks=()):
         np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
+    for mark in marks:  # before it is there: a checkpoint without its mark would not stay
+        marked = folder / f"{mark}.part"
+        marked.write_text(target.name)
+        marked.replace(folder / f"{mark}.mark")
     part.replace(target)
-    for mark in marks:
-        part.write_text(target.name)
-        part.replace(folder / f"{mark}.mark")
-    kept = {p.name for p in sorted(folder.glob("step-*.npz"))[-keep:]}
-    kept |= {mark.read_text() for mark in folder.glob("*.mark")}
-    for old in folder.glob("step-*.npz"):
-        if old.name not in kept:
+    kept = {p for _, p in found(folder, step)[:keep]}  # later ones are damaged, or the run would have gone on from them
+    kept |= {folder / mark.read_text() for mark in folder.glob("*.mark")}
+    for _, old in found(folder):
+        if old not in kept:
             old.unlink()
     return target
 
@@ -55,7 +56,7 @@ def path(folder, step):
 
 def found(folder, last=None):
     """The checkpoints of a folder as (step, path), the newest first; none after the step `last`."""
-    steps = [(int(p.stem.split("-")[1]), p) for p in Path(folder).glob("step-*.npz")]
+    steps = [(int(p.stem[5:]), p) for p in Path(folder).glob("step-*.npz") if p.stem[5:].isdecimal()]
     return sorted(((s, p) for s, p in steps if last is None or s <= last), reverse=True)
 
 
@@ -70,5 +71,5 @@ def load(path):
             return {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:  # the last: "encrypted"
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -1,18 +1,6 @@
-"""A training run: steps, checkpoints, validation, logs and exports in one folder.
-
-    RUN/config.json      what was asked for, compared field by field on resume
-    RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
-    RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
-    RUN/ended/           the SavedModel of each end that was prolonged
-    RUN/samples/         LR | SR | HR at each validation
-    RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
-    RUN/tensorboard/     the same figures as events, where tensorboard is installed
-"""
+"""A training run: steps, checkpoints, validation, logs and exports; `runs.py` says what lies in its folder."""
 import contextlib
-import dataclasses
-import importlib.util
 import itertools
-import json
 import math
 import shutil
 import signal
@@ -25,39 +13,17 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import atomic, checkpoints, devices, export, graph, losses, metrics, steps, zoo
+from srgan_tf import checkpoints, devices, export, graph, losses, metrics, runs, steps
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Batches, Crops
 from srgan_tf.pixels import to_lr, to_uint8
-from srgan_tf.recipes import Recipe, decay_start, learning_rate, norm_is_frozen
+from srgan_tf.recipes import decay_start, learning_rate, norm_is_frozen
+from srgan_tf.runs import Run  # noqa: F401 what `train` takes
 from srgan_tf.store import as_rgb
 
-PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
 MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is none, would make it infinite
 BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Where a run lives, where its pictures come from, and how often it reports.
-
-    `train` and `validation` say what the stores hold (`describe()` of their sources), `init` and `vgg` where
-    weights came from: a run is resumed only with the same.
-    """
-
-    folder: str
-    recipe: Recipe
-    train: dict
-    init: str = ""
-    vgg: str = ""
-    log_every: int = 50
-    validate_every: int = 1000
-    checkpoint_every: int = 1000
-    checkpoint_minutes: float = 15.0  # a checkpoint at the latest this long after the one before it
-    keep: int = 3
-    deterministic: bool = False
-    xla: bool = False
 
 
 def train(run, store, validation=None, *, initial_weights=None, strategy=None):
@@ -88,28 +54,47 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     if not isinstance(store, Batches):
         crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = devices.is_chief(strategy)
-    started, start = _claim(run) if chief else (None, {})
-    with strategy.scope():
-        vgg = None
-        if recipe.content != "mse":
-            policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
-            vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
-        state = steps.State(recipe)
-    step = _restore_everywhere(run, state, started, strategy)
-    if not step and initial_weights is not None:
-        state.start_from(initial_weights())
-    journal = _Journal(folder, step) if chief else None
-    loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
-    with _Interruption() as interruption:
-        try:
+    with _told(folder, strategy), runs.held(folder) if chief else contextlib.nullcontext():
+        started, start = runs.claim(run) if chief else (None, {})
+        with strategy.scope():
+            vgg = None
+            if recipe.content != "mse":
+                policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
+                vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
+            state = steps.State(recipe)
+        step = _restore_everywhere(run, state, started, strategy)
+        if not step and initial_weights is not None:
+            _start_from(state, initial_weights())
+        journal = runs.Journal(folder, step) if chief else None
+        loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
+        with _Interruption() as interruption:
             loop.run(step, crops, steps.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
             devices.agree(strategy, step)  # the next phase reads what the first worker has just written
-        except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
-            if strategy.cluster_resolver is None:
-                raise
-            raise UserError(f"a worker is gone ({str(error).splitlines()[0]}): start all of them again, they go on from "
-                            f"the last checkpoint in {folder}") from error
+        if interruption:  # since the last step
+            raise UserError(f"stopped after the last step of {recipe.phase}, which is saved: the same command goes on "
+                            "from there")
     return folder / "saved_model" / str(recipe.steps)
+
+
+@contextlib.contextmanager
+def _told(folder, strategy):
+    """What a run may end of that is no bug, as a `UserError`."""
+    try:
+        yield
+    except BrokenPipeError:  # of our own output
+        raise
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(f"there is not enough memory, or no room in {folder} ({str(error).splitlines()[0]}): give a "
+                        "smaller --batch or --crop, or make room; the same command goes on from the last checkpoint"
+                        ) from error
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        if strategy.cluster_resolver is None:
+            raise
+        raise UserError(f"a worker is gone ({str(error).splitlines()[0]}): start all of them again, they go on from "
+                        f"the last checkpoint in {folder}") from error
+    except OSError as error:
+        raise UserError(f"the run cannot go on ({error.strerror or error}), {error.filename or folder}: make room, or "
+                        "choose another --run_dir; the same command goes on from the last checkpoint") from error
 
 
 def _check_replicas(run, recipe, strategy):
@@ -122,56 +107,10 @@ def _check_replicas(run, recipe, strategy):
                         "out")
 
 
-def _claim(run):
-    """Write the run's configuration. Returns the one that was there, after comparing, or None; and `_start`."""
-    path = Path(run.folder) / "config.json"
-    now = {**json.loads(json.dumps(dataclasses.asdict(run))), "start": _start(run.init)}
-    started = None
-    if path.exists() and checkpoints.found(path.parent / "checkpoints"):  # without one, nothing was trained yet
-        started = json.loads(path.read_text())
-        started["recipe"] = {**dataclasses.asdict(Recipe()), **started["recipe"]}  # it may be older than a field
-        now["start"] = started.get("start", now["start"])
-        for where in ("recipe", None):
-            old, new = (c[where] if where else {k: c[k] for k in ("train", "init", "vgg")} for c in (started, now))
-            for field in old.keys() | new.keys():
-                if field not in PROLONGABLE and old.get(field) != new.get(field):
-                    raise UserError(f"{run.folder} holds a run with another {field} ({_short(old.get(field))}, now "
-                                    f"{_short(new.get(field))}): use its flags to go on, or another --run_dir")
-        if started["recipe"]["steps"] > now["recipe"]["steps"]:
-            raise UserError(f"{run.folder} holds a run of {started['recipe']['steps']} steps: "
-                            f"use --steps {started['recipe']['steps']} or more, or another --run_dir")
-        if started["recipe"]["steps"] < now["recipe"]["steps"]:
-            _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic.whole_file(path) as file:
-        file.write(json.dumps(now, indent=1).encode())
-    return started, now["start"]
-
-
-def _reopen(folder, recipe):
-    """Go back to where the rate of a finished run, of this recipe, began to fall: what came after belongs to its end."""
-    last, models = decay_start(recipe), folder / "saved_model"
-    if not checkpoints.found(folder / "checkpoints", last):
-        raise UserError(f"{folder} has no checkpoint from before its learning rate began to fall, at step {last}: to train "
-                        f"it for longer give --init {models} and another --run_dir")
-    if recipe.steps > last and (models / str(recipe.steps)).is_dir():
-        (folder / "ended").mkdir(exist_ok=True)
-        (models / str(recipe.steps)).replace(folder / "ended" / str(recipe.steps))
-    for step, path in checkpoints.found(folder / "checkpoints"):
-        if step > last:
-            shutil.rmtree(models / str(step), ignore_errors=True)
-            path.unlink()
-
-
-def _short(value):
-    text = str(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
 def _restore_everywhere(run, state, started, strategy):
     """Restore the newest good checkpoint, on all workers the one that the first of them chooses; returns its step."""
     chief = devices.is_chief(strategy)
-    step = devices.agree(strategy, _restore(run, state) if chief and started else 0)
+    step = devices.agree(strategy, runs.restore(run, state) if chief and started else 0)
     if step and not chief:
         path = checkpoints.path(Path(run.folder) / "checkpoints", step)
         try:
@@ -181,19 +120,14 @@ def _restore_everywhere(run, state, started, strategy):
     return step
 
 
-def _restore(run, state):
-    """Restore the newest good checkpoint; returns its step, 0 if there is none yet."""
-    candidates = checkpoints.found(Path(run.folder) / "checkpoints")
-    for step, path in candidates:
-        try:
-            state.restore(checkpoints.load(path))
-        except ValueError as error:
-            print(f"warning: {error}; trying the one before it", file=sys.stderr)
-        else:
-            return step
-    if candidates:
-        raise UserError(f"no checkpoint in {run.folder}/checkpoints can be read: start over with another --run_dir")
-    return 0
+def _start_from(state, weights):
+    """Give the generator weights to start from; the layers that enlarge may be those of another scale."""
+    fresh = state.start_from(weights)
+    if strange := [name for name in fresh if not name.startswith(("up", "tail"))]:
+        raise UserError(f"the model that training starts from has other blocks or features, {strange[0]} does not fit: "
+                        "give its --blocks and --features, or another --init")
+    if fresh:
+        print(f"fresh, as the model that training starts from has another scale: {', '.join(fresh)}")
 
 
 class _Loop:
@@ -211,8 +145,8 @@ class _Loop:
         bar = tqdm(total=recipe.steps, initial=step, desc=recipe.phase, unit=" steps",
                    disable=None if self.journal else True, dynamic_ncols=True, smoothing=0.05)
         recent, clock, shown, seconds = [], time.monotonic(), {}, math.nan
-        if step == recipe.steps and self.journal:
-            self.save(step)
+        if step and self.journal:
+            self._export(step)  # if the run was killed before it had
         for lr, hr in itertools.islice(self._batches(crops, step), recipe.steps - step):
             rate = tf.constant(learning_rate(recipe, step), tf.float32)
             recent.append(train_step(lr, hr, rate, norm_is_frozen(recipe, step)))
@@ -266,15 +200,18 @@ class _Loop:
                                       "seconds_per_step": seconds})
 
     def _diverged(self, what):
-        return UserError(f"{what}: the last good checkpoint is in {self.folder}/checkpoints; try a lower --learning_rate or "
-                         "--precision float32")
+        return UserError(f"{what}: the last good checkpoint is in {self.folder}/checkpoints; try a lower "
+                         "--learning_rate or --precision float32")
 
     def _is_due(self, step):
-        return (step % self.run_.checkpoint_every == 0 or step == decay_start(self.recipe)
+        return (step % self.run_.checkpoint_every == 0 or step in (decay_start(self.recipe), self.best_step)
                 or time.monotonic() > self.saved + 60 * self.run_.checkpoint_minutes)
 
     def validate(self, step):
-        """PSNR, SSIM (bt601) and LR consistency over the centres of the validation pictures, in float32; keeps a sample."""
+        """PSNR, SSIM (bt601) and LR consistency, means over the validation pictures' centres, in float32.
+
+        A sample is kept.
+        """
         weights, ema = self.state.generator, self.state.ema
         held = [v.numpy() for v in weights.variables] if ema else None
         for average, v in zip(ema, weights.variables):
@@ -290,7 +227,8 @@ class _Loop:
         for v, value in zip(weights.variables, held or ()):
             v.assign(value)
         psnr, ssim, consistency = np.mean(scores, axis=0).tolist()
-        self.journal.write(step, {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency})
+        self.journal.write(step, {"validation_psnr": psnr, "validation_ssim": ssim,
+                                  "validation_consistency": consistency})
         if psnr > self.best_psnr:
             self.best_psnr, self.best_step = psnr, step
         return psnr, ssim
@@ -315,11 +253,14 @@ class _Loop:
         if step == self.best_step:
             marks.append("best")
         checkpoints.save(folder, step, arrays, keep=run.keep, marks=marks)
+        self._export(step)
+        self.saved = time.monotonic()
+
+    def _export(self, step):
         versions = self.folder / "saved_model"
         if not (versions / str(step)).exists():
             export.export(self.state.exported(), versions / str(step), attributes={"step": step, **self.start})
-        self.saved = time.monotonic()
-        kept = {str(s) for s, _ in checkpoints.found(folder)}
+        kept = {str(s) for s, _ in checkpoints.found(self.folder / "checkpoints")}
         for version in versions.iterdir():
             if version.name.isdigit() and version.name not in kept:
                 shutil.rmtree(version)
@@ -327,19 +268,13 @@ class _Loop:
     def _report(self, bar, step, shown, seconds):
         """The bar's figures; without a terminal a line a minute."""
         bar.set_postfix(shown, refresh=False)
-        if bar.disable and self.journal and shown and (step == self.recipe.steps or time.monotonic() > self.reported + 60):
+        due = step == self.recipe.steps or time.monotonic() > self.reported + 60
+        if bar.disable and self.journal and shown and due:
             self.reported = time.monotonic()
             left = (self.recipe.steps - step) * seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
             print(f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
                   flush=True)
-
-
-def _start(init):
-    """What an export says of the model that training began from: its checksum, where it is known."""
-    with contextlib.suppress(UserError, KeyError):
-        return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
-    return {}
 
 
 def _centres(store):
@@ -355,29 +290,6 @@ def _centres(store):
         s = store.scale
         pairs.append((as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])))
     return pairs
-
-
-class _Journal:
-    """metrics.jsonl, and TensorBoard's events where it is installed; forgets what came after a resumed step."""
-
-    def __init__(self, folder, step):
-        self.path, self.best_psnr = folder / "metrics.jsonl", -math.inf
-        if self.path.exists():
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-            self.best_psnr = max([json.loads(line).get("validation_psnr", -math.inf) for line in kept], default=-math.inf)
-            self.path.write_text("".join(line + "\n" for line in kept))
-        self.events = None
-        if importlib.util.find_spec("tensorboard"):
-            self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
-
-    def write(self, step, figures):
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
-        if self.events:
-            with self.events.as_default(step):
-                for name, value in figures.items():
-                    tf.summary.scalar(name, value)
 
 
 class _Interruption:

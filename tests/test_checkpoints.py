@@ -37,7 +37,8 @@ def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch
 def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):
     checkpoints.save(tmp_path, 1, ARRAYS)
 
-    def full(*_, **__):
+    def full(file, **_):
+        file.write(b"half")
         raise OSError("No space left on device")
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError):
@@ -45,8 +46,31 @@ def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):
     assert [step for step, _ in checkpoints.found(tmp_path)] == [1]
 
 
+def test_what_a_person_put_beside_the_checkpoints_stays_and_does_no_harm(tmp_path):
+    names = {"step-00000001 copy.npz", "step-mine.npz"}
+    for name in names:
+        (tmp_path / name).write_bytes(b"mine")
+    for step in (1, 2, 3):
+        checkpoints.save(tmp_path, step, ARRAYS, keep=1)
+    assert {p.name for p in tmp_path.iterdir()} == {*names, "step-00000003.npz"}
+
+
+def test_later_checkpoints_which_the_run_did_not_go_on_from_push_out_none(tmp_path):
+    for step in (8, 9):
+        checkpoints.save(tmp_path, step, ARRAYS)
+    for step in (1, 2, 3):
+        checkpoints.save(tmp_path, step, ARRAYS, keep=2)
+    assert [step for step, _ in checkpoints.found(tmp_path)] == [3, 2]
+
+
+def encrypted(data):
+    """One bit of the zip's directory changed."""
+    flags = data.index(b"PK\1\2") + 8
+    return data[:flags] + bytes([data[flags] | 1]) + data[flags + 1:]
+
+
 @pytest.mark.parametrize("damage", [
-    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:]])
+    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:], encrypted])
 def test_damage_is_noticed_and_the_file_named(tmp_path, damage):
     path = checkpoints.save(tmp_path, 1, ARRAYS)
     path.write_bytes(damage(path.read_bytes()))

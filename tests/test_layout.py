@@ -12,7 +12,7 @@ LEVELS = [  # the lowest first; a room knows those below its own level, and its 
     {"models", "losses", "optimizers", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables",
      "sizes", "video", "warmup", "endpoints"},
     {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling"},
-    {"pipeline", "steps", "upscaling", "jobs"},
+    {"pipeline", "steps", "upscaling", "jobs", "runs"},
     {"trainer", "evaluation", "client", "cluster"},
     {"report", "opinion", "qr"},
     {"commands"},

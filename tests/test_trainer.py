@@ -2,13 +2,16 @@
 import dataclasses
 import json
 import math
+import os
+import shutil
+import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import checkpoints, export, models, trainer
+from srgan_tf import checkpoints, export, models, runs, trainer
 from srgan_tf.datasets import Folder
 from srgan_tf.errors import UserError
 from srgan_tf.recipes import Recipe
@@ -32,11 +35,11 @@ def data(tmp_path_factory):
 def start(data, tmp_path):
     source, store = data
 
-    def train(recipe=RECIPE, folder="run", **changes):
+    def train(recipe=RECIPE, folder="run", initial_weights=None, **changes):
         run = trainer.Run(str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2,
                           checkpoint_every=2)
         run = dataclasses.replace(run, **changes)
-        trainer.train(run, store, store)
+        trainer.train(run, store, store, initial_weights=initial_weights)
         return tmp_path / folder
     return train
 
@@ -127,6 +130,16 @@ def test_a_run_with_nothing_left_from_before_its_decay_is_not_prolonged_and_stay
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
+def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_prolonged_and_stays_as_it_is(start):
+    recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
+    run = start(recipe, checkpoint_every=3, validate_every=100)
+    (run / "checkpoints" / "step-00000003.npz").write_bytes(b"damaged")
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="none that can be read .*--init .*saved_model and another --run_dir"):
+        start(dataclasses.replace(recipe, steps=8), checkpoint_every=3, validate_every=100)
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
 def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(start, monkeypatch):
     def fail(*_, **__):
         raise UserError("out of memory")
@@ -147,7 +160,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
 
 def test_an_export_names_the_model_that_training_began_from_even_if_another_has_its_name_since(start, monkeypatch):
     for sha256 in ("one", "two"):
-        monkeypatch.setattr(trainer, "_start", lambda init, sha256=sha256: {"start": sha256})
+        monkeypatch.setattr(runs, "_start", lambda init, sha256=sha256: {"start": sha256})
         run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6))
     assert export.attributes(run / "saved_model" / "6")["start"] == "one"
 
@@ -171,6 +184,77 @@ def test_the_best_checkpoint_on_validation_stays_and_is_exported(start):
     best = max(psnr, key=psnr.get)
     assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
+
+
+def test_the_best_on_validation_is_kept_when_no_checkpoint_is_due(start):
+    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100)
+    psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
+    assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {max(psnr, key=psnr.get), 8}
+
+
+def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_what_is_fresh(start, capsys):
+    other = models.named_weights(models.srresnet(4, blocks=1, features=16))
+    with pytest.raises(UserError, match="other blocks or features, head_conv/kernel .*--features"):
+        start(initial_weights=lambda: other, folder="other")
+    other = models.named_weights(models.srresnet(2, blocks=1, features=8))
+    start(initial_weights=lambda: other)
+    assert "up2_conv/kernel" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_when_the_model_that_it_began_from_was_moved_but_not_with_another(start):
+    base = start(folder="base")
+    start(init=str(base / "saved_model"))
+    moved, longer = base.with_name("moved"), dataclasses.replace(RECIPE, steps=6)
+    base.rename(moved)
+    run = start(longer, init=str(moved / "saved_model"))
+    assert (run / "saved_model" / "6").is_dir()
+    with pytest.raises(UserError, match="another init"):
+        start(longer, init=str(run / "saved_model"))
+
+
+def test_checkpoints_without_their_configuration_are_no_new_run(start):
+    run = start()
+    (run / "config.json").unlink()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="checkpoints but no config.json"):
+        start()
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_no_two_processes_train_in_one_folder(start, tmp_path):
+    with runs.held(tmp_path / "run"), pytest.raises(UserError, match="another process trains in .*run"):
+        start()
+    start()
+
+
+def test_figures_that_are_damaged_are_left_out_and_the_others_stay(start):
+    run = start()
+    figures = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text('{"st}\n' + figures + '{"step": 4, "lo')
+    start(dataclasses.replace(RECIPE, steps=6))
+    assert (run / "metrics.jsonl").read_text().startswith(figures) and lines(run)[-1]["step"] == 6
+
+
+def test_an_export_that_was_killed_is_made_when_the_run_goes_on(start):
+    run = start()
+    shutil.rmtree(run / "saved_model" / "4")
+    (run / "saved_model" / ".4.0123.part").mkdir()
+    start()
+    assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
+
+
+def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):
+    save = trainer._Loop.save
+    monkeypatch.setattr(trainer._Loop, "save", lambda loop, step: (os.kill(os.getpid(), signal.SIGTERM), save(loop, step)))
+    with pytest.raises(UserError, match="stopped after the last step of srresnet, which is saved"):
+        start(validate_every=100, checkpoint_every=100)
+    assert (start() / "saved_model" / "4").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(start, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="Not a directory.*--run_dir"):
+        start(folder="file/run")
 
 
 def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):

@@ -1,12 +1,13 @@
 """Where training pictures come from: DIV2K through TFDS, or anybody's folder of HR pictures.
 
-A source has `describe()`, what tells its pictures from any other's wherever they lie, `count` (or None), `pictures()`, an
-iterator of `Picture` in a fixed order, and, where these are files, `files`.
+A source has `describe()`, what tells its pictures from any other's wherever they lie, `count` (or None), `pictures()`,
+an iterator of `Picture` in a fixed order, and, where these are files, `files`.
 """
 import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ class Folder:
 
     def __init__(self, folder, scale):
         self.folder, self.scale = Path(folder), scale
-        if not self.folder.is_dir():
+        if not os.path.isdir(folder):
             raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
-        self.files = sorted(p for p in self.folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        self._locked = []
+        self.files = sorted(Path(below, name) for below, _, names in os.walk(folder, onerror=self._locked.append)
+                            for name in names if Path(name).suffix.lower() in SUFFIXES
+                            and os.path.isfile(os.path.join(below, name)))
         if not self.files:
             raise UserError(f"{folder} holds no picture ({', '.join(SUFFIXES)}): give a folder of HR pictures")
 
@@ -54,6 +58,9 @@ class Folder:
         return {"source": "folder", "files": len(files), "digest": digest}
 
     def pictures(self):
+        for error in self._locked:
+            yield Picture(error.filename, error=f"{error.filename} cannot be read ({error.strerror}): check its "
+                                                "permissions")
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             todo = iter(self.files)
             waiting = [pool.submit(self._picture, p) for p in itertools.islice(todo, 4)]

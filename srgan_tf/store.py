@@ -1,9 +1,11 @@
 """A data set decoded once: memory-mapped uint8 pixels of HR and LR with an index."""
+import contextlib
 import hashlib
 import json
 import mmap
 import secrets
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -90,24 +92,34 @@ def _mapped(path):
 def _build(source, scale, folder):
     """Build a store beside its place and rename it: there is a whole one or none, however many build at once."""
     for left in folder.parent.glob(f"{folder.name}.*.part"):
-        if max(p.stat().st_mtime for p in (left, *left.iterdir())) < time.time() - STALE:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it has just become the store
+            if max(p.stat().st_mtime for p in (left, *left.iterdir())) < time.time() - STALE:
+                shutil.rmtree(left, ignore_errors=True)
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
-    part.mkdir(parents=True)
     try:
+        part.mkdir(parents=True)
         index = _decode(source, scale, part)
         if not index["names"]:
             raise UserError(f"none of the pictures can be used, the first: {index['skipped'][0]}")
         text = json.dumps(index)
         (part / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
-        shutil.rmtree(folder, ignore_errors=True)  # a damaged one, or that of a run that was faster
-        part.rename(folder)
+        if not _is_whole(folder):  # that of a run that was faster stays: others may have it open
+            shutil.rmtree(folder, ignore_errors=True)
+            part.rename(folder)
     except OSError as error:
-        if not (folder / "index.json").exists():
-            raise UserError(f"the pictures can't be stored in {folder.parent} ({error.strerror}): make room, or name "
-                            "another place with --cache_dir") from error
+        if not _is_whole(folder):
+            raise UserError(f"the pictures can't be stored in {folder.parent} ({error.strerror or error}): make room, "
+                            "or name another place with --cache_dir") from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _is_whole(folder):
+    try:
+        _read_index(folder)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_index(folder):
@@ -129,6 +141,8 @@ def _read_index(folder):
 def _decode(source, scale, folder):
     """Write the pixels of every usable picture; returns the index."""
     index = {"scale": scale, "names": [], "sizes": [], "skipped": []}
+    if not sys.stderr.isatty():  # where a terminal has the bar
+        print(f"decoding {source.count} pictures, once, into {folder.parent}", flush=True)
     with open(folder / "lr.bin", "wb") as lr_file, open(folder / "hr.bin", "wb") as hr_file:
         for picture in tqdm(source.pictures(), "decoding", source.count, unit=" pictures", disable=None):
             if picture.error:

@@ -116,6 +116,26 @@ def test_two_builds_at_once_give_one_store(tmp_path):
         0].tobytes()] * 2
 
 
+def test_a_store_that_another_build_made_meanwhile_stays(tmp_path):
+    """Somebody may be reading it already."""
+    class Slow(Source):
+        def pictures(self):
+            open_store(Source(SIZES), 4, tmp_path)
+            self.before, = [p.stat().st_ino for p in (tmp_path / "stores").glob("*/index.json") if p.parent.suffix == ""]
+            yield from super().pictures()
+
+    slow = Slow(SIZES)
+    open_store(slow, 4, tmp_path)
+    folder, = (tmp_path / "stores").iterdir()
+    assert (folder / "index.json").stat().st_ino == slow.before
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="Not a directory.*--cache_dir"):
+        open_store(Source(SIZES), 4, tmp_path / "file")
+
+
 def test_nothing_usable_gives_one_line(tmp_path):
     with pytest.raises(UserError, match="0.png is broken"):
         open_store(Source([None, None]), 4, tmp_path)
@@ -197,7 +217,8 @@ def test_a_build_killed_at_any_time_leaves_nothing_that_is_taken_for_a_store(tmp
     for _ in range(4):
         process = subprocess.Popen([sys.executable, "-c", BUILD, tmp_path / "killed"], stderr=subprocess.DEVNULL,
                                    cwd=Path(__file__).parents[1])
-        while not list(tmp_path.glob("killed/stores/*")) and process.poll() is None:
+        while not list(tmp_path.glob("killed/stores/*")):
+            assert process.poll() is None
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.5))
         process.kill()

@@ -46,7 +46,8 @@ def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_
     for phase in ("srresnet", "srgan"):
         wanted = parts / phase / "checkpoints" / "step-00000020.npz"
         process = subprocess.Popen(command(pictures, parts, vgg_weights), stderr=subprocess.DEVNULL)
-        while not wanted.exists() and process.poll() is None:
+        while not wanted.exists():
+            assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -105,6 +106,12 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     (["--sclae", "4"], "sclae"),
     (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
     (["--freeze_norm", "start"], "give --init, or decay in place"),
+    (["--freeze_norm", "decay", "--schedule", "constant"], "the rate never falls"),
+    (["--data_dir", ""], "--data_dir is empty"),
+    (["--data_dir", ".", "--run_dir", "./runs/x"], "choose another --run_dir"),
+    (["--smoke", "--run_dir", "/dev/null"], "/dev/null is no folder"),
+    (["--smoke", "--tfds_dir", "sets"], "--tfds_dir is for DIV2K"),
+    (["--seed", str(2**32)], "seed"),
     (["pictures"], "pictures is no flag")])
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}

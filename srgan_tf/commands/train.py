@@ -41,7 +41,8 @@ RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4, ru
 INIT = _string("init", None, "A model name or SavedModel whose weights the generator starts from.")
 VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when "
                                   "not given.")
-CACHE_DIR = _string("cache_dir", None, "Where decoded pictures are kept; $XDG_CACHE_HOME/srgan_tf.")
+CACHE_DIR = _string("cache_dir", None, "Where decoded pictures are kept, 3.2 bytes a pixel at --scale 4; "
+                    "$XDG_CACHE_HOME/srgan_tf. It may be deleted at any time.")
 TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datasets.")
 
 STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
@@ -73,7 +74,7 @@ EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0
 START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
 JPEG = _integer("jpeg", None, "Lowest JPEG quality put on LR, up to 95; 0: none.", lower_bound=0,
                             upper_bound=95)
-SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0)
+SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0, upper_bound=2**32 - 1)
 BLOCKS = _integer("blocks", None, "Residual blocks, 16 in the paper.", lower_bound=1)
 FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.", lower_bound=3)
 
@@ -102,9 +103,11 @@ def main(argv):
     scale = int(SCALE.value)
     run_dir = Path(RUN_DIR.value or f"runs/{'smoke_' if SMOKE.value else ''}x{scale}")
     recipes = {phase: _recipe(phase, scale) for phase in _phases()}
+    _check_recipes(recipes.values())
     if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
-        raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model "
-                        "with --init")
+        raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a "
+                        "model with --init")
+    _check_run_dir(run_dir)
     source, validation = _sources(scale)
 
     from srgan_tf import devices, losses, trainer
@@ -114,9 +117,10 @@ def main(argv):
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
     strategy = devices.strategy(DISTRIBUTE.value)
     store = None if endless else open_store(source, scale, cache_dir)
-    for line in () if endless else store.skipped:
-        print(f"left out: {line}")
     validation_store = open_store(validation, scale, cache_dir) if validation else None
+    for pictures in filter(None, (store, validation_store)):
+        for line in pictures.skipped:
+            print(f"left out: {line}")
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # better missed now than after SRResNet's hours
         losses.vgg_model(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
@@ -149,10 +153,15 @@ def _check(argv):
         codes.generator()
     elif QR_OPTIONS.value:
         raise UserError("--qr_options is for codes: give --dataset qr too, or leave it out")
+    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR):
+        if flag.value == "":  # such as a variable of the shell that is not set
+            raise UserError(f"--{flag.name} is empty: give it a value, or leave it out")
     for flag in (DATA_DIR, VALIDATION_DIR):
-        if flag.value is not None and not Path(flag.value).is_dir():
+        if flag.value is not None and not os.path.isdir(flag.value):
             raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
-    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
+    if TFDS_DIR.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
+        raise UserError("--tfds_dir is for DIV2K, which is not trained on here: leave it out")
+    if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
         raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
     if (CROP.value or 16) % 16:
         raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
@@ -160,11 +169,36 @@ def _check(argv):
         raise UserError("--variant and --content both say what the loss is: give one of them")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
         raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
+    if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
+        raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
     if FREEZE_NORM.value == "start" and PHASE.value != "srgan" and not INIT.value:
         raise UserError("--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place "
                         "of start")
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
+
+
+def _check_recipes(recipes):
+    """Flags that none of the phases heeds."""
+    ignored = (
+        (HOLD, all(recipe.schedule != "cosine" for recipe in recipes),
+         "the rate is held before a cosine: give --schedule cosine too"),
+        (PIXEL, all(recipe.content == "mse" for recipe in recipes), "the content loss is that MSE: give another"),
+        (FREEZE_NORM, FREEZE_NORM.value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
+         "the rate never falls: give --schedule too"))
+    for flag, is_ignored, why in ignored:
+        if flag.value is not None and is_ignored:
+            raise UserError(f"--{flag.name} would change nothing, {why}, or leave it out")
+
+
+def _check_run_dir(run_dir):
+    """What is better known before pictures are decoded: that the run can be written, and is none of the pictures."""
+    if DATA_DIR.value and Path(os.path.realpath(run_dir)).is_relative_to(os.path.realpath(DATA_DIR.value)):
+        raise UserError(f"{run_dir} lies in --data_dir {DATA_DIR.value}, its samples would be trained on: choose "
+                        "another --run_dir")
+    there = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if os.path.lexists(folder))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        raise UserError(f"{there} is no folder that may be written: choose another --run_dir")
 
 
 def _code_options():

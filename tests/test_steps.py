@@ -58,6 +58,15 @@ def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights,
         assert np.abs(gradient).max() > 0 or shifts_colours_only, v.path
 
 
+def test_the_loss_is_the_sum_of_its_terms_by_their_weights(vgg_weights):
+    weights = {"pixel": 3.0, "tv": 0.1, "consistency": 5.0, "grid": 7.0, "adversarial": 0.2}
+    state = State(Recipe(phase="srgan", content="vgg22", **weights, **SMALL))
+    logs = make_step(state.recipe, state, losses.vgg_model("vgg22", vgg_weights))(*batch(), RATE)
+    terms = {name: weight * float(logs["mse" if name == "pixel" else name]) for name, weight in weights.items()}
+    assert min(terms.values()) > 1e-4 * float(logs["loss"])
+    assert float(logs["loss"]) == pytest.approx(float(logs["content"]) + sum(terms.values()), rel=1e-5)
+
+
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
 def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     """With one network's rate at nothing, the other one moves and this one does not."""

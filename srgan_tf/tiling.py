@@ -17,8 +17,9 @@ class Enlarger:
         """Enlarge a picture or a batch.
 
         Greyscale stays so: the rounded mean of what the network makes of three equal channels. Alpha is enlarged
-        as a grey picture, and colours of fully transparent pixels, which mean nothing, are replaced by their
-        neighbours' first, so that they do not shine through along the edges.
+        as a grey picture, in which what is fully transparent or opaque for two pixels around stays so, and colours of
+        fully transparent pixels, which mean nothing, are replaced by their neighbours' first, so that they do not shine
+        through along the edges.
 
         Args:
             image: uint8 or uint16 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
@@ -50,7 +51,7 @@ class Enlarger:
                 step(share if flat else share / 2)
 
             large = self(colour[..., 0] if image.shape[2] == 2 else colour, half)
-            alpha = np.full(large.shape[:2], alpha.flat[0]) if flat else self._grey(alpha, half)
+            alpha = np.full(large.shape[:2], alpha.flat[0]) if flat else self._grey(alpha, half, settle)
             return np.dstack([large, alpha])
         raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
 
@@ -66,13 +67,14 @@ class Enlarger:
             pixels=np.repeat(large[..., :1], 3, axis=2) if picture.grey else large[..., :3],
             alpha=None if picture.alpha is None else large[..., -1])
 
-    def _grey(self, image, step):
+    def _grey(self, image, step, finish=lambda large, small: None):
         large = self._network_size(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
         rows = max(1, 2 ** 20 // large.shape[1])
         grey = np.empty(large.shape[:2], image.dtype)
         for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
             grey[i:i + rows] = (large[i:i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
         del large
+        finish(grey, image)
         return self._resized(grey, image.shape[:2])
 
     def _colours(self, batch, step):
@@ -123,6 +125,22 @@ def spans(length, tile, halo, part=None):
     cuts = [start + round(i * (stop - start) / count) for i in range(count + 1)]
     return [Span(start, stop, max(0, start - halo), min(length, stop + halo))
             for start, stop in zip(cuts, cuts[1:])]
+
+
+def settle(large, small):
+    """Take back, in place, what a network invented where there is nothing to invent in alpha.
+
+    Args:
+        large: uint8 or uint16 [S H, S W], alpha as the network enlarged it.
+        small: of the same type, [H, W], what it was; where it is 0, or opaque, for two pixels around, so is `large`.
+    """
+    (height, width), scale = small.shape, len(large) // len(small)
+    blocks = large.reshape(height, scale, width, scale)
+    for value in (0, np.iinfo(small.dtype).max):
+        same = np.pad(small == value, 2, constant_values=True)
+        same = np.logical_and.reduce([same[i:i + height] for i in range(5)])
+        same = np.logical_and.reduce([same[:, i:i + width] for i in range(5)])
+        np.copyto(blocks, value, where=same[:, None, :, None])
 
 
 def bleed(colour, alpha):

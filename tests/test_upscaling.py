@@ -9,7 +9,8 @@ import tensorflow as tf
 from srgan_tf import devices, images, upscaling
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
-from srgan_tf.tiling import bleed
+from srgan_tf.sizes import Size
+from srgan_tf.tiling import Enlarger, bleed
 from srgan_tf.upscaling import Upscaler
 
 
@@ -187,6 +188,20 @@ def test_constant_alpha_stays_as_it_is(upscale, value):
 def test_alpha_is_enlarged_as_a_grey_picture(upscale):
     image = picture(8, 8, 4)
     np.testing.assert_array_equal(upscale(image)[..., 3], upscale(image[..., 3]))
+
+
+def test_what_a_network_invents_in_alpha_stays_off_what_is_wholly_transparent_or_opaque():
+    class Inventive(Enlarger):
+        size = Size(4)
+
+        def _network_size(self, batch, step):
+            return np.clip(batch.repeat(4, 1).repeat(4, 2) + np.int16(8), 4, 251).astype(np.uint8)
+
+    alpha = np.zeros((20, 24), np.uint8)
+    alpha[6:, 9:] = 255
+    large = Inventive()(np.dstack([picture(20, 24, 3), alpha]))[..., 3]
+    assert not large[:16].any() and not large[:, :28].any() and (large[32:, 44:] == 255).all()
+    assert (large[16:24, 28:] == 8).all() and (large[24:32, 36:] == 251).all()  # where it may draw an edge
 
 
 def test_colours_under_transparent_pixels_do_not_shine_through(upscale):

@@ -136,7 +136,7 @@ def load_folder(folder, scale=4):
     if not hr:
         raise UserError(f"the set is empty, {folder / 'HR'}, put HR pictures there ({' '.join(SUFFIXES)})")
     name = folder.resolve().name
-    name = f"{name} (folder)" if name in BENCHMARKS else name  # the paper's figures are not this folder's
+    name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # the paper's figures are not this folder's
     if not (folder / "LR").is_dir():
         return name, [Pair(stem, path, None) for stem, path in hr.items()]
     lr = {stem.removesuffix(f"x{scale}") if stem not in hr else stem: path

@@ -117,9 +117,10 @@ def test_an_empty_set_is_named(tmp_path):
     assert str(tmp_path / "HR") in user_error(benchmarks.load_folder, tmp_path)
 
 
-def test_a_folder_called_as_a_benchmark_is_not_taken_for_it(tmp_path):
-    save(tmp_path / "set5" / "HR" / "rose.png", picture(1))
-    assert benchmarks.load_folder(tmp_path / "set5")[0] not in benchmarks.BENCHMARKS
+@pytest.mark.parametrize("name", ["set5", "Set5", "BSD100"])
+def test_a_folder_called_as_a_benchmark_is_not_taken_for_it(tmp_path, name):
+    save(tmp_path / name / "HR" / "rose.png", picture(1))
+    assert benchmarks.load_folder(tmp_path / name)[0] == f"{name} (folder)"
 
 
 def test_a_set_is_downloaded_whole_and_then_left_alone(release, tmp_path):

@@ -10,6 +10,7 @@ import http.client
 import os
 import pathlib
 import sys
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 _ATTEMPTS = 4  # each goes on where the one before stopped
 _CONNECTIONS = 4
+_BUSY = (408, 429)  # a request that took too long, too many of them: as a server's own errors, for now
 
 
 @dataclass(frozen=True)
@@ -71,17 +73,19 @@ def load_pairs(name, data_dir, scale=4):
     return pairs
 
 
-def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30):
+def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
     """Bring a benchmark set into a folder, file by file; what is there and right is kept.
 
     A file appears under its name only when it is whole: its SHA-256 is that of `released_sums`; Urban100 and scale
     2, for which no sums are known, are pinned by the release's commit alone and must be pictures that can be
-    read. A download that was interrupted goes on where it stopped. A bar on stderr shows the progress.
+    read. A download that was interrupted goes on where it stopped; what a server or the way to it may mend by itself
+    is tried again. A bar on stderr shows the progress.
 
     Args:
         name, data_dir, scale: as for `load_pairs`.
         url: where the sets' folders are.
         timeout: seconds without a byte after which a connection is given up and tried again.
+        pause: seconds before a file is tried again, twice as long each time.
 
     Raises:
         UserError: when a file cannot be had; it names the file, and says how to put the set there by hand.
@@ -97,7 +101,7 @@ def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30):
         return
 
     def fetch(path):
-        _fetch(f"{url}/{_place(path)}", path, sums[path], timeout)
+        _fetch(f"{url}/{_place(path)}", path, sums[path], timeout, pause)
 
     try:
         missing[0].parent.mkdir(parents=True, exist_ok=True)
@@ -227,20 +231,23 @@ def _pictures(folder):
     return found
 
 
-def _fetch(url, path, digest, timeout):
+def _fetch(url, path, digest, timeout, pause):
     part = path.with_name(f".{path.name}.part")
     reason = None
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(pause * 2 ** (attempt - 1))
         try:
             _receive(url, part, timeout)
         except urllib.error.HTTPError as error:
             reason = f"{error.code} {error.reason}"
-            if error.code < 500 and error.code != 416:
+            if error.code < 500 and error.code not in (*_BUSY, 416):
                 raise _NotHad(f"{url} ({reason})") from None
             if error.code != 416:  # there is nothing after what is here: it is whole, or of something else
                 continue
-        except urllib.error.URLError as error:  # no such host, no way to it
-            raise _NotHad(f"{url} ({error.reason})") from None
+        except urllib.error.URLError as error:  # no such host, no way to it: for good or for a moment
+            reason = error.reason
+            continue
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             continue

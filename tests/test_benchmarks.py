@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import http.server
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -142,14 +141,21 @@ def test_a_file_that_changed_is_downloaded_again_and_no_other(release, tmp_path)
     assert path_of(tmp_path / "cache", 2, "HR").read_bytes() == release.files[release.asked[0][0]]
 
 
-@pytest.mark.parametrize("harm", ["truncated", "slow"])
-def test_a_truncated_and_a_slow_file_go_on_where_they_stopped(release, tmp_path, harm):
+def test_a_truncated_file_goes_on_where_it_stopped(release, tmp_path):
     place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
-    release.answer[place] = [harm]
+    release.answer[place] = ["truncated"]
     download(release, tmp_path / "cache")
     assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
     half = len(release.files[place]) // 2
     assert [asked for asked in release.asked if asked[0] == place] == [(place, None), (place, f"bytes={half}-")]
+
+
+def test_a_connection_without_a_byte_is_given_up_and_the_file_asked_for_again(release, tmp_path):
+    place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
+    release.answer[place] = ["stuck"]
+    download(release, tmp_path / "cache", timeout=1)
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+    assert len([asked for asked, _ in release.asked if asked == place]) > 1
 
 
 def test_an_interrupted_download_goes_on_in_the_next_run_and_from_a_server_without_ranges_anew(release, tmp_path):
@@ -181,7 +187,38 @@ def test_a_file_that_is_broken_at_first_is_taken_when_it_is_right(release, tmp_p
     assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
 
 
-@pytest.mark.parametrize("harm, said", [("broken", "SHA-256"), ("missing", "404"), ("busy", "503")])
+@pytest.mark.parametrize("harm", ["busy", "crowded", "late"])
+def test_what_a_server_may_mend_is_tried_again(release, tmp_path, harm):
+    place = "Set5/image_SRF_4/img_005_SRF_4_LR.png"
+    release.answer[place] = [harm] * 3
+    download(release, tmp_path / "cache")
+    assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
+
+
+def test_a_server_that_is_away_for_a_moment_is_tried_again(release, tmp_path, monkeypatch):
+    release.close()
+    monkeypatch.setattr(benchmarks.time, "sleep", lambda seconds: release.open())
+    download(release, tmp_path / "cache")
+    assert all((tmp_path / "cache" / place).read_bytes() == content for place, content in release.files.items())
+
+
+def test_a_file_is_tried_again_after_pauses_that_grow(release, tmp_path, monkeypatch):
+    place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
+    release.answer[place] = ["crowded"] * 9
+    pauses = []
+    monkeypatch.setattr(benchmarks.time, "sleep", pauses.append)
+    user_error(lambda: benchmarks.download("set5", tmp_path / "cache", url=release.url, pause=3))
+    assert pauses == [3, 6, 12]
+
+
+def test_a_missing_file_is_not_asked_for_again(release, tmp_path):
+    place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
+    release.answer[place] = ["missing"] * 9
+    user_error(download, release, tmp_path / "cache")
+    assert len([asked for asked, _ in release.asked if asked == place]) == 1
+
+
+@pytest.mark.parametrize("harm, said", [("broken", "SHA-256"), ("missing", "404"), ("busy", "503"), ("crowded", "429")])
 def test_a_file_that_stays_wrong_is_named_and_never_appears(release, tmp_path, harm, said):
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = [harm] * 9
@@ -238,25 +275,40 @@ def _benchmarks_folder(request):
 class Release:
     """A loopback server of files that can answer wrongly: `answer[place]` lists what happens to its next requests."""
 
+    REFUSALS = {"missing": 404, "busy": 503, "crowded": 429, "late": 408}
+
     def __init__(self, files):
         self.files, self.answer, self.asked, self.ranges = files, {}, [], True
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._port, self._server, self._thread, self._lock = 0, None, None, threading.Lock()
 
     def __enter__(self):
-        self._thread.start()
+        self.open()
         return self
 
     def __exit__(self, *_):
         self.close()
 
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self._port}"
+
+    def open(self):
+        """Answer, from now on or again; at the same port."""
+        with self._lock:
+            if self._server is None:
+                self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
+                self._server.daemon_threads = True
+                self._port = self._server.server_address[1]
+                self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+                self._thread.start()
+
     def close(self):
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
+        with self._lock:
+            if self._server is not None:
+                self._server.shutdown()
+                self._thread.join()
+                self._server.server_close()
+                self._server = None
 
     def _handler(self):
         release = self
@@ -274,8 +326,8 @@ class Release:
         wanted = handler.headers.get("Range")
         self.asked.append((place, wanted))
         harm = self.answer[place].pop(0) if self.answer.get(place) else None
-        if harm in ("missing", "busy"):
-            return handler.send_error({"missing": 404, "busy": 503}[harm])
+        if harm in self.REFUSALS:
+            return handler.send_error(self.REFUSALS[harm])
         content = self.files[place]
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted and self.ranges else 0
         if start >= len(content):
@@ -283,17 +335,17 @@ class Release:
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(len(content) - start))
         handler.end_headers()
-        sent = {"truncated": content[:len(content) // 2], "slow": content[:len(content) // 2],
+        sent = {"truncated": content[:len(content) // 2], "stuck": content[:len(content) // 2],
                 "broken": bytes(255 - b for b in content)}.get(harm, content[start:])
         with contextlib.suppress(ConnectionError):
             handler.wfile.write(sent)
             handler.wfile.flush()
-            if harm == "slow":
-                time.sleep(1)
+            if harm == "stuck":
+                handler.rfile.read(1)  # nothing more is sent until the other side gives the connection up
 
 
-def download(release, folder):
-    benchmarks.download("set5", folder, url=release.url, timeout=0.3)
+def download(release, folder, timeout=30):
+    benchmarks.download("set5", folder, url=release.url, timeout=timeout, pause=0)
 
 
 def write_set5(folder):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from srgan_tf import images
+from srgan_tf import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.metrics import SSIM_WINDOW
 from srgan_tf.resize import imresize
@@ -28,7 +28,6 @@ BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 
 REPOSITORY = "github.com/jbhuang0604/SelfExSR"
 RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
 RELEASED_SCALES = (2, 4)
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
 _ATTEMPTS = 4  # each goes on where the one before stopped
 _CONNECTIONS = 4
@@ -138,7 +137,7 @@ def load_folder(folder, scale=4):
     folder = pathlib.Path(folder)
     hr = _pictures(folder / "HR")
     if not hr:
-        raise UserError(f"the set is empty, {folder / 'HR'}, put HR pictures there ({' '.join(SUFFIXES)})")
+        raise UserError(f"the set is empty, {folder / 'HR'}, put HR pictures there ({' '.join(formats.OF_SETS)})")
     name = folder.resolve().name
     name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # the paper's figures are not this folder's
     if not (folder / "LR").is_dir():
@@ -222,7 +221,7 @@ def _pictures(folder):
     """The picture files of a folder by their stems, sorted; none when the folder is missing."""
     if not folder.is_dir():
         return {}
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in formats.OF_SETS and not p.name.startswith("."))
     found = {}
     for path in files:
         if path.stem in found:

@@ -16,7 +16,6 @@ from srgan_tf import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
 
 
@@ -43,10 +42,10 @@ class Folder:
             raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
         self._locked = []
         self.files = sorted(Path(below, name) for below, _, names in os.walk(folder, onerror=self._locked.append)
-                            for name in names if Path(name).suffix.lower() in SUFFIXES
+                            for name in names if Path(name).suffix.lower() in formats.OF_SETS
                             and os.path.isfile(os.path.join(below, name)))
         if not self.files:
-            raise UserError(f"{folder} holds no picture ({', '.join(SUFFIXES)}): give a folder of HR pictures")
+            raise UserError(f"{folder} holds no picture ({', '.join(formats.OF_SETS)}): give a folder of HR pictures")
 
     @property
     def count(self):

@@ -11,6 +11,7 @@ from srgan_tf.errors import UserError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
            ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF"}  # what is written, by suffix; more can be read
+OF_SETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # taken from folders to train on and to score
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF")
 
 _OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}

@@ -154,6 +154,9 @@ def load_folder(folder, scale=4):
 def read_pair(pair, scale=4):
     """Read both pictures of a pair; without an LR file HR is cut to a multiple of the scale and shrunk.
 
+    It is shrunk as the sets' own LR files were, the edge pixel repeated outside the picture: `lr_consistency` brings
+    results back to LR in the same way, so that of the original itself is infinite.
+
     Returns:
         (hr, lr): uint8 [scale h, scale w, 3] and [h, w, 3]; a grey file stays [H, W].
 
@@ -167,7 +170,7 @@ def read_pair(pair, scale=4):
     if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
         raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
     if pair.lr_path is None:
-        return hr, imresize(hr, 1 / scale)
+        return hr, imresize(hr, 1 / scale, edge="repeat")
     lr = _read(pair.lr_path)
     expected = tuple(scale * side for side in lr.shape[:2])
     if hr.shape[:2] != expected:

@@ -56,6 +56,9 @@ def score(hr, sr, protocol, border=4):
 def lr_consistency(lr, sr, border=0):
     """How well SR, shrunk again, gives back the LR it was made from: PSNR in dB over RGB.
 
+    SR is shrunk as the benchmark sets' LR was, the edge pixel repeated outside the picture. An LR that mirrors the
+    picture there, such as DIV2K's, is not given back in its outer two pixels, even by the original.
+
     Args:
         lr, sr: uint8 [h, w] or [h, w, 3], and [H, W] or [H, W, 3].
         border: LR pixels that are cut off at each side, for a part of a picture whose neighbours are missing.

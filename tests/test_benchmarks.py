@@ -2,6 +2,7 @@
 import contextlib
 import hashlib
 import http.server
+import math
 import threading
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from srgan_tf import benchmarks
 from srgan_tf.errors import UserError
+from srgan_tf.metrics import lr_consistency
 from srgan_tf.resize import imresize
 
 
@@ -91,7 +93,8 @@ def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
     for pair in pairs:  # what is over a multiple of the scale is cut off below and to the right
         found_hr, found_lr = benchmarks.read_pair(pair)
         np.testing.assert_array_equal(found_hr, hr)
-        np.testing.assert_array_equal(found_lr, imresize(hr, 1 / 4))
+        np.testing.assert_array_equal(found_lr, imresize(hr, 1 / 4, edge="repeat"))
+        assert lr_consistency(found_lr, found_hr) == math.inf
 
 
 @pytest.mark.parametrize("lr_name", ["rose.png", "rose.bmp", "rosex4.png"])

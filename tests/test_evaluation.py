@@ -74,6 +74,23 @@ def test_progress_is_told_of_every_picture(data_dir):
     assert len(ticks) == 5
 
 
+def test_the_methods_of_a_large_picture_are_scored_one_by_one_with_the_same_figures(data_dir, monkeypatch):
+    expected, running, most, original = score(data_dir), [], [], evaluation.score_sr
+
+    def counted(*arguments):
+        running.append(1)
+        most.append(len(running))
+        try:
+            return original(*arguments)
+        finally:
+            running.pop()
+
+    monkeypatch.setattr(evaluation, "score_sr", counted)
+    monkeypatch.setattr(evaluation, "AT_ONCE", 48 * 40 - 1)
+    assert score(data_dir) == expected
+    assert most == [1] * 10
+
+
 def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
     lines = evaluation.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"

@@ -164,19 +164,21 @@ def read_pair(pair, scale=4):
         UserError: naming the file that cannot be read, has more than 8 bits or transparency, is of the wrong size
             or too small to be scored.
     """
-    hr = _read(pair.hr_path)
-    if pair.lr_path is None:
-        hr = hr[:len(hr) // scale * scale, :hr.shape[1] // scale * scale]
-    if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
-        raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
-    if pair.lr_path is None:
-        return hr, imresize(hr, 1 / scale, edge="repeat")
-    lr = _read(pair.lr_path)
-    expected = tuple(scale * side for side in lr.shape[:2])
-    if hr.shape[:2] != expected:
-        raise UserError(f"HR is {_sides(hr.shape)} pixels but {scale} times its LR is {_sides(expected)}, "
-                        f"{pair.hr_path}, replace it or {pair.lr_path.name} with the set's file")
-    return hr, lr
+    hr, lr = _files(pair, scale)
+    return hr, imresize(hr, 1 / scale, edge="repeat") if lr is None else lr
+
+
+def check(pairs, scale=4):
+    """Read all pictures, so that a bad one is named before minutes have gone into those before it.
+
+    Raises:
+        UserError: as `read_pair`.
+    """
+    def read(pair):
+        _files(pair, scale)  # and keep nothing
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(read, pairs))
 
 
 def fingerprint(pairs):
@@ -218,6 +220,23 @@ def _released_pairs(name, data_dir, scale):
 
 def _place(path):
     return "/".join(path.parts[-3:])
+
+
+def _files(pair, scale):
+    """What the files of a pair hold; LR is None where there is no file of it."""
+    hr = _read(pair.hr_path)
+    if pair.lr_path is None:
+        hr = hr[:len(hr) // scale * scale, :hr.shape[1] // scale * scale]
+    if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
+        raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
+    if pair.lr_path is None:
+        return hr, None
+    lr = _read(pair.lr_path)
+    expected = tuple(scale * side for side in lr.shape[:2])
+    if hr.shape[:2] != expected:
+        raise UserError(f"HR is {_sides(hr.shape)} pixels but {scale} times its LR is {_sides(expected)}, "
+                        f"{pair.hr_path}, replace it or {pair.lr_path.name} with the set's file")
+    return hr, lr
 
 
 def _pictures(folder):

@@ -215,6 +215,14 @@ def test_the_program_scores_a_folder_of_ones_own(data_dir):
     assert [line.split()[0] for line in lines[3:]] == ["bicubic", "nearest"]
 
 
+def test_a_bad_picture_is_named_before_networks_are_loaded(data_dir):
+    path = path_of(data_dir, 5, "HR")
+    Image.fromarray(np.zeros((48, 40, 4), np.uint8)).save(path)
+    done = program("--set5", "--data_dir", data_dir, "--model", "srresnet")  # TensorFlow cannot be imported there
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert str(path) in done.stderr and "transparent" in done.stderr
+
+
 def test_a_set_that_is_not_there_is_downloaded(data_dir, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(data_dir / "empty"))
     done = program("--set5", "--benchmarks_url", "http://127.0.0.1:9", "--model", "bicubic")  # nobody listens there

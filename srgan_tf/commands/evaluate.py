@@ -1,4 +1,5 @@
 """python evaluate.py: score models beside the paper's figures, and make pages that show their pictures."""
+import itertools
 import shlex
 import sys
 from pathlib import Path
@@ -88,13 +89,14 @@ def main(argv):
         raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
                         "FOLDER with your pictures in FOLDER/HR")
 
-    from srgan_tf import evaluation
+    from srgan_tf import benchmarks, evaluation
     names = MODEL.value or _default_models(scale)
     folders = {name: evaluation.find_model(name, scale) for name in names}
     if OUTPUT.value:
         evaluation.claim(OUTPUT.value)
     observers = _pages(list(folders), scale)
     sets = _sets(own, scale)
+    benchmarks.check(itertools.chain(*sets.values()), scale)
     methods = {name: evaluation.load_method(name, scale) for name in folders}
     features = evaluation.load_vgg54(VGG_WEIGHTS.value) if VGG_WEIGHTS.value else None
 

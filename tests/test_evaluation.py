@@ -255,6 +255,7 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
     (("--mos_results", "{}/a.json", "--qr"), "--qr"),
     (("--qr", "--protocol", "rgb"), "--protocol"),
     (("--qr", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
+    (("--set5", "--data_dir", "{}", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
     (("--set5", "--data_dir", "{}", "--model", "bicubic", "--mos_seed", "1"), "--mos_seed"),
     (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2")])
 def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, named):

@@ -85,7 +85,11 @@ def main(argv):
     if QR.value:
         return _score_codes(scale)
     own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
-    if not own and not any(flag.value for flag in SETS):
+    named = any(flag.value for flag in SETS)
+    if BENCHMARKS_URL.present and DATA_DIR.value and not (own and named):
+        raise UserError("--benchmarks_url is for sets that are downloaded, --data_dir holds what is scored, leave one "
+                        "of them out")
+    if not own and not named:
         raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
                         "FOLDER with your pictures in FOLDER/HR")
 

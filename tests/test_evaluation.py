@@ -265,6 +265,13 @@ def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, na
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and named in done.stderr
 
 
+@pytest.mark.parametrize("missing", ["segno", "zxingcpp"])
+def test_a_missing_package_for_codes_is_named_before_networks_are_loaded(missing):
+    done = program("--qr", without=(missing,))
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert missing in done.stderr and "srgan_tf[qr]" in done.stderr
+
+
 def score(data_dir, methods=None, **settings):
     sets = {"set5": benchmarks.load_pairs("set5", data_dir)}
     return evaluation.evaluate(methods or BASELINES, sets, **settings)
@@ -288,9 +295,10 @@ def user_error(function, *arguments):
     return str(caught.value)
 
 
-def program(*arguments):
-    """Run evaluate.py where importing TensorFlow or Keras fails."""
-    code = ("import runpy, sys; sys.modules.update(tensorflow=None, keras=None); sys.argv = sys.argv[1:]; "
+def program(*arguments, without=()):
+    """Run evaluate.py where importing TensorFlow or Keras fails, and packages that are named."""
+    absent = dict.fromkeys(["tensorflow", "keras", *without])
+    code = (f"import runpy, sys; sys.modules.update({absent}); sys.argv = sys.argv[1:]; "
             f"sys.path.insert(0, {str(PROGRAM.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')")
     command = [sys.executable, "-c", code, PROGRAM, *arguments]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True)

@@ -138,9 +138,10 @@ def _score_codes(scale):
     """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
     from srgan_tf import evaluation
     from srgan_tf.qr import evaluation as qr_evaluation
-    from srgan_tf.qr import examples, readers
+    from srgan_tf.qr import codes, examples, readers
     names = MODEL.value or [name for name in (*NETWORKS, "qr") if f"{name}_x{scale}" in zoo.shipped()]
     folders = {name: evaluation.find_model(name, scale) for name in names}
+    codes.generator()
     loaded = readers.load_readers()
     if OUTPUT.value:
         evaluation.claim(OUTPUT.value)

@@ -277,6 +277,17 @@ def paper_rows(name, scale):
     return PAPER_TABLE2.get(name, {}) if scale == PAPER_SCALE else {}
 
 
+def not_released(results, sets):
+    """The names of those sets that stand beside the paper's figures while their files are not the released ones.
+
+    Args:
+        results: of `evaluate`.
+        sets: a mapping of names to lists of `benchmarks.Pair`, as it got it.
+    """
+    return [name for name, pairs in sets.items() if "paper" in results["protocols"]
+            and paper_rows(name, results["scale"]) and benchmarks.fingerprint(pairs)["released"] is False]
+
+
 def _mean(figures):
     """The mean of dicts of one shape, value by value."""
     first = figures[0]

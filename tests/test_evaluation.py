@@ -203,6 +203,14 @@ def test_the_program_prints_the_table_and_writes_the_files(data_dir):
     assert written["command"].startswith("python evaluate.py --set5 --data_dir")
 
 
+def test_files_that_are_not_the_released_ones_are_told_beside_the_papers_figures(data_dir):
+    arguments = ("--set5", "--data_dir", data_dir, "--model", "nearest")
+    done = program(*arguments, "--protocol", "paper")
+    said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert done.returncode == 0 and len(said) == 1 and "Set5" in said[0] and str(data_dir) in said[0]
+    assert "warning" not in program(*arguments, "--protocol", "rgb").stderr
+
+
 def test_the_program_scores_a_folder_of_ones_own(data_dir):
     folder = data_dir / "flowers" / "HR"
     folder.mkdir(parents=True)

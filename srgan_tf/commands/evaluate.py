@@ -112,6 +112,9 @@ def main(argv):
         results = evaluation.evaluate(methods, sets, list(dict.fromkeys(PROTOCOL.value)), scale=scale,
                                       features=features, done=bar.update, seen=seen)
     print(evaluation.format_table(results))
+    for name in evaluation.not_released(results, sets):
+        print(f"warning: the files of {evaluation.set_title(name)} in {DATA_DIR.value} are not those of the release, "
+              "the paper's figures are of others", file=sys.stderr)
     if OUTPUT.value or observers:
         results |= evaluation.provenance(_command(), folders, sets, VGG_WEIGHTS.value)
     if OUTPUT.value:

@@ -193,6 +193,8 @@ def test_the_keyboard_changes_pictures_and_sides_and_the_address_keeps_them(page
     assert page.input_value("#picture") == "3"  # round the corner
     with browsers.page(browser, f"{evaluated[0].as_uri()}#flowers/p1") as other:
         assert other.input_value("#picture") == "1"
+    with browsers.page(browser, f"{evaluated[0].as_uri()}#100%") as other:  # no address of ours
+        assert other.input_value("#picture") == "0" and other.locator("#how code").count()
 
 
 def test_the_list_is_sorted_by_a_figure_and_opens_a_picture(page, evaluated):

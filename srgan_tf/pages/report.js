@@ -6,7 +6,7 @@ const shown = [...results.methods, "hr"]; // what either side can show
 const places = Object.keys(views).flatMap((set) => Object.keys(views[set]).map((name) => ({ set, name })));
 const ZOOMS = [1, 2, 4, 8];
 const ABOUT = {
-  paper: "Protocol of the paper: dithered BT.709 luma of 8 bits and SSIM as the Daala tools compute them, 4 pixels cut off. Compare with its Table 2.",
+  paper: "Protocol of the paper: dithered BT.709 luma of 8 bits and SSIM as the Daala tools compute them, a border as wide as the scale cut off. Compare with its Table 2.",
   bt601: "Protocol of most of the literature: BT.601 luma as MATLAB's rgb2ycbcr gives it, Gaussian SSIM, a border as wide as the scale cut off.",
   rgb: "All three colour channels, Gaussian SSIM, a border as wide as the scale cut off.",
 };
@@ -362,9 +362,14 @@ function start() {
   $("how").append(make("pre", {}, make("code", { textContent: results.command })), ...facts());
   drawTables();
   drawList();
-  const [set, name] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  const [set, name] = location.hash.slice(1).split("/").map(decoded);
   open(Math.max(0, places.findIndex((p) => p.set === set && p.name === name)));
   window.addEventListener("resize", () => look(state.x, state.y));
+}
+
+function decoded(part) {
+  try { return decodeURIComponent(part); }
+  catch { return part; } // not one of our addresses
 }
 
 function facts() {

@@ -74,7 +74,7 @@ class OpinionTest:
         models = {name: facts.get("sha256") for name, facts in results["models"].items()}
         test = {"format": FORMAT, "seed": self.seed, "scale": self.scale, "methods": self.methods, "models": models}
         digest = hashlib.sha256(json.dumps([test, rated]).encode()).hexdigest()[:16]
-        pages.write(self.folder, "opinion",
+        pages.write(self.folder, "--mos", "opinion",
                     {"test": {**test, "id": digest}, "calibration": calibration, "trials": rated})
         return self.folder / "index.html"
 

@@ -69,7 +69,7 @@ class Report:
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
         evaluation.write_results(results, self.folder)
-        pages.write(self.folder, "report", {
+        pages.write(self.folder, "--report", "report", {
             "results": evaluation.finite(results), "labels": labels, "views": self.views, "montages": montages,
             "titles": {name: evaluation.set_title(name) for name in results["sets"]},
             "paper": {name: [(evaluation.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]

@@ -64,6 +64,22 @@ def test_the_folder_holds_the_page_its_pictures_and_the_figures(evaluated):
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", path.read_text())
 
 
+def test_a_page_for_which_there_is_no_room_is_one_line_and_the_earlier_one_stays(tmp_path):
+    resource = pytest.importorskip("resource")
+    pages.claim(tmp_path, "--report", "report")
+    before = (tmp_path / "index.html").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(UserError, match="File too large.*--report") as caught:
+            pages.write(tmp_path, "--report", "report", {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+    assert (tmp_path / "index.html").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "pictures"]
+
+
 def test_the_montage_frames_where_methods_differ_most():
     a = np.full((60, 80, 3), 100, np.uint8)
     b = a.copy()

@@ -31,21 +31,31 @@ def claim(folder, flag, page):
     return folder
 
 
-def write(folder, page, data):
+def write(folder, flag, page, data):
     """Write `index.html` of a page ("report" or "opinion") with its style, script and data in it, at once.
 
     Args:
         folder: from `claim`.
+        flag: what the folder was named with.
         page: the name of the page's files beside this module.
         data: JSON values that the script shows.
+
+    Raises:
+        UserError: when it cannot be written; it names the flag, and what was there stays.
     """
     html = _text(f"{page}.html")
     parts = {"style": _text("style.css"), "script": _text(f"{page}.js"), "data": embed(data)}
     for name, part in parts.items():
         html = html.replace(f"@@{name}@@", part)
     beside = Path(folder) / f".index.{os.getpid()}.part"
-    beside.write_text(html, encoding="utf-8")
-    os.replace(beside, Path(folder) / "index.html")
+    try:
+        try:
+            beside.write_text(html, encoding="utf-8")
+            os.replace(beside, Path(folder) / "index.html")
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"the page cannot be written ({error.strerror}), {flag} {folder}, give another one") from error
 
 
 def embed(data):

@@ -121,8 +121,8 @@ def score(sessions):
     """Mean opinion scores by set and method, after screening.
 
     Raters are screened as in ITU-R BT.500: those whose ratings lie outside what the others' spread allows, to both
-    sides, are left out. The interval is BT.500's too: 1.96 standard deviations over the square root of the number
-    of ratings.
+    sides, are left out. The interval is that of the raters' own means, 1.96 of their standard deviations over the
+    square root of the number of raters: ratings of one rater are not independent, however many they are.
 
     Args:
         sessions: of `read_answers`.
@@ -137,7 +137,8 @@ def score(sessions):
     ratings = {}
     for session in kept:
         for answer in session["answers"]:
-            ratings.setdefault(answer["set"], {}).setdefault(answer["method"], []).append(answer["score"])
+            by_rater = ratings.setdefault(answer["set"], {}).setdefault(answer["method"], {})
+            by_rater.setdefault(session["rater"], []).append(answer["score"])
     methods = sessions[0]["test"]["methods"]
     sets = {name: {m: _summary(found[m]) for m in methods if m in found} for name, found in ratings.items()}
     return {"raters": [s["rater"] for s in kept], "left_out": rejected, "scale": sessions[0]["test"]["scale"],
@@ -179,11 +180,12 @@ def format_table(scores):
         labels = {method: "HR" if method == HR else evaluation.label(method) for method in found}
         width = max(16, *(len(label) for label in labels.values()))
         lines += ["", f"{evaluation.set_title(name)}",
-                  f"{'':<{width}}   MOS   95 %   ratings" + "".join(f"{r:>6}" for r in RATINGS) + "   the paper's"]
+                  f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS)
+                  + "   the paper's"]
         for method, row in found.items():
             interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
             theirs = paper.get(method.removesuffix(f"_x{evaluation.PAPER_SCALE}"))
-            lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>7}{row['ratings']:10}"
+            lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>17}{row['ratings']:10}"
                          + "".join(f"{count:6}" for count in row["distribution"])
                          + (f"{theirs:14.2f}" if theirs else ""))
     return "\n".join(line.rstrip() for line in lines)
@@ -236,8 +238,10 @@ def _limits(scores):
     return scores.mean() - reach, scores.mean() + reach
 
 
-def _summary(scores):
-    count = len(scores)
-    interval = 1.96 * float(np.std(scores, ddof=1)) / math.sqrt(count) if count > 1 else None
-    return {"mean": sum(scores) / count, "interval": interval, "ratings": count,
+def _summary(by_rater):
+    """Of the ratings of one method and set, by rater."""
+    scores = [score for given in by_rater.values() for score in given]
+    means, raters = [np.mean(given) for given in by_rater.values()], len(by_rater)
+    interval = 1.96 * float(np.std(means, ddof=1)) / math.sqrt(raters) if raters > 1 else None
+    return {"mean": sum(scores) / len(scores), "interval": interval, "ratings": len(scores),
             "distribution": [scores.count(r) for r in RATINGS]}

@@ -95,9 +95,10 @@ def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_p
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     rows = {line[0]: line[1:] for line in lines if line and line[0] in ("nearest", "bicubic", "HR")}
-    assert rows["nearest"] == ["1.00", "\u00b10.00", "2", "2", "0", "0", "0", "0", "1.28"]
-    assert rows["bicubic"] == ["3.00", "\u00b10.00", "2", "0", "0", "2", "0", "0", "1.97"]
-    assert rows["HR"] == ["5.00", "\u00b10.00", "2", "0", "0", "0", "0", "2", "4.32"]
+    assert rows["nearest"] == ["1.00", "2", "2", "0", "0", "0", "0", "1.28"]  # one rater: no interval
+    assert rows["bicubic"] == ["3.00", "2", "0", "0", "2", "0", "0", "1.97"]
+    assert rows["HR"] == ["5.00", "2", "0", "0", "0", "0", "2", "4.32"]
+    assert "shown smaller" not in done.stdout
     written = json.loads((tmp_path / "out" / "opinion.json").read_text())
     assert written["sets"]["set5"]["bicubic"]["mean"] == 3 and written["raters"] == ["Anna B."]
 
@@ -145,6 +146,14 @@ def test_means_intervals_and_distributions_are_those_of_the_ratings():
                                 "ratings": 3, "distribution": [2, 1, 0, 0, 0]}
     assert found["hr"]["distribution"] == [0, 0, 0, 1, 2]
     assert opinion.score([session("a", [1, 4, 5])])["sets"]["set5"]["hr"]["interval"] is None
+
+
+def test_the_interval_is_of_raters_and_not_of_their_many_ratings():
+    sessions = [session("a", [1, 4, 5] * 20), session("b", [3, 4, 5] * 20)]
+    found = opinion.score(sessions)["sets"]["set5"]["nearest"]
+    assert found["mean"] == 2 and found["ratings"] == 40
+    assert found["interval"] == pytest.approx(1.96 * math.sqrt(2) / math.sqrt(2))
+    assert opinion.score(sessions[:1])["sets"]["set5"]["nearest"]["interval"] is None
 
 
 def test_a_rater_who_contradicts_the_others_is_left_out():

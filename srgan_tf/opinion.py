@@ -20,6 +20,7 @@ from srgan_tf.metrics import as_rgb
 FORMAT = "srgan_tf opinion test 1"
 RATINGS = (1, 2, 3, 4, 5)
 HR = "hr"
+AS_LARGE = 0.99  # of its own size, screen pixels a pixel, from which a picture counts as shown as large as it is
 
 
 class OpinionTest:
@@ -128,9 +129,10 @@ def score(sessions):
         sessions: of `read_answers`.
 
     Returns:
-        `{"raters", "left_out", "ratings", "scale", "sets": {SET: {METHOD: {"mean", "interval", "ratings",
-        "distribution"}}}}`: `interval` is half the width of the 95 % confidence interval, None for one rating;
-        `distribution` counts the ratings 1 to 5.
+        `{"raters", "left_out", "ratings", "shown_smaller", "scale", "sets": {SET: {METHOD: {"mean", "interval",
+        "ratings", "distribution"}}}}`: `interval` is half the width of the 95 % confidence interval, None for one
+        rater; `distribution` counts the ratings 1 to 5, `shown_smaller` those of pictures that were shown smaller
+        than they are, in pixels of the screen.
     """
     rejected = screen(sessions)
     kept = [session for session in sessions if session["rater"] not in rejected]
@@ -142,8 +144,9 @@ def score(sessions):
     methods = sessions[0]["test"]["methods"]
     sets = {name: {m: _summary(found[m]) for m in methods if m in found} for name, found in ratings.items()}
     return {"raters": [s["rater"] for s in kept], "left_out": rejected, "scale": sessions[0]["test"]["scale"],
-            "ratings": sum(len(s["answers"]) for s in kept), "models": sessions[0]["test"].get("models", {}),
-            "sets": sets}
+            "ratings": sum(len(s["answers"]) for s in kept),
+            "shown_smaller": sum(_shown(a) < AS_LARGE for s in kept for a in s["answers"]),
+            "models": sessions[0]["test"].get("models", {}), "sets": sets}
 
 
 def screen(sessions):
@@ -173,6 +176,8 @@ def format_table(scores):
     raters, left_out = len(scores["raters"]), scores["left_out"]
     lines = [f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
              + (f"; left out by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")]
+    if scores["shown_smaller"]:
+        lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown smaller than they are")
     for name, found in scores["sets"].items():
         paper = {method: mos for method, (_, _, mos) in evaluation.paper_rows(name, scores["scale"]).items()}
         if paper:
@@ -217,7 +222,7 @@ def _is_session(session):
         test, answers = session["test"], session["answers"]
         return (test["format"] == FORMAT and isinstance(session["rater"], str) and isinstance(test["id"], str)
                 and len(answers) > 0 and len({_key(a) for a in answers}) == len(answers)
-                and all(a["score"] in RATINGS and a["method"] in test["methods"] for a in answers)
+                and all(a["score"] in RATINGS and a["method"] in test["methods"] and _shown(a) >= 0 for a in answers)
                 and test["scale"] in (2, 4, 8))
     except (TypeError, KeyError, AttributeError):
         return False
@@ -225,6 +230,11 @@ def _is_session(session):
 
 def _key(answer):
     return answer["set"], answer["picture"], answer["method"]
+
+
+def _shown(answer):
+    """Pixels of the screen for each pixel of the picture, along a side; 1 where the file does not say."""
+    return answer.get("shown", 1) * answer.get("pixel_ratio", 1)
 
 
 def _limits(scores):

@@ -18,10 +18,10 @@ NAMES = [*METHODS, "hr"]
 GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # what the rater of these tests thinks
 
 
-def make_test(folder, *, seed=0, pictures=3):
+def make_test(folder, *, seed=0, pictures=3, width=14):
     made = opinion.OpinionTest(folder, list(METHODS), seed=seed)
     for number in range(pictures):
-        lr = np.random.default_rng(number).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+        lr = np.random.default_rng(number).integers(0, 256, (12, width, 3), dtype=np.uint8)
         hr = METHODS["bicubic"](lr)[:, ::-1].copy()
         made.add("set5", f"img_{number:03}", hr, lr, {name: method(lr) for name, method in METHODS.items()})
     return made.finish({"models": {name: {} for name in METHODS}})
@@ -103,6 +103,18 @@ def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_p
     assert written["sets"]["set5"]["bicubic"]["mean"] == 3 and written["raters"] == ["Anna B."]
 
 
+def test_a_wide_picture_is_shown_as_large_as_it_is_where_the_screen_has_room(browser, tmp_path):
+    wide = make_test(tmp_path / "test", pictures=1, width=290)  # 1160 pixels
+    for screen, share in ((1280, 1), (1000, (1000 - 48) / 1160)):
+        with browsers.page(browser, wide, width=screen) as page:
+            begin(page, "emil")
+            page.click("#understood")
+            page.click("#understood")
+            rate(page, 3)
+            assert page.evaluate("document.documentElement.scrollWidth") == screen
+            assert page.evaluate("session.answers[0].shown") == pytest.approx(share, abs=1e-3)
+
+
 def test_a_rater_may_go_back_and_may_pause(browser, path):
     context = browser.new_context()
     page = context.new_page()
@@ -169,6 +181,15 @@ def test_a_rater_who_contradicts_the_others_is_left_out():
     assert "left out by screening (ITU-R BT.500): contrary" in opinion.format_table(scores)
 
 
+def test_the_table_tells_how_many_pictures_were_shown_smaller_than_they_are():
+    given = session("a", [1, 4, 5, 2, 4, 5])
+    for answer, shown, pixel_ratio in zip(given["answers"], (1, 0.8, 0.8, 0.5, 1), (1, 1, 1.5, 2, 0.9)):
+        answer |= {"shown": shown, "pixel_ratio": pixel_ratio}
+    scores = opinion.score([given])
+    assert scores["shown_smaller"] == 2
+    assert "\n2 of the ratings are of pictures that were shown smaller" in opinion.format_table(scores)
+
+
 def test_a_rater_who_is_always_stricter_is_kept():
     sessions = [session(f"r{i}", [3, 4, 5, 4, 3, 4] * 5) for i in range(10)]
     assert opinion.screen([*sessions, session("strict", [1, 2, 3, 2, 1, 2] * 5)]) == []
@@ -178,6 +199,7 @@ def test_a_rater_who_is_always_stricter_is_kept():
     (lambda s: "not JSON", "no answers"), (lambda s: [], "no answers"), (lambda s: s | {"answers": []}, "no answers"),
     (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "no answers"),
     (lambda s: s | {"answers": s["answers"] * 2}, "no answers"),
+    (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "no answers"),
     (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
     (lambda s: s | {"rater": "a"}, "rater")])
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path, harm, said):

@@ -133,6 +133,8 @@ function save() {
 $("amount").textContent = `${trials.length} pictures, about ${Math.max(1, Math.round(trials.length / 12))} minutes.`;
 const tallest = Math.max(...trials.map((trial) => trial.height));
 document.documentElement.style.setProperty("--tallest", `min(${tallest}px, max(40vh, 100vh - 290px))`);
+const widest = Math.max(...trials.map((trial) => trial.width));
+document.documentElement.style.setProperty("--widest", `${widest}px`);
 for (const [i, word] of WORDS.entries()) {
   const button = Object.assign(document.createElement("button"), { value: String(i + 1) });
   button.append(Object.assign(document.createElement("b"), { textContent: String(i + 1) }),

@@ -64,6 +64,8 @@ def main():
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--weight", type=float, default=1e-5)
+    parser.add_argument("--blend", type=float, default=1, help="share of what it became in OUT's weights, beside what it "
+                        "was: SRGAN is shipped with 0.5")
     args = parser.parse_args()
     network, before, base = loaded(args.model), loaded(args.model), loaded(args.base)
     optimizer = keras.optimizers.Adam()
@@ -94,6 +96,8 @@ def main():
             above = [10 * np.log10(power / usual.numpy()).max() for power in (now, then)]
             print(f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}", flush=True)
             recent = []
+    new, old = models.named_weights(network), models.named_weights(before)
+    models.load_named_weights(network, {key: args.blend * new[key] + (1 - args.blend) * old[key] for key in new})
     said = zoo.attributes(zoo.resolve(args.model))
     export.export(network, args.out, attributes={key: said[key] for key in ("step", "start") if key in said})
 

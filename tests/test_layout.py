@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "srgan_tf"
-LEVELS = [  # the lowest first; a room knows those below its own level, and its neighbours named here
+LEVELS = [  # the lowest first; a room knows those below its own level
     {"errors", "recipes", "resize", "pixels", "memory", "protos"},
     {"atomic", "metadata", "palettes", "places", "png", "tiff", "devices", "xmp"},
     {"formats"},

@@ -62,6 +62,8 @@ def main():
     args = parser.parse_args()
     if args.child:
         return child(*args.child, args.seconds)
+    if not args.data_dir:
+        parser.error("give --data_dir")
 
     from srgan_tf.datasets import Folder
     from srgan_tf.store import open_store

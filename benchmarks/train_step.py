@@ -2,7 +2,8 @@
 
     python benchmarks/train_step.py [--batch 16] [--rounds 7]
 
-Both take a batch of uint8 crops, compute the MSE in training mode, differentiate it and update with Adam.
+Both take a batch of uint8 crops, compute the MSE in training mode, differentiate it and update with Adam. PyTorch
+is eager, without torch.compile.
 """
 import argparse
 import json

@@ -77,8 +77,8 @@ def measure(folder, name, flag, count):
     out, started = folder / f"{name}{count}", time.time()
     pin = [] if flag else ["taskset", "-c", "0"]
     environment = {**ENVIRONMENT, **(THREADS if not flag else {})}
-    subprocess.run([*pin, sys.executable, ROOT / "upscale.py", folder / f"in{count}", "-o", out, "--model", "srresnet", *flag],
-                   check=True,                   env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run([*pin, sys.executable, ROOT / "upscale.py", folder / f"in{count}", "-o", out, "--model", "srresnet",
+                    *flag], check=True, env=environment, stdout=subprocess.DEVNULL)
     ended = time.time()
     times = sorted(path.stat().st_mtime for path in out.glob("*.png"))
     assert len(times) == count, f"{len(times)} results of {count}"

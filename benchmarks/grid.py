@@ -2,11 +2,12 @@
 
     python benchmarks/grid.py --data_dir KODAK --model srgan
 
-LR is made of the pictures by imresize. Of SR minus SRResNet's SR, and of HR minus SRResNet's SR, the mean power spectrum
-of the luma of all whole tiles of 256 x 256 pixels is taken. Layers that enlarge by two leave patterns that repeat every 2,
-4 or 8 pixels: lines and points of the spectrum at multiples of an eighth. How far such a one stands above its
-neighbours, in dB, is its peak. The last line is one JSON object: the peaks of both by period; `elsewhere`, how high one of
-a hundred points stands where no period of these lies; and `excess`, the largest of the model's peaks above HR's.
+LR is made of the pictures by imresize. Of SR minus SRResNet's SR, and of HR minus SRResNet's SR, the mean power
+spectrum of the luma of all whole tiles of 256 x 256 pixels is taken. Layers that enlarge by two leave patterns that
+repeat every 2, 4 or 8 pixels: lines and points of the spectrum at multiples of an eighth. How far such a one stands
+above its neighbours, in dB, is its peak. The last line is one JSON object: the peaks of both by period; `elsewhere`,
+how high one of a hundred points stands where no period of these lies; and `excess`, the largest of the model's peaks
+above HR's.
 """
 import argparse
 import json
@@ -93,7 +94,8 @@ def main():
     for period in PERIODS:
         print(f"every {period} pixels: model {ours[period]:5.2f} dB above its neighbours, HR {theirs[period]:5.2f}")
     print(f"elsewhere one point of a hundred: model {chance['model']:5.2f} dB and more, HR {chance['hr']:5.2f}")
-    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": round(max(ours[p] - theirs[p] for p in PERIODS), 2)}))
+    excess = round(max(ours[p] - theirs[p] for p in PERIODS), 2)
+    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess}))
 
 
 if __name__ == "__main__":

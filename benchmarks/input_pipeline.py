@@ -41,10 +41,13 @@ class SameSize:
     def pictures(self):
         usable = (picture for picture in self.folder.pictures() if not picture.error)
         for picture in itertools.islice(usable, self.count):
-            lr, hr = (np.pad(pixels, [(0, max(0, side // by - n)) for n, side in zip(pixels.shape, self.size)] + [(0, 0)],
-                             mode="wrap")[:self.size[0] // by, :self.size[1] // by]
-                      for pixels, by in ((picture.lr, SCALE), (picture.hr, 1)))
+            lr, hr = (self._sized(pixels, by) for pixels, by in ((picture.lr, SCALE), (picture.hr, 1)))
             yield Picture(picture.name, hr, lr)
+
+    def _sized(self, pixels, by):
+        height, width = (side // by for side in self.size)
+        missing = [(0, max(0, side - n)) for n, side in zip(pixels.shape, (height, width))]
+        return np.pad(pixels, [*missing, (0, 0)], mode="wrap")[:height, :width]
 
 
 def usual(store, cache_file):

@@ -88,7 +88,8 @@ def main():
     lr = rng.integers(0, 256, (args.batch, 24, 24, 3)).astype(np.uint8)
     hr = rng.integers(0, 256, (args.batch, 96, 96, 3)).astype(np.uint8)
     report = {}
-    print(f"SRResNet x4, batch {args.batch}, {torch.get_num_threads()} threads, seconds a step, median of {args.rounds}")
+    print(f"SRResNet x4, batch {args.batch}, {torch.get_num_threads()} threads, seconds a step, "
+          f"median of {args.rounds}")
     for precision in ("float32", "bfloat16"):
         steps = ours(precision), pytorch(precision)
         seconds = []

@@ -2,10 +2,11 @@
 
     python docs/degrid.py MODEL BASE PICTURES OUT
 
-MODEL goes on learning to make the pictures that it makes (MSE), but for what repeats every 2 or 4 pixels of what it adds to
-BASE, the network that it was trained from: as in benchmarks/grid.py, the power at these points of the spectrum is compared
-with that around them. `losses.grid` weighs all points alike, so it hardly sees those of fine detail, where there is the
-least power: a thousandth at a period of 2 pixels both ways. OUT is a SavedModel; PICTURES a folder of HR pictures.
+MODEL goes on learning to make the pictures that it makes (MSE), but for what repeats every 2 or 4 pixels of what it
+adds to BASE, the network that it was trained from: as in benchmarks/grid.py, the power at these points of the spectrum
+is compared with that around them. `losses.grid` weighs all points alike, so it hardly sees those of fine detail, where
+there is the least power: a thousandth at a period of 2 pixels both ways. OUT is a SavedModel; PICTURES a folder of HR
+pictures.
 """
 import argparse
 import itertools
@@ -64,8 +65,8 @@ def main():
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--weight", type=float, default=1e-5)
-    parser.add_argument("--blend", type=float, default=1, help="share of what it became in OUT's weights, beside what it "
-                        "was: SRGAN is shipped with 0.5")
+    parser.add_argument("--blend", type=float, default=1, help="share of what it became in OUT's weights, beside "
+                        "what it was: SRGAN is shipped with 0.5")
     args = parser.parse_args()
     network, before, base = loaded(args.model), loaded(args.model), loaded(args.base)
     optimizer = keras.optimizers.Adam()
@@ -83,10 +84,12 @@ def main():
             usual.assign(memory * usual + (1 - memory) * near)
             goal = same + args.weight * tf.reduce_sum((at + mean) / tf.stop_gradient(usual))
         optimizer.learning_rate.assign(rate)
-        optimizer.apply(tape.gradient(goal, [v.value for v in network.trainable_variables]), network.trainable_variables)
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(goal, [v.value for v in variables]), variables)
         return same, at, spectrum(tf.ensure_shape(old - smooth, (None, args.side, args.side, 3)))[0]
 
-    crops = Crops(open_store(Folder(args.pictures, SCALE), SCALE, args.cache_dir), crop=args.side, batch=args.batch, seed=0)
+    store = open_store(Folder(args.pictures, SCALE), SCALE, args.cache_dir)
+    crops = Crops(store, crop=args.side, batch=args.batch, seed=0)
     recent = []
     for i, (lr, _) in enumerate(itertools.islice(crops.dataset(0), args.steps)):
         rate = args.rate * min(1, (i + 1) / WARMUP) * (1 + np.cos(np.pi * i / args.steps)) / 2
@@ -94,7 +97,8 @@ def main():
         if (i + 1) % 50 == 0 or i + 1 == args.steps:
             same, now, then = (np.mean([values[k] for values in recent], axis=0) for k in range(3))
             above = [10 * np.log10(power / usual.numpy()).max() for power in (now, then)]
-            print(f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}", flush=True)
+            print(f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}",
+                  flush=True)
             recent = []
     new, old = models.named_weights(network), models.named_weights(before)
     models.load_named_weights(network, {key: args.blend * new[key] + (1 - args.blend) * old[key] for key in new})

@@ -17,8 +17,10 @@ from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> picture, row and column of each detail's corner
     "example": (("kodim23", 60, 420), ("kodim08", 130, 300)),
-    "set14": (("img_001", 250, 60), ("img_005", 60, 56), ("img_007", 90, 210), ("img_010", 60, 150), ("img_014", 60, 170)),
-    "bsd100": (("img_001", 90, 40), ("img_003", 100, 60), ("img_009", 60, 150), ("img_035", 160, 60), ("img_088", 40, 60)),
+    "set14": (("img_001", 250, 60), ("img_005", 60, 56), ("img_007", 90, 210), ("img_010", 60, 150),
+              ("img_014", 60, 170)),
+    "bsd100": (("img_001", 90, 40), ("img_003", 100, 60), ("img_009", 60, 150), ("img_035", 160, 60),
+               ("img_088", 40, 60)),
 }
 SIDE, GAP, HEAD = 192, 6, 22
 
@@ -38,7 +40,8 @@ def pairs(name, folder):
 def sheet(name, folder, networks):
     """A row a detail, with a column for bicubic, for each of the networks by title and for the original."""
     titles = ("bicubic", *networks, "original")
-    picture = Image.new("RGB", (len(titles) * (SIDE + GAP) - GAP, HEAD + len(DETAILS[name]) * (SIDE + GAP) - GAP), "white")
+    size = len(titles) * (SIDE + GAP) - GAP, HEAD + len(DETAILS[name]) * (SIDE + GAP) - GAP
+    picture = Image.new("RGB", size, "white")
     for column, title in enumerate(titles):
         ImageDraw.Draw(picture).text((column * (SIDE + GAP) + SIDE // 2, HEAD // 2), title, "black",
                                      ImageFont.load_default(14), anchor="mm")

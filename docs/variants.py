@@ -2,8 +2,8 @@
 
     python docs/variants.py OUT KODAK LABEL=RUN/srgan...
 
-OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation pictures over the steps. OUT.jpg: details
-of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:
+OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation pictures over the steps. OUT.jpg:
+details of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:
 pip install ".[benchmark]".
 """
 import json
@@ -20,7 +20,8 @@ import pictures  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
 
-PANELS = {"d_real": "D(HR)", "d_fake": "D(SR)", "content": "content loss", "validation_consistency": "LR consistency, dB"}
+PANELS = {"d_real": "D(HR)", "d_fake": "D(SR)", "content": "content loss",
+          "validation_consistency": "LR consistency, dB"}
 
 
 def curves(out, runs):

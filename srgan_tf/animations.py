@@ -174,7 +174,8 @@ def _loop(kind, plays):
 def _in_hundredths(durations):
     """ms in steps of 10, at most 65,535 of them; frames begin as near to their time as they can, none is unseen."""
     begins = [10 * round(time / 10) for time in itertools.accumulate(durations, initial=0)]
-    return [duration and min(max(10, end - begin), 655_350) for duration, begin, end in zip(durations, begins, begins[1:])]
+    return [duration and min(max(10, end - begin), 655_350)
+            for duration, begin, end in zip(durations, begins, begins[1:])]
 
 
 def _frame(picture, kind, notes):

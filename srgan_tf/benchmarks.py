@@ -147,7 +147,8 @@ def load_folder(folder, scale=4):
     for kind, one, other in (("LR", hr, lr), ("HR", lr, hr)):
         if lonely := [path for stem, path in one.items() if stem not in other]:
             raise UserError(f"there is no {kind} picture for {len(lonely)} of {len(one)}, the first is {lonely[0]}, "
-                            f"put it into {folder / kind} under the same name, or remove {folder / 'LR'} to have LR made")
+                            f"put it into {folder / kind} under the same name, or remove {folder / 'LR'} "
+                            "to have LR made")
     return name, [Pair(stem, path, lr[stem]) for stem, path in hr.items()]
 
 

@@ -60,8 +60,8 @@ class Remote(Enlarger):
         limit = max(1, math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo)
         self.tile, self._automatic = min(tile, limit), min(TILE, limit)
         if scale not in (None, self.scale):
-            raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another model "
-                            "in --server")
+            raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another "
+                            "model in --server")
 
     def _ask(self, servers):
         self._servers = Servers([endpoints.parse(server) for server in servers])

@@ -293,8 +293,8 @@ def _connected(address):
         raise UserError(f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
                         "RAY_AUTH_TOKEN to the one that its machines have") from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start --head, "
-                        "or take local") from None
+        raise UserError(f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start "
+                        "--head, or take local") from None
     try:
         yield ray
     except ray.exceptions.RayError as error:

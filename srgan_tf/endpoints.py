@@ -32,7 +32,7 @@ class Away(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """`grpc://HOST:8500/MODEL`, `http://HOST:8501/MODEL`, or with `/versions/N`; also with `/v1/models/` before MODEL."""
+    """`grpc://HOST:8500/MODEL`, `http://HOST:8501/MODEL`, or with `/versions/N`; `/v1/models/` may precede MODEL."""
 
     text: str
     scheme: str
@@ -95,8 +95,8 @@ class Rest:
     def enlarge(self, batch, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
         if precision != "float32":
-            raise UserError(f"only gRPC asks for {precision}, --precision and --server {self.address}, write grpc:// or "
-                            "leave --precision out")
+            raise UserError(f"only gRPC asks for {precision}, --precision and --server {self.address}, write grpc:// "
+                            "or leave --precision out")
         encoded = [{"b64": base64.b64encode(_png(image)).decode()} for image in batch]
         answers = self._strings("serve_bytes", encoded, len(batch), timeout)
         try:
@@ -183,7 +183,8 @@ class Grpc:
 
     def enlarge(self, batch, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
-        return self._predict(SIGNATURES[precision], "image", protos.tensor(np.ascontiguousarray(batch)), "image", timeout)
+        tensor = protos.tensor(np.ascontiguousarray(batch))
+        return self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
 
     def close(self):
         """Ends what is on its way."""
@@ -207,8 +208,8 @@ class Grpc:
 
 
 # What a server answers over HTTP, as the code that it has for gRPC.
-_HTTP_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 502: "UNAVAILABLE",
-                503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+_HTTP_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED",
+                502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 
 
 def _raise_for(code, message, address):

@@ -5,9 +5,9 @@ PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available():
-    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` and `-d` leave; None if unknown.
+    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` and `-d` leave.
 
-    What the system keeps of files counts as free: it gives that back.
+    None if unknown. What the system keeps of files counts as free: it gives that back.
     """
     found = [_free(), _left_by_cgroup(), _left_by_limit()]
     return min((max(0, n) for n in found if n is not None), default=None)
@@ -26,7 +26,8 @@ def _left_by_cgroup():
         for folder in (path, *path.parents) if not controllers else ():
             found.append((CGROUP / folder, "memory.max", "memory.current", "inactive_file"))
         for folder in (path, *path.parents) if controllers == "memory" else ():
-            found.append((CGROUP / "memory" / folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+            found.append((CGROUP / "memory" / folder, "memory.limit_in_bytes", "memory.usage_in_bytes",
+                          "total_inactive_file"))
     left = []
     for folder, limit, usage, cache in found:
         most, now = _read(folder / limit).strip(), _read(folder / usage).strip()
@@ -44,7 +45,8 @@ def _left_by_limit():
     now = _fields(PROC / "self" / "status")
     limits = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
     left = {field: resource.getrlimit(limit)[0] for field, limit in limits.items()}
-    return min((most - now.get(field, 0) for field, most in left.items() if most != resource.RLIM_INFINITY), default=None)
+    return min((most - now.get(field, 0) for field, most in left.items() if most != resource.RLIM_INFINITY),
+               default=None)
 
 
 def _fields(path):

@@ -48,7 +48,8 @@ class Batches:
 
         def draw(k):
             lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))
-            return tf.ensure_shape(lr, (size, side, side, 3)), tf.ensure_shape(hr, (size, scale * side, scale * side, 3))
+            return (tf.ensure_shape(lr, (size, side, side, 3)),
+                    tf.ensure_shape(hr, (size, scale * side, scale * side, 3)))
 
         numbers = tf.data.Dataset.range(start * len(here), 2**62)
         return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)

@@ -1,8 +1,8 @@
 """The messages of TensorFlow Serving's API that are needed here, and arrays as its tensors.
 
-They are declared here, on protobuf alone: the package `tensorflow-serving-api` says the same, but holds the installation
-to one version of TensorFlow and takes seconds to load it. Numbers of fields never change, they are the API;
-`tests/test_protos.py` compares them with that package's.
+They are declared here, on protobuf alone: the package `tensorflow-serving-api` says the same, but holds the
+installation to one version of TensorFlow and takes seconds to load it. Numbers of fields never change, they are the
+API; `tests/test_protos.py` compares them with that package's.
 """
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

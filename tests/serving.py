@@ -26,7 +26,8 @@ def kinds():
     found = ["stand-in"]
     if shutil.which("tensorflow_model_server"):
         found.append("tensorflow_model_server")
-    if shutil.which("docker") and subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True).returncode == 0:
+    inspect = ["docker", "image", "inspect", IMAGE]
+    if shutil.which("docker") and subprocess.run(inspect, capture_output=True).returncode == 0:
         found.append("docker")
     return found
 
@@ -52,7 +53,8 @@ class Server:
         flags = [f"--port={self.port}", f"--rest_api_port={self.rest_port}", f"--model_name={self.name}",
                  f"--model_base_path={self.base_path}", "--file_system_poll_wait_seconds=1"]
         command = {"stand-in": STAND_IN, "tensorflow_model_server": ["tensorflow_model_server"],
-                   "docker": ["docker", "run", "--rm", "--network=host", f"--volume={self.base_path}:{self.base_path}:ro",
+                   "docker": ["docker", "run", "--rm", "--network=host",
+                              f"--volume={self.base_path}:{self.base_path}:ro",
                               "--entrypoint=tensorflow_model_server", IMAGE]}[self.kind]
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=self.log)

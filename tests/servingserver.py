@@ -70,17 +70,18 @@ class Version:
         inputs = {}
         for alias in sorted(wanted):
             if alias not in given:
-                raise Refusal("INVALID_ARGUMENT", f"Signature input alias: {alias}(feed name: {ends.inputs[alias].name})"
-                              " not found in request and no default value provided. Inputs expected to be in the "
-                              f"request {_braces(given)}, or default input alias set: ")
+                raise Refusal("INVALID_ARGUMENT", f"Signature input alias: {alias}"
+                              f"(feed name: {ends.inputs[alias].name}) not found in request and no default value "
+                              f"provided. Inputs expected to be in the request {_braces(given)}, or default input "
+                              "alias set: ")
             try:
                 inputs[alias] = tf.make_ndarray(request.inputs[alias])
             except (ValueError, TypeError):
                 raise Refusal("INVALID_ARGUMENT", f"tensor parsing error: {alias}") from None
         for alias in request.output_filter:
             if alias not in ends.outputs:
-                raise Refusal("INVALID_ARGUMENT", f"output tensor alias not found in signature: {alias} Outputs expected "
-                              f"to be in the set {_braces(ends.outputs)}.")
+                raise Refusal("INVALID_ARGUMENT", f"output tensor alias not found in signature: {alias} Outputs "
+                              f"expected to be in the set {_braces(ends.outputs)}.")
         try:
             outputs = self.session.run(inputs, name)
         except capi.Error as error:
@@ -255,11 +256,12 @@ def json_request(core, spec, body):
     if not rows and "inputs" not in document:
         raise Refusal("INVALID_ARGUMENT", "Missing 'inputs' or 'instances' key")
     if rows and "inputs" in document:
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Not formatted correctly expecting only one "
-                      "of 'inputs' or 'instances' keys to exist ")
+        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Not formatted correctly expecting only "
+                      "one of 'inputs' or 'instances' keys to exist ")
     content = document["instances" if rows else "inputs"]
     if rows and not isinstance(content, list):
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Excepting 'instances' to be an list/array")
+        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Excepting 'instances' to be an "
+                      "list/array")
     if rows and not content:
         raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} No values in 'instances' array")
     [(alias, info)] = signature.inputs.items()  # every signature of ours has one
@@ -301,8 +303,8 @@ def _fill_values(value, level, shape, tensor):
             _fill_values(item, level + 1, shape, tensor)
         return
     if level != len(shape):
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(value)} found at incorrect level: {level + 1} in the "
-                      f"JSON DOM. Expected at level: {len(shape)}")
+        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(value)} found at incorrect level: {level + 1} in "
+                      f"the JSON DOM. Expected at level: {len(shape)}")
     if tensor.dtype == types_pb2.DT_STRING and isinstance(value, dict):
         try:
             tensor.string_val.append(base64.b64decode(value["b64"], validate=True))
@@ -408,7 +410,8 @@ def main():
     given, _ = parser.parse_known_args()  # such as those for batching, which it does not do
     named = {given.model_name: given.model_base_path}
     if given.model_config_file:
-        config = text_format.Parse(Path(given.model_config_file).read_text(), model_server_config_pb2.ModelServerConfig())
+        text = Path(given.model_config_file).read_text()
+        config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
         named = {model.name: model.base_path for model in config.model_config_list.config}
     models = {name: Model(name, path) for name, path in named.items()}
     for model in models.values():  # nothing is listened to before all are ready

@@ -192,7 +192,8 @@ class Canned(Scripted):
     """One that gives one answer to whatever is posted after the attributes."""
 
     def __init__(self, status, body, attributes):
-        super().__init__(lambda asked: (200, told(attributes)) if asked["signature_name"] == "attributes" else (status, body))
+        super().__init__(lambda asked: (
+            (200, told(attributes)) if asked["signature_name"] == "attributes" else (status, body)))
 
 
 def told(attributes):
@@ -337,7 +338,8 @@ def test_different_models_are_not_mixed(server, small_model):
 @pytest.mark.parametrize("arguments, problem", [
     (["--server", f"http://{NOBODY}/small"], "the server does not answer, --server http://127.0.0.1:1/small (Conn"),
     (["--server", f"grpc://{NOBODY}/small"], "the server does not answer, --server grpc://127.0.0.1:1/small ("),
-    (["--server", f"http://{NOBODY}/a,grpc://{NOBODY}/a"], "none of the servers answers, --server http://127.0.0.1:1/a"),
+    (["--server", f"http://{NOBODY}/a,grpc://{NOBODY}/a"],
+     "none of the servers answers, --server http://127.0.0.1:1/a"),
     (["--server", "{grpc}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
     (["--server", "{rest}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
     (["--server", "{rest}/versions/9"], "no such model (Servable not found for request: Specific(small, 9))"),

@@ -72,7 +72,7 @@ def test_gives_the_same_bytes_through_the_c_api_twice_in_a_row(loaded, session, 
 
 
 def test_calls_side_by_side_give_what_each_gives_alone(folder):
-    """In a process of its own, which calls that write over each other may end: so oneDNN's convolution with a sum did."""
+    """In a process of its own, which calls that write over each other may end: oneDNN's convolution with a sum did."""
     code = """if True:
         import concurrent.futures, sys
         import numpy as np

@@ -146,8 +146,8 @@ def test_rates_count_what_each_method_makes_readable():
 
 
 def test_train_on_codes_and_score_what_came_out(tmp_path):
-    train = [sys.executable, str(ROOT / "train.py"), "--dataset", "qr", "--smoke", "--phase", "srresnet", "--steps", "3",
-             "--blocks", "1", "--features", "8", "--crop", "32", "--run_dir", str(tmp_path / "run"),
+    train = [sys.executable, str(ROOT / "train.py"), "--dataset", "qr", "--smoke", "--phase", "srresnet",
+             "--steps", "3", "--blocks", "1", "--features", "8", "--crop", "32", "--run_dir", str(tmp_path / "run"),
              "--cache_dir", str(tmp_path / "cache"), "--qr_options", "angle=20,pitch=1:3"]
     done = subprocess.run(train, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -226,7 +226,7 @@ def test_the_example_of_a_data_set_of_ones_own_trains(tmp_path):
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "qr.md").read_text(encoding="utf-8"), re.S)[1]
     assert "steps=9000" in code and "crop=128" in code
     code = code.replace("steps=9000", "steps=2, blocks=1, features=8").replace("crop=128", "crop=64")
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "runs" / "plates" / "saved_model" / "2" / "saved_model.pb").exists()

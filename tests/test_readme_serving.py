@@ -124,8 +124,9 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
                 wait(servers[-1], port[1] if port else 8501)
                 continue
             before = (folder / "large.png").stat().st_mtime_ns if (folder / "large.png").exists() else None
-            command = [sys.executable, "-c", text] if language == "python" else ["bash", "-e", "-o", "pipefail", "-c", text]
-            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+            shell = [sys.executable] if language == "python" else ["bash", "-e", "-o", "pipefail"]
+            done = subprocess.run([*shell, "-c", text], cwd=folder, env=environment, capture_output=True, text=True,
+                                  timeout=300)
             assert done.returncode == 0, done.stderr
             if "large.png" in text:
                 assert (folder / "large.png").stat().st_mtime_ns != before, f"{text} says {done.stdout}"

@@ -108,7 +108,8 @@ def test_a_folder_with_other_things_is_left_alone_and_an_earlier_page_is_replace
     for other in ("site", "mos"):
         with pytest.raises(UserError, match="--report"):
             report.Report(tmp_path / other, ["bicubic"])
-    assert "My cat" in (tmp_path / "site" / "index.html").read_text() and (tmp_path / "site" / "pictures" / "cat.png").exists()
+    assert "My cat" in (tmp_path / "site" / "index.html").read_text()
+    assert (tmp_path / "site" / "pictures" / "cat.png").exists()
     pages.claim(tmp_path / "new", "--report", "report")  # a run that ended early
     assert "not finished" in (tmp_path / "new" / "index.html").read_text()
     report.Report(tmp_path / "new", ["bicubic"])

@@ -167,8 +167,10 @@ GOOD = {"image": picture(1, 3, 4, 3)}
     ({"image": picture(1, 3, 4, 4)}, {}, "INVALID_ARGUMENT", r"\[1,3,4,4\] is not compatible with expected shape"),
     ({"image": np.zeros((0, 3, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
     ({"image": np.zeros((1, 0, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
-    ({"image": np.zeros((1, 1, 2 ** 21 + 1, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "has 2097153 x 1 pixels, the limit"),
-    ({"image_bytes": [bomb()]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", "has 50000 x 50000 pixels, the limit"),
+    ({"image": np.zeros((1, 1, 2 ** 21 + 1, 3), np.uint8)}, {},
+     "INVALID_ARGUMENT", "has 2097153 x 1 pixels, the limit"),
+    ({"image_bytes": [bomb()]}, {"signature": "serve_bytes"},
+     "INVALID_ARGUMENT", "has 50000 x 50000 pixels, the limit"),
     ({"image_bytes": [png(picture(9, 9, 3)), png(picture(9, 9, 3))[:-60]]}, {"signature": "serve_bytes"},
      "INVALID_ARGUMENT", r"image_bytes\[1\] is broken"),
     ({"image_bytes": [b""]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", r"image_bytes\[0\] is broken"),
@@ -176,13 +178,14 @@ GOOD = {"image": picture(1, 3, 4, 3)}
     (GOOD, {"signature": "larger"}, "FAILED_PRECONDITION", 'Serving signature key "larger" not found.'),
     (GOOD, {"model": "large"}, "NOT_FOUND", r"Servable not found for request: Latest\(large\)"),
     (GOOD, {"version": 9}, "NOT_FOUND", r"Servable not found for request: Specific\(small, 9\)"),
-    ({"photo": GOOD["image"]}, {}, "INVALID_ARGUMENT", r"Signature input alias: image\(feed name: .*\) not found in requ"),
+    ({"photo": GOOD["image"]}, {}, "INVALID_ARGUMENT",
+     r"Signature input alias: image\(feed name: .*\) not found in requ"),
     ({"image": GOOD["image"], "mask": GOOD["image"]}, {}, "INVALID_ARGUMENT",
      r"input size does not match signature: 2!=1 len\({image,mask}\) != len\({image}\). Sent extra: {mask}."),
     ({}, {}, "INVALID_ARGUMENT", r"input size does not match signature: 0!=1 .* Missing but required: {image}."),
 ])
-def test_a_bad_request_through_grpc_has_a_code_and_a_reason_and_the_next_is_answered(channel, local, inputs, where, code,
-                                                                                     message):
+def test_a_bad_request_through_grpc_has_a_code_and_a_reason_and_the_next_is_answered(
+        channel, local, inputs, where, code, message):
     with pytest.raises(grpc.RpcError) as refusal:
         ask(channel, inputs, **where)
     assert refusal.value.code().name == code
@@ -213,7 +216,8 @@ def predict(signature, **content):
     (lambda url: rest(url + ":predict", [1]), 400, "Is not object"),
     (lambda url: rest(url + ":enlarge", {"instances": [1]}), 400, "Malformed request: POST /v1/models/small:enlarge"),
     (lambda url: rest(url + ":predict", method="GET"), 400, "Malformed request: GET /v1/models/small:predict"),
-    (lambda url: rest(url + "er:predict", {"instances": [1]}), 404, r"Servable not found for request: Latest\(smaller\)"),
+    (lambda url: rest(url + "er:predict", {"instances": [1]}), 404,
+     r"Servable not found for request: Latest\(smaller\)"),
     (lambda url: rest(url + "/versions/9:predict", {"instances": [1]}), 404, r"Specific\(small, 9\)"),
     (lambda url: rest(url + "er"), 404, "Could not find any versions of model smaller"),
     (lambda url: rest(url + "/versions/9"), 404, "Could not find version 9 of model small"),
@@ -270,7 +274,8 @@ def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_pa
         with concurrent.futures.ThreadPoolExecutor(1) as clients:
             stop = []
             answers = clients.submit(lambda: [
-                rest(growing.url + ":predict", {"instances": GOOD["image"].tolist()}) for _ in iter(lambda: not stop, False)])
+                rest(growing.url + ":predict", {"instances": GOOD["image"].tolist()})
+                for _ in iter(lambda: not stop, False)])
             shutil.copytree(small_model / "1", model / ".2.part")
             os.rename(model / ".2.part", model / "2")
             growing.wait(2)

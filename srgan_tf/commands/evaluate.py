@@ -28,8 +28,9 @@ SET14 = flags.DEFINE_bool("set14", False, "Score Set14, 14 pictures.", flag_valu
 BSD100 = flags.DEFINE_bool("bsd100", False, "Score BSD100, 100 pictures.", flag_values=FLAGS)
 URBAN100 = flags.DEFINE_bool("urban100", False, "Score Urban100, 100 pictures; the paper has no figures for it.",
                              flag_values=FLAGS)
-DATA_DIR = flags.DEFINE_string("data_dir", None, "A set of your own, a folder with HR/ and perhaps LR/; or where the "
-                               "sets lie, the folder of Set5/ and so on, so that none is downloaded.", flag_values=FLAGS)
+DATA_DIR = flags.DEFINE_string("data_dir", None, "A set of your own, a folder with HR/ and perhaps LR/; or where "
+                               "the sets lie, the folder of Set5/ and so on, so that none is downloaded.",
+                               flag_values=FLAGS)
 MODEL = flags.DEFINE_multi_string("model", None, "srgan, srresnet, bicubic, nearest or a SavedModel's folder; again "
                                   "for several. Without it: all four, as far as they are shipped for the scale.",
                                   flag_values=FLAGS)
@@ -46,8 +47,8 @@ MOS = flags.DEFINE_string("mos", None, "Write an opinion test into this folder: 
 MOS_RESULTS = flags.DEFINE_multi_string("mos_results", None, "Score the answers of opinion tests: the JSON files that "
                                         "their pages saved.", flag_values=FLAGS)
 MOS_SEED = flags.DEFINE_integer("mos_seed", 0, "Decides the order of an opinion test.", flag_values=FLAGS)
-QR = flags.DEFINE_bool("qr", False, "Count the QR codes that scanners read: as they are, enlarged by each method and at "
-                       "full size. With --output, examples.png too.", flag_values=FLAGS)
+QR = flags.DEFINE_bool("qr", False, "Count the QR codes that scanners read: as they are, enlarged by each method and "
+                       "at full size. With --output, examples.png too.", flag_values=FLAGS)
 QR_CODES = flags.DEFINE_integer("qr_codes", None, "How many codes; 504 when not given.", lower_bound=1,
                                 flag_values=FLAGS)
 VGG_WEIGHTS = flags.DEFINE_string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications, for the VGG54 "

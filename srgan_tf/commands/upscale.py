@@ -26,8 +26,8 @@ INPUT = flags.DEFINE_multi_string("input", [], "A picture, a clip or a folder, a
                                   short_name="i", flag_values=FLAGS)
 OUTPUT = flags.DEFINE_string("output", None, "A picture's file name for one picture, else a folder; beside each "
                              "picture when not given.", short_name="o", flag_values=FLAGS)
-MODEL = flags.DEFINE_string("model", None, f"srgan, srresnet, qr or the path of a SavedModel; {zoo.DEFAULT_MODEL} when not "
-                            "given.", short_name="n", flag_values=FLAGS)
+MODEL = flags.DEFINE_string("model", None, f"srgan, srresnet, qr or the path of a SavedModel; {zoo.DEFAULT_MODEL} when "
+                            "not given.", short_name="n", flag_values=FLAGS)
 SCALE = flags.DEFINE_enum("scale", None, ["2", "4", "8"], "How many times larger; the model's own when not given.",
                           short_name="s", flag_values=FLAGS)
 OUTSCALE = flags.DEFINE_float("outscale", None, "How many times larger the result is, any number above 0: what the "

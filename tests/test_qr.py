@@ -222,10 +222,10 @@ def test_the_shipped_model_makes_another_generators_code_scan(tmp_path):
 
 
 def test_the_example_of_a_data_set_of_ones_own_trains(tmp_path):
-    """The code of docs/qr.md as it stands there, but for a smaller network and fewer steps."""
+    """The code of docs/qr.md as it stands there, but for smaller batches and fewer steps."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "qr.md").read_text(encoding="utf-8"), re.S)[1]
-    assert "steps=9000" in code and "crop=128" in code
-    code = code.replace("steps=9000", "steps=2, blocks=1, features=8").replace("crop=128", "crop=64")
+    assert "steps=9000" in code and "crop=128, batch=6" in code
+    code = code.replace("steps=9000", "steps=2").replace("crop=128, batch=6", "crop=64, batch=1")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from srgan_tf import atomic, jobs, places, zoo
+from srgan_tf import atomic, jobs, places, plans, zoo
 from srgan_tf.errors import UserError, one_line
 
 SHARE, MOST = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
@@ -29,7 +29,7 @@ LIVES = 3  # processes that one picture may end, on one machine; then it fails
 
 def run(paths, output=None, *, address, label, upscaler, recursive=False, format=None, overwrite=False, tell=print,
         complain=print, worker=None):
-    """Enlarge what paths mean on a cluster, by the rules of `jobs.plan` and `jobs.run`.
+    """Enlarge what paths mean on a cluster, by the rules of `plans.plan` and `jobs.run`.
 
     What is there already is found by listing folders. A manifest is left in `manifest/` in the folder of the results:
     files of JSON lines with `source`, `result`, `state` ("made", "kept" or "failed"), `small` and `large` (width and
@@ -38,7 +38,7 @@ def run(paths, output=None, *, address, label, upscaler, recursive=False, format
     Two pictures that would get one name are noticed when their folder is listed; the second fails, the rest goes on.
 
     Args:
-        paths, output, label, recursive, format: as `jobs.plan` takes them.
+        paths, output, label, recursive, format: as `plans.plan` takes them.
         address: HOST:PORT of a cluster, "auto" for the one that this machine belongs to, "local" for one that is
             started for this run.
         upscaler: keyword arguments of `upscaling.Upscaler`; a model that is not shipped is a path that all machines
@@ -59,7 +59,7 @@ def run(paths, output=None, *, address, label, upscaler, recursive=False, format
             manifest.add(json.dumps(row))
             if row["state"] == "made":
                 outcome.done += 1
-                tell(jobs.Made(row["small"], row["large"], row["notes"]).line(jobs.Job(row["source"], row["result"])))
+                tell(jobs.Made(row["small"], row["large"], row["notes"]).line(plans.Job(row["source"], row["result"])))
             elif row["state"] == "kept":
                 outcome.kept += 1
                 tell(one_line(f"kept {row['result']}, --overwrite makes it again"))
@@ -95,7 +95,7 @@ class Worker:
     def _made(self, row, run):
         if row["state"] == "todo":
             started = time.monotonic()
-            job = jobs.Job(places.of(row["source"]), places.of(row["result"]))
+            job = plans.Job(places.of(row["source"]), places.of(row["result"]))
             try:
                 with _lived_through(row["source"], run):
                     made = jobs.make(job, self.enlarge, self.size)
@@ -175,7 +175,7 @@ def _listed(source, overwrite):
     there = {}
     try:
         for part in source():
-            todo, clashes = jobs.checked(part)
+            todo, clashes = plans.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
             there = {folder: there[folder] if folder in there else _there(folder)
@@ -203,16 +203,16 @@ def _there(folder):
 
 def _source(paths, output, **options):
     """A function that gives the jobs, a folder at a time, on whatever machine."""
-    files, folders = jobs.split(paths)
+    files, folders = plans.split(paths)
     if not folders:
-        planned = jobs.plan(paths, output, **options)
-        return lambda: [[jobs.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
+        planned = plans.plan(paths, output, **options)
+        return lambda: [[plans.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
     if output is not None and len(files) + len(folders) > 1:
         raise UserError("a cluster does not see whether pictures of several folders would get one name, --output with "
                         f"{folders[0]} and others, enlarge them one after the other")
     given = [str(_absolute(place)) for place in [*files, *folders]]
     output = None if output is None else str(_absolute(places.of(output)))
-    return lambda: jobs.parts(given, output, **options)
+    return lambda: plans.parts(given, output, **options)
 
 
 def _absolute(place):
@@ -228,7 +228,7 @@ def _portable(upscaler):
 
 
 def _beside(paths, output):
-    files, folders = jobs.split(paths)
+    files, folders = plans.split(paths)
     if output is None:
         return (folders[0] if folders else files[0].parent) / "manifest"
     output = places.of(output)

@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """
 import dataclasses, sys
-from srgan_tf import jobs
+from srgan_tf import jobs, plans
 def enlarge(picture):
     return dataclasses.replace(picture, pixels=picture.pixels.repeat(4, 0).repeat(4, 1))
-planned = jobs.plan([sys.argv[1]], sys.argv[2], label="x4")
+planned = plans.plan([sys.argv[1]], sys.argv[2], label="x4")
 outcome = jobs.run(planned, enlarge, size=lambda *size: [4 * n for n in size],
                    complain=lambda line: print(line, file=sys.stderr))
 print(outcome)

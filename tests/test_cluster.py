@@ -14,7 +14,7 @@ from PIL import Image
 
 from raycluster import ENVIRONMENT, ROOT, Cluster
 from srgan_tf import cluster as cluster_module
-from srgan_tf import images, jobs, places
+from srgan_tf import images, jobs, places, plans
 from srgan_tf.upscaling import Upscaler
 
 PICTURES = 300
@@ -55,7 +55,7 @@ def album(tmp_path_factory, small_model):
         images.write(folder / "in" / f"{i:03}.{suffix}", images.Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
     upscaler = Upscaler(small_model)
-    jobs.run(jobs.plan([folder / "in"], folder / "local", label="x4"), upscaler.picture, size=upscaler.size.of,
+    jobs.run(plans.plan([folder / "in"], folder / "local", label="x4"), upscaler.picture, size=upscaler.size.of,
              tell=lambda line: None, complain=lambda line: None)
     return folder
 
@@ -166,11 +166,11 @@ def test_a_bucket_is_source_and_target_and_what_cannot_be_read_is_listed(bucket,
 
 def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     client = fill(bucket, "vanishing", album)
-    code = ("import sys; from srgan_tf import jobs; from srgan_tf.commands import start, upscale\n"
-            "plan = jobs.plan\n"
+    code = ("import sys; from srgan_tf import plans; from srgan_tf.commands import start, upscale\n"
+            "plan = plans.plan\n"
             "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline()\n"
             "  return found\n"
-            "jobs.plan = slow; start(upscale.main)")
+            "plans.plan = slow; start(upscale.main)")
     process = subprocess.Popen([sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model], cwd=ROOT,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                env={**ENVIRONMENT, **bucket})

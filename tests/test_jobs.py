@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srgan_tf import cluster, jobs
+from srgan_tf import cluster, jobs, plans
 from srgan_tf.errors import UserError
 
 
@@ -20,7 +20,7 @@ def album(tmp_path, monkeypatch):
 
 
 def plan(*arguments, **options):
-    return [(str(job.source), str(job.target)) for job in jobs.plan(*arguments, label="x4", **options)]
+    return [(str(job.source), str(job.target)) for job in plans.plan(*arguments, label="x4", **options)]
 
 
 @pytest.mark.parametrize("name, mode, size, problem", [
@@ -36,7 +36,7 @@ def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, name,
     def enlarge(picture):
         raise UserError("it would be computed")
     lines = []
-    jobs.run([jobs.Job(tmp_path / name, tmp_path / f"large_{name}")], enlarge, size=lambda height, width: size,
+    jobs.run([plans.Job(tmp_path / name, tmp_path / f"large_{name}")], enlarge, size=lambda height, width: size,
              complain=lines.append)
     [line] = lines
     assert f"{problem}, {tmp_path / f'large_{name}'}, " in line if problem else "it would be computed" in line
@@ -156,14 +156,14 @@ def too_deep(folder):
 
 def test_a_folder_that_cannot_be_read_fails_alone(album):
     too_deep("sub")
-    planned = jobs.plan(["."], "big", label="x4", recursive=True)
+    planned = plans.plan(["."], "big", label="x4", recursive=True)
     assert [str(job.source) for job in planned[:-1]] == ["cat.jpg", "dog.PNG", "old.gif", "sub/bird.png"]
     assert str(planned[-1].source).startswith("sub/ddd") and planned[-1].target is None
     lines = []
     outcome = jobs.run(planned[-1:], None, size=None, complain=lines.append)
     assert outcome.status == 2 and len(lines) == 1
     assert lines[0].startswith("error: the folder cannot be read (File name too long), sub/ddd")
-    rows = list(cluster._listed(lambda: jobs.parts(["."], "big", label="x4", recursive=True), overwrite=False))
+    rows = list(cluster._listed(lambda: plans.parts(["."], "big", label="x4", recursive=True), overwrite=False))
     assert [row["state"] for row in rows] == [*4 * ["todo"], "failed"]
     assert rows[-1]["error"] == planned[-1].problem and rows[-1]["result"] is None
 
@@ -176,7 +176,7 @@ def test_a_folder_without_pictures_is_refused(album):
 
 def test_an_error_is_one_line_whatever_the_name(album):
     lines = []
-    outcome = jobs.run([jobs.Job(Path("two\nlines.png"), Path("x.png"))], None, size=None, complain=lines.append)
+    outcome = jobs.run([plans.Job(Path("two\nlines.png"), Path("x.png"))], None, size=None, complain=lines.append)
     assert outcome.status == 2 and lines == [r"error: no such file, two\nlines.png, check its name"]
 
 
@@ -185,12 +185,12 @@ def test_a_picture_too_many_for_the_memory_fails_alone(album):
         raise MemoryError
     Image.new("RGB", (3, 3)).save("cat.jpg")
     lines = []
-    jobs.run(jobs.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
+    jobs.run(plans.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
     assert len(lines) == 1 and "memory, cat.jpg" in lines[0]
 
 
 def test_a_folder_with_the_name_of_a_result_fails_alone(album):
     Path("dog_x4.PNG").mkdir()
     lines = []
-    jobs.run(jobs.plan(["dog.PNG"], label="x4"), None, size=None, complain=lines.append)
+    jobs.run(plans.plan(["dog.PNG"], label="x4"), None, size=None, complain=lines.append)
     assert lines == ["error: a folder has the name of the result, dog_x4.PNG, choose another with --output"]

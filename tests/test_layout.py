@@ -11,7 +11,7 @@ LEVELS = [  # the lowest first; a room knows those below its own level
     {"formats"},
     {"models", "losses", "optimizers", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables",
      "sizes", "video", "warmup", "endpoints"},
-    {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling"},
+    {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling", "plans"},
     {"pipeline", "steps", "upscaling", "jobs", "runs"},
     {"trainer", "evaluation", "client", "cluster"},
     {"report", "opinion", "qr"},

@@ -83,8 +83,8 @@ def main(argv):
             raise UserError("both say where to compute, --server and --cluster, leave one of them out")
         return _on_cluster(paths, options, model)
 
-    from srgan_tf import jobs
-    planned = jobs.plan(paths, OUTPUT.value, tell=functools.partial(print, file=sys.stderr), **options)
+    from srgan_tf import jobs, plans
+    planned = plans.plan(paths, OUTPUT.value, tell=functools.partial(print, file=sys.stderr), **options)
 
     @functools.cache
     def upscaler():

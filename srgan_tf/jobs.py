@@ -168,6 +168,8 @@ def _make_folder(folder):
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"the folder cannot be made ({error.strerror}), {folder}, choose another") from None
+    if not os.access(folder, os.W_OK | os.X_OK):  # now, not after minutes
+        raise UserError(f"the folder may not be written, {folder}, choose another with --output")
 
 
 def _exists(path):

@@ -170,6 +170,20 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
     assert made == ["a_x4.png", "sub/d_x4.png"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gives up a right of root as Linux has it")
+def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(small_model, tmp_path):
+    Image.fromarray(noise(4, 5, 3)).save(tmp_path / "a.png")
+    (tmp_path / "out").mkdir(mode=0o555)
+    program = ("import sys; from srgan_tf.commands import upscale\n"
+               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
+    done = subprocess.run([sys.executable, "-c", HEEDING, "-c", program, tmp_path / "a.png", "-o", tmp_path / "out",
+                           "-n", small_model], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    if "cannot be given up" in done.stderr:
+        pytest.skip("who is root may write everywhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (f"error: the folder may not be written, {tmp_path / 'out'}, choose another with --output\n")
+
+
 def test_tiles_are_not_seen_in_the_result(run):
     Image.fromarray(noise(50, 40, 3)).save("a.png")
     run("a.png", "-o", "whole.png")

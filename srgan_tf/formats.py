@@ -47,7 +47,7 @@ def check_fits(path, height, width, like=None):
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
             kind == "BMP" and like and _bmp_size(height, width, like) >= 2 ** 32):
         raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
-    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and height * width * _channels(like) > png.MOST:
+    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and height * width * channels(like) > png.MOST:
         raise UserError(f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
                         "smaller or cut it into parts")
     return kind
@@ -75,6 +75,11 @@ def fitted(picture, kind):
     return dataclasses.replace(picture, **said), notes
 
 
+def channels(picture):
+    """How many channels a picture has in a file, 1 to 4."""
+    return (1 if picture.grey else 3) + (picture.alpha is not None)
+
+
 def rounded(array):
     """uint8 or uint16 -> uint8."""
     return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -89,10 +94,6 @@ def save_options(kind, picture):
     else:
         said["xmp"] = picture.xmp
     return {**quality, **{name: value for name, value in said.items() if value}}
-
-
-def _channels(picture):
-    return (1 if picture.grey else 3) + (picture.alpha is not None)
 
 
 def _bmp_size(height, width, picture):

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from srgan_tf import animations, atomic, formats, images, places, video
+from srgan_tf import animations, atomic, formats, images, memory, places, video
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.plans import Job
 
@@ -124,9 +124,10 @@ def _do(job, enlarge, size, frame):
             small_height, small_width = small.pixels.shape[:2]
             height, width = size(small_height, small_width)
             formats.check_fits(job.target, height, width, small)
-            _make_folder(job.target.parent)
             if kind not in formats.WITH_ALPHA:
                 small = dataclasses.replace(small, alpha=None)  # it is opaque
+            _check_memory(job.source, height, width, small)
+            _make_folder(job.target.parent)
             large = enlarge(small)
             notes = large.notes + images.write(job.target, large)
     except MemoryError:
@@ -161,6 +162,17 @@ def _enlarged(animation, enlarge, frame):
     for i, picture in enumerate(animation.frames()):
         frame(i, animation.count)
         yield enlarge(picture)
+
+
+def _check_memory(path, height, width, small):
+    """Refuse a result that the memory does not hold: else the system may end this process, without a word.
+
+    Counted is what it takes at least, its pixels and the copy of them that Pillow writes.
+    """
+    left = memory.available(swap=True)
+    if left is not None and height * width * (formats.channels(small) * small.pixels.itemsize + 4) > left:
+        raise UserError(f"there is not enough memory for a result of {width} x {height} pixels, {path}, make it "
+                        "smaller or cut the picture into parts")
 
 
 def _make_folder(folder):

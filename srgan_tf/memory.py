@@ -4,17 +4,16 @@ from pathlib import Path, PurePosixPath
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def available():
+def available(swap=False):
     """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` and `-d` leave.
 
-    None if unknown. What the system keeps of files counts as free: it gives that back.
+    None if unknown. What the system keeps of files counts as free: it gives that back. With `swap` counts, too, what is
+    free of that: slow, but what does not fit even there ends the process.
     """
-    found = [_free(), _left_by_cgroup(), _left_by_limit()]
-    return min((max(0, n) for n in found if n is not None), default=None)
-
-
-def _free():
-    return _fields(PROC / "meminfo").get("MemAvailable")
+    machine = _fields(PROC / "meminfo")
+    more = machine.get("SwapFree", 0) if swap else 0
+    found = [None if n is None else n + more for n in (machine.get("MemAvailable"), _left_by_cgroup())]
+    return min((max(0, n) for n in (*found, _left_by_limit()) if n is not None), default=None)
 
 
 def _left_by_cgroup():

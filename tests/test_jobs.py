@@ -30,7 +30,8 @@ def plan(*arguments, **options):
     ("x.bmp", "L", (107_375, 40_000), "BMP"), ("x.bmp", "L", (107_374, 40_000), None),
     ("x.webp", "RGB", (16_384, 1), "WEBP"),
 ])
-def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, name, mode, size, problem):
+def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, monkeypatch, name, mode, size, problem):
+    monkeypatch.setattr(jobs.memory, "available", lambda swap: None)  # some are larger than this machine's
     Image.new(mode, (3, 3)).save(tmp_path / name)
 
     def enlarge(picture):
@@ -187,6 +188,19 @@ def test_a_picture_too_many_for_the_memory_fails_alone(album):
     lines = []
     jobs.run(plans.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
     assert len(lines) == 1 and "memory, cat.jpg" in lines[0]
+
+
+@pytest.mark.parametrize("mode, bytes_a_pixel", [("L", 1 + 4), ("RGB", 3 + 4), ("RGBA", 4 + 4), ("I;16", 2 + 4)])
+def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(album, monkeypatch, mode, bytes_a_pixel):
+    def enlarge(picture):
+        raise UserError("it would be computed")
+    Image.new(mode, (3, 3)).save("cat.png")
+    needed, lines = 1000 * 500 * bytes_a_pixel, []
+    for left in (needed - 1, needed):
+        monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
+        jobs.run(plans.plan(["cat.png"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append)
+    assert lines == ["error: there is not enough memory for a result of 1000 x 500 pixels, cat.png, make it smaller or "
+                     "cut the picture into parts", "error: it would be computed"]
 
 
 def test_a_folder_with_the_name_of_a_result_fails_alone(album):

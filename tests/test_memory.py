@@ -26,6 +26,13 @@ def test_without_limits_it_is_what_the_machine_has(machine):
     assert memory.available() == 4000 * 1024
 
 
+def test_free_swap_counts_where_it_is_asked_for(machine):
+    machine({"proc/meminfo": "MemAvailable:   4000 kB\nSwapTotal:  9000 kB\nSwapFree:  1000 kB\n"})
+    assert (memory.available(), memory.available(swap=True)) == (4000 * 1024, 5000 * 1024)
+    machine({"proc/self/cgroup": "0::/a\n", "cgroup/a/memory.max": "2000000\n", "cgroup/a/memory.current": "500000\n"})
+    assert (memory.available(), memory.available(swap=True)) == (1500000, 1500000 + 1000 * 1024)
+
+
 def test_the_limit_of_a_control_group_counts(machine):
     machine({"proc/self/cgroup": "0::/a/b\n", "cgroup/a/b/memory.max": "2000000\n",
              "cgroup/a/b/memory.current": "1500000\n", "cgroup/a/b/memory.stat": "inactive_file 100000\n"})

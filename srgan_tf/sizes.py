@@ -3,12 +3,14 @@ import dataclasses
 
 from srgan_tf.errors import UserError
 
+MOST_TIMES, MOST_PIXELS = 10_000, 2 ** 31 - 1  # a factor, and a side: no format holds more
+
 
 @dataclasses.dataclass(frozen=True)
 class Size:
     """So many times a picture's sides, or so many pixels wide or high.
 
-    factor: how many times longer each side becomes, any positive number; it counts where no pixels are given.
+    factor: how many times longer each side becomes, up to `MOST_TIMES`; it counts where no pixels are given.
     width, height: pixels; with one of them the other side follows, with both the picture may be stretched.
     """
 
@@ -17,11 +19,14 @@ class Size:
     height: int | None = None
 
     def __post_init__(self):
-        if not 0 < self.factor < float("inf"):
-            raise UserError(f"{self.factor} is no factor, --outscale, give a number above 0 such as 2.5")
+        if not 0 < self.factor <= MOST_TIMES:
+            raise UserError(f"{self.factor} is no factor, --outscale, give a number above 0 such as 2.5, at most "
+                            f"{MOST_TIMES}")
         for flag, pixels in (("--width", self.width), ("--height", self.height)):
             if pixels is not None and pixels < 1:
                 raise UserError(f"a side of {pixels} pixels is no picture, {flag}, give 1 or more")
+            if pixels is not None and pixels > MOST_PIXELS:
+                raise UserError(f"no picture has so long a side, {flag}, give at most {MOST_PIXELS}")
 
     def of(self, height, width):
         """(height, width) of the result for a picture's; at least one pixel each."""

@@ -12,7 +12,7 @@ from the variables as they were trained. Exact but for rounding (`tests/test_inf
   what reads it: -max(y, y / slope) of y = -slope x.
 - The maximum of bfloat16 is taken of their bits as float16, which are ordered in the same way and not rounded again.
 - Small pictures of a batch are computed together, large ones one after the other, and the up-sampling part, which
-  takes most of the memory, in horizontal strips.
+  takes most of the memory, in strips: horizontal ones, unless the picture is very wide.
 """
 import numpy as np
 import tensorflow as tf
@@ -22,8 +22,8 @@ from srgan_tf import pixels
 EPSILON = 1e-3  # of `models.BN`, which Keras would have to be loaded for
 TOGETHER = 2 ** 18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
 STRIP = 2 ** 16  # LR pixels that are enlarged at once: about 8 kB each in float32
-REACH = 3  # LR rows: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
-ROWS = 16  # a strip's least height in LR pixels: lower ones would mostly compute their overlap
+REACH = 3  # LR rows or columns: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
+ROWS = 16  # a strip's least LR rows, or columns: fewer would mostly compute their overlap
 
 
 class Generator:
@@ -45,9 +45,9 @@ class Generator:
         """
         network = _Network(self._variables, dtype)
         batch, height, width = tf.unstack(tf.shape(image)[:3])
-        size = tf.maximum(1, TOGETHER // (height * width))
+        size = tf.maximum(1, tf.minimum(TOGETHER // (height * width), STRIP // (ROWS * width)))
         return _in_turn(lambda i: network.enlarge_in_strips(network.trunk(image[i * size:(i + 1) * size])),
-                        count=-(-batch // size), axis=0)
+                        count=-(-batch // size), order=(0, 1, 2, 3))
 
     def compile(self, pixel=tf.uint8, dtype=tf.float32):
         """The network's two halves for this process, with kernels derived once, now, that lie in the graphs.
@@ -137,18 +137,26 @@ class _Network:
         return first + self._conv("trunk_conv", x)
 
     def enlarge_in_strips(self, x):
-        """Features [B, H, W, C] -> uint8 [B, scale H, scale W, 3]; a strip also sees the rows that reach into it."""
+        """Features [B, H, W, C] -> uint8 [B, scale H, scale W, 3]; a strip also sees what reaches into it.
+
+        It is some rows; some columns where the least rows of so wide a picture are too many pixels.
+        """
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        scale = 2 ** self.stages
-        count = -(-height // tf.maximum(ROWS, STRIP // (batch * width)))
-        rows = -(-height // count)
+        scale, sides = 2 ** self.stages, tf.stack([height, width])
+        wide = (width > height) & (width > STRIP // ROWS)
+        cut = tf.where(wide, (0, 1), (1, 0))  # which side is
+        length = tf.where(wide, width, height)
+        count = -(-length // tf.maximum(ROWS, STRIP // (batch * tf.where(wide, height, width))))
+        part = -(-length // count)
 
         def strip(i):
-            start, stop = i * rows, tf.minimum((i + 1) * rows, height)
-            first, last = tf.maximum(0, start - REACH), tf.minimum(stop + REACH, height)
-            return self.enlarge(x[:, first:last])[:, scale * (start - first):scale * (stop - first)]
+            start, stop = cut * i * part, tf.where(cut > 0, tf.minimum((i + 1) * part, length), sides)
+            first, last = tf.maximum(0, start - REACH), tf.minimum(stop + REACH, sides)
+            large = self.enlarge(x[:, first[0]:last[0], first[1]:last[1]])
+            (top, left), (bottom, right) = (tf.unstack(scale * (edge - first)) for edge in (start, stop))
+            return large[:, top:bottom, left:right]
 
-        return _in_turn(strip, count=-(-height // rows), axis=1)
+        return _in_turn(strip, count=-(-length // part), order=tf.where(wide, (2, 1, 0, 3), (1, 0, 2, 3)))
 
     def enlarge(self, x, pixel=tf.uint8):
         """Features [B, H, W, C] -> pixels [B, scale H, scale W, 3]."""
@@ -218,9 +226,11 @@ def _depth_to_space(x):
     return tf.reshape(x, (batch, 2 * height, 2 * width, 3))
 
 
-def _in_turn(function, count, axis):
-    """function(0), function(1) ... function(count - 1), uint8 [B, H, W, 3], joined along axis 0 or 1."""
-    order = (0, 1, 2, 3) if axis == 0 else (1, 0, 2, 3)
+def _in_turn(function, count, order):
+    """function(0), function(1) ... function(count - 1), uint8 [B, H, W, 3], joined along one axis.
+
+    order: of the axes, which puts that one first, and, applied again, back.
+    """
     parts = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=(None, None, None, 3))
     _, parts = tf.while_loop(  # one at a time, for the sake of memory
         lambda i, _: i < count, lambda i, parts: (i + 1, parts.write(i, tf.transpose(function(i), order))),

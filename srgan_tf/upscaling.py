@@ -99,7 +99,7 @@ class Upscaler(Enlarger):
         trunk, enlarge = self._network(batch.dtype)
         levels = batch.dtype.type(257) if batch.dtype == np.uint16 else None
         height, width = rows.last - rows.first, columns.last - columns.first
-        together = max(1, inference.TOGETHER // (height * width))
+        together = max(1, min(inference.TOGETHER // (height * width), inference.STRIP // (inference.ROWS * width)))
         strip = max(inference.ROWS, inference.STRIP // (min(together, len(batch)) * width))
         for first in range(0, len(batch), together):
             seen = batch[first:first + together, rows.seen, columns.seen]
@@ -122,13 +122,17 @@ class Upscaler(Enlarger):
         return self._networks[pixel]
 
     def _automatic(self, height, width):
-        """The side of the tiles that the memory there is holds: the whole picture at once when it is small."""
+        """The side of the tiles that the memory there is holds: the whole picture at once when it is small.
+
+        But not where it is so wide that the lowest strip of it would be too many pixels.
+        """
         tile = min(TILE, self._most)
         if height * width <= SMALL and max(height, width) <= tile:
             return max(height, width)
         while tile >= 2 * LEAST and not self._fits((tile + 2 * self.halo) ** 2):
             tile //= 2
-        return max(height, width) if height * width <= (tile + 2 * self.halo) ** 2 else tile
+        small = height * width <= (tile + 2 * self.halo) ** 2 and width * inference.ROWS <= inference.STRIP
+        return max(height, width) if small else tile
 
     def _fits(self, pixels):
         """Whether twice the memory that so many LR pixels take at once is there; allocators grow in large steps.

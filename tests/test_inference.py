@@ -81,15 +81,34 @@ def test_pictures_of_few_pixels(shape, dtype):
 
 
 @pytest.mark.parametrize("scale", models.SCALES)
-@pytest.mark.parametrize("rows", [1, 5, 16])
-def test_strips_give_the_whole_picture(monkeypatch, scale, rows):
-    model, image = trained(scale, blocks=1, features=8), picture(2, 37, 11, 3)
+@pytest.mark.parametrize("rows, size", [(1, (37, 11)), (5, (37, 11)), (16, (37, 11)), (1, (11, 37)), (16, (11, 37))])
+def test_strips_give_the_whole_picture(monkeypatch, scale, rows, size):
+    model, image = trained(scale, blocks=1, features=8), picture(2, *size, 3)
     whole = view(model)(image).astype(int)
     monkeypatch.setattr(inference, "STRIP", 0)
     monkeypatch.setattr(inference, "ROWS", rows)
     strips = view(model)(image)
     assert np.abs(strips - whole).max() <= 1
     assert (strips == whole).mean() > 0.999
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 200, 3), (1, 200, 12, 3), (20, 8, 8, 3)])
+def test_no_more_pixels_are_enlarged_at_once_than_a_strip_may_have(monkeypatch, shape):
+    monkeypatch.setattr(inference, "STRIP", 1024)
+    enlarge, found = inference._Network.enlarge, []
+
+    def note(self, x, *arguments):
+        found.append(int(np.prod(x.shape[:3])))
+        return enlarge(self, x, *arguments)
+    monkeypatch.setattr(inference._Network, "enlarge", note)
+    model, image = trained(2, blocks=1, features=4), picture(*shape)
+    tf.config.run_functions_eagerly(True)
+    try:
+        large = view(model)(image)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert max(found) <= 1024 + 2 * inference.REACH * 12 < image.size // 3
+    assert np.abs(large - keras_pixels(model, image)).max() <= 1
 
 
 @pytest.mark.parametrize("together", [1, 2, 3])

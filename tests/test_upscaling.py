@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import devices, images, upscaling
+from srgan_tf import devices, images, inference, upscaling
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 from srgan_tf.sizes import Size
@@ -64,6 +64,36 @@ def test_a_large_picture_is_cut_without_being_told(small_model, upscale, monkeyp
     cut, shares = Upscaler(small_model, precision="float32"), []
     assert_equal_but_for_rounding(cut(image, shares.append), upscale(image))
     assert len(shares) == 24 and sum(shares) == pytest.approx(1)
+
+
+def noted(upscale):
+    """The numbers of LR pixels that an Upscaler will have enlarged at once, a list that grows."""
+    trunk, enlarge = upscale._network(np.dtype(np.uint8))
+    found = []
+
+    def note(features):
+        found.append(int(np.prod(features.shape[:3])))
+        return enlarge(features)
+    upscale._networks[np.dtype(np.uint8)] = trunk, note
+    return found
+
+
+def test_a_wide_low_picture_is_not_enlarged_at_once_and_as_the_savedmodel_does(small_model):
+    cut, image = Upscaler(small_model, precision="float32"), picture(16, 5000, 3)
+    found = noted(cut)
+    large = cut(image)
+    assert max(found) <= inference.STRIP < image.size // 3
+    loaded = tf.saved_model.load(str(small_model / "1"))
+    assert_equal_but_for_rounding(loaded.signatures["serving_default"](image=image[None])["image"][0].numpy(), large)
+
+
+def test_no_more_pictures_of_a_batch_are_enlarged_at_once_than_fit_in_a_strip(small_model, monkeypatch):
+    monkeypatch.setattr(inference, "STRIP", 1024)
+    cut, batch = Upscaler(small_model, precision="float32"), picture(20, 16, 8, 3)
+    found = noted(cut)
+    large = cut(batch)
+    assert max(found) <= 1024 < batch.size // 3
+    assert_equal_but_for_rounding(large[19], cut(batch[19]))
 
 
 def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):

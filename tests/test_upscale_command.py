@@ -184,6 +184,38 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(sm
     assert done.stderr == (f"error: the folder may not be written, {tmp_path / 'out'}, choose another with --output\n")
 
 
+@pytest.fixture
+def command(small_model, tmp_path):
+    """A command line that keeps a.png's result and finds b.png damaged, and the rest that `subprocess` is told."""
+    for name in ("a.png", "a_x4.png", "b.png"):
+        (tmp_path / name).touch()
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return [sys.executable, ROOT / "upscale.py", "a.png", "b.png", "-n", small_model], {
+        "cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "text": True, "timeout": 120}
+
+
+def test_when_nobody_reads_its_output_any_more_it_ends_at_once_and_silently(command):
+    arguments, options = command
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(arguments, stdout=write, **options)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs sh")
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_is_no_reason_to_fail(command, closed):
+    arguments, options = command
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], stdout=subprocess.PIPE, **options)
+    assert done.returncode == 1
+    if closed == ">&-":
+        assert done.stderr.startswith("error: the file is empty, b.png") and done.stdout == ""
+    else:
+        assert done.stdout == "kept a_x4.png, --overwrite makes it again\n0 enlarged, 1 kept, 1 failed\n"
+        assert done.stderr == ""
+
+
 def test_tiles_are_not_seen_in_the_result(run):
     Image.fromarray(noise(50, 40, 3)).save("a.png")
     run("a.png", "-o", "whole.png")

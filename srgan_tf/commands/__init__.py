@@ -32,8 +32,12 @@ def start(main, argv=None):
         SystemExit: always.
     """
     command = sys.modules[main.__module__]
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # names may hold letters that the terminal has not
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as `>&-` does; what is opened later must not get its number
+            setattr(sys, name, open(os.devnull, "w"))
+        # Names may hold letters that the terminal has not; who reads a pipe sees each line when it is written, and
+        # that nobody does is noticed then, not when Python ends.
+        getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())

@@ -36,7 +36,7 @@ def plan(paths, output=None, *, label, recursive=False, format=None, tell=lambda
         label: "x4" in those names.
         recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
         format: a suffix without its dot, for the results of pictures; None keeps each picture's own.
-        tell: called with a line for each folder whose clips are left out.
+        tell: called with a line for each folder whose clips or earlier results are left out.
 
     Returns:
         A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them, and
@@ -75,7 +75,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambd
         def job(picture, below=""):
             return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
         if files:
-            yield [job(picture) for picture in files]
+            yield [job(picture) for picture in _without_namesakes(files, tell)]
         for folder in folders:
             yield from _in_folder(folder, recursive, output, job, tell)
     elif folders or len(files) > 1:
@@ -117,7 +117,7 @@ def _matches(path):
 def _in_folder(folder, recursive, output, job, tell):
     """Lists of the jobs in a folder and those below it; `job(picture, below)` makes one of a path below it."""
     own = None if output is None else places.identity(output)
-    pending, empty, clips = [""], True, 0
+    pending, empty, clips, results = [""], True, 0, 0
     while pending:
         below = pending.pop()
         try:
@@ -129,24 +129,28 @@ def _in_folder(folder, recursive, output, job, tell):
         if recursive:
             pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
                         if not child.startswith(".") and places.identity(folder / below / child) != own]
-        clips += len(_originals(files, video.is_clip))
-        if pictures := _originals(files, _is_ours):
+        clips += len(_originals(files, video.is_clip)[0])
+        pictures, earlier = _originals(files, _is_ours)
+        results += earlier
+        if pictures:
             empty = False
             for some in _together(pictures):
                 yield [job(folder / below / name, below) for name in some]
     if clips:
         tell(one_line(f"clips in {folder} are left out: {clips}; name them to enlarge them"))
+    if results:
+        tell(one_line(f"earlier results in {folder} are left out: {results}; name them to enlarge them"))
     if empty:
         raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(formats.FORMATS))} "
                         "files" + ("" if recursive else ", or --recursive"))
 
 
 def _originals(names, wanted):
-    """Those of a folder's names that are wanted, but no hidden ones and no results of others."""
+    """Those of a folder's names that are wanted, but no hidden ones and no results of others; how many results."""
     found = [name for name in names if wanted(name) and name[0] != "."]
     stems = {_stem(name) for name in found}
-    found = [name for name in found if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
-    return sorted(found, key=lambda name: (_stem(name), name))
+    own = [name for name in found if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
+    return sorted(own, key=lambda name: (_stem(name), name)), len(found) - len(own)
 
 
 def _is_ours(name):
@@ -175,8 +179,20 @@ def _name(source, label, format):
     return f"{source.stem}_{label}{'.' + format if format else own}"
 
 
+def _without_namesakes(files, tell):
+    """A shell's `*.png` names the results of earlier runs, too, of whatever size: they are not enlarged again."""
+    def key(file, stem):
+        return _absolute(file.parent), stem, video.is_clip(file.name)
+    originals = {key(file, file.stem) for file in files}
+    own = [file for file in files
+           if not ((result := RESULT.fullmatch(file.stem)) and key(file, result[1]) in originals)]
+    if len(own) < len(files):
+        tell(f"earlier results are left out: {len(files) - len(own)}; name them alone to enlarge them")
+    return own
+
+
 def _without_results(jobs):
-    """A shell's `*.png` names the results of an earlier run, too: they are not enlarged again."""
+    """A result that is named beside the folder of its picture is not enlarged again."""
     targets = {_absolute(job.target): job for job in jobs}
     return [job for job in jobs if targets.get(_absolute(job.source), job) is job]
 

@@ -211,7 +211,7 @@ def _source(paths, output, **options):
         raise UserError("a cluster does not see whether pictures of several folders would get one name, --output with "
                         f"{folders[0]} and others, enlarge them one after the other")
     given = [str(_absolute(place)) for place in [*files, *folders]]
-    output = None if output is None else str(_absolute(places.of(output)))
+    output = None if output is None else str(_absolute(places.of(output, flag="--output")))
     return lambda: plans.parts(given, output, **options)
 
 

@@ -13,9 +13,11 @@ from srgan_tf.errors import UserError
 _ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
 
 
-def of(text):
-    """The place that a path or a URL means: a `Path` or a `Remote`."""
+def of(text, flag="PATH"):
+    """The place that a path or a URL means: a `Path` or a `Remote`; UserError that names `flag` where it is empty."""
     text = str(text)
+    if not text:  # a variable that a script has not set, and to `Path` the current folder
+        raise UserError(f"the name is empty, {flag}, give a picture or a folder")
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
     scheme, found, rest = text.partition("://")

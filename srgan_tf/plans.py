@@ -60,7 +60,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambd
     What `checked` says of each list is all there is to say if only one folder is given: the results of a folder's
     pictures lie in a folder of their own, and those that could get one name are in one list.
     """
-    output = None if output is None else places.of(output)
+    output = None if output is None else places.of(output, flag="--output")
     files, folders = split(paths)
     if format and (clips := [file for file in files if video.is_clip(file.name)]):
         raise UserError(f"a clip becomes a clip, {clips[0]} --format {format}, leave one of them out")

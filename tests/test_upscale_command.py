@@ -273,6 +273,8 @@ def test_fidelity_blends_the_shipped_models(run):
     (["good.png", "--height", str(2 ** 31)], "--height"),
     (["good.png", "--fidelity", "0.5"], "--fidelity 0.5 with --model"),
     (["good.png", "--fidelity", "1.5"], "--fidelity"),
+    (["good.png", ""], "the name is empty, PATH"),
+    (["good.png", "-o", ""], "the name is empty, --output"),
     (["good.png", "--model", "nothing"], "--model"),
     (["good.png", "-o", "good.png", "--overwrite"], "replace"),
     (["alpha.png", "-o", "alpha.jpg"], "transparency"),

@@ -1,5 +1,6 @@
 """python upscale.py: make pictures larger."""
 import functools
+import math
 import sys
 
 from absl import flags
@@ -52,7 +53,7 @@ FORMAT = flags.DEFINE_enum("format", None, ["png", "jpg", "webp", "tiff", "bmp",
 SERVER = flags.DEFINE_multi_string("server", [], "Let a TensorFlow Serving server compute: grpc://HOST:8500/MODEL or "
                                   "http://HOST:8501/MODEL; again, or after a comma, for several.", flag_values=FLAGS)
 SERVER_TIMEOUT = flags.DEFINE_float("server_timeout", 600, "Seconds that a server may take for one tile.",
-                                    lower_bound=0.001, flag_values=FLAGS)
+                                    lower_bound=0.001, upper_bound=10 ** 6, flag_values=FLAGS)
 CLUSTER = flags.DEFINE_string("cluster", None, "Compute on a Ray cluster: HOST:PORT; auto for the one that this "
                               "machine belongs to; local for one started for this run.", flag_values=FLAGS)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
@@ -71,6 +72,9 @@ def main(argv):
     paths = [*INPUT.value, *argv[1:]]
     if not paths:
         raise UserError("there is nothing to enlarge, PATH, give a picture or a folder")
+    for flag in (FIDELITY, SERVER_TIMEOUT):
+        if flag.value is not None and math.isnan(flag.value):  # absl's bounds let it pass
+            raise UserError(f"nan is no number, --{flag.name}, see --helpfull")
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 

@@ -263,7 +263,7 @@ def depth(image):
         return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
         raw = arguments if isinstance(arguments, str) else arguments and arguments[0]
-        if isinstance(raw, str) and ";16" in raw or (
+        if isinstance(raw, str) and ";16" in raw and raw != "BGR;16" or (  # that is 5, 6 and 5 bits
                 image.format == "PPM" and isinstance(arguments, tuple) and arguments[1:] > (255,)):
             return 16
     return 8

@@ -114,6 +114,16 @@ def test_a_ppm_of_16_bits_is_refused_as_it_would_be_cut_to_8(tmp_path):
         images.read(tmp_path / "x.ppm")
 
 
+def test_a_bmp_of_5_6_and_5_bits_a_channel_is_read(tmp_path):
+    red, green, blue = np.moveaxis(noise(4, 6, 3).astype(int) >> (3, 2, 3), 2, 0)
+    data = (red << 11 | green << 5 | blue)[::-1].astype("<u2").tobytes()
+    header = struct.pack("<2sIII", b"BM", 66 + len(data), 0, 66)
+    header += struct.pack("<IiiHHIIiiII", 40, 6, 4, 1, 16, 3, len(data), 0, 0, 0, 0)
+    (tmp_path / "x.bmp").write_bytes(header + struct.pack("<III", 0xF800, 0x07E0, 0x001F) + data)
+    wanted = np.dstack([red * 255 / 31, green * 255 / 63, blue * 255 / 31])
+    assert np.abs(images.read(tmp_path / "x.bmp").pixels - wanted).max() <= 1
+
+
 @pytest.mark.parametrize("mode, transparent", [("L", 7), ("RGB", (7, 7, 7))])
 def test_a_transparent_colour_becomes_alpha(tmp_path, mode, transparent):
     array = noise(6, 6, 3) if mode == "RGB" else noise(6, 6)

@@ -47,7 +47,8 @@ def check_fits(path, height, width, like=None):
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
             kind == "BMP" and like and _bmp_size(height, width, like) >= 2 ** 32):
         raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
-    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and height * width * channels(like) > png.MOST:
+    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and (
+            height * width * channels(like) > png.MOST or max(height, width) > png.LONGEST_SIDE):
         raise UserError(f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
                         "smaller or cut it into parts")
     return kind

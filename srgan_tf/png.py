@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import PngImagePlugin
 
-MOST = 2 ** 31 - 2  # pixels times channels, of 16 bits, that TensorFlow encodes
+MOST, LONGEST_SIDE = 2 ** 31 - 2, 10 ** 6  # pixels times channels, of 16 bits, and a side that TensorFlow encodes
 LONGEST, TOGETHER = 2 ** 20, 2 ** 24  # bytes of a text, and of all in a file; Pillow's limits are no lower
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -37,7 +37,7 @@ def decode(data, transparent=None):
     try:
         array = tf.io.decode_png(data, dtype=tf.uint16).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(error.message.split("}} ")[-1].split(" [Op")[0]) from None
+        raise ValueError(_reason(error)) from None
     if transparent is None:
         return array
     return np.dstack([array, np.where((array == transparent).all(axis=2), 0, 65535).astype(np.uint16)])
@@ -46,7 +46,10 @@ def decode(data, transparent=None):
 def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=()):
     """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `images.Picture`."""
     import tensorflow as tf
-    data = tf.io.encode_png(array).numpy()
+    try:
+        data = tf.io.encode_png(array).numpy()
+    except tf.errors.OpError as error:
+        raise ValueError(_reason(error)) from None
     header = 8 + 25  # the signature and IHDR, which come first
     chunks = [data[:header]]
     if icc:
@@ -142,6 +145,11 @@ def _inflated(kind, data):
 
 def _still_so(key):
     return key not in _ELSEWHERE and not key.lower().endswith(_NO_LONGER_SO)
+
+
+def _reason(error):
+    """What TensorFlow says, without the name of its operation."""
+    return error.message.split("}} ")[-1].split(" [Op")[0]
 
 
 def _chunk(kind, data):

@@ -28,6 +28,7 @@ def plan(*arguments, **options):
     ("deep.png", "I;16", (21_474, 100_000), None),
     ("x.bmp", "RGB", (35_792, 40_000), "BMP"), ("x.bmp", "RGB", (35_791, 40_000), None),  # 2 ** 32 bytes
     ("x.bmp", "L", (107_375, 40_000), "BMP"), ("x.bmp", "L", (107_374, 40_000), None),
+    ("deep.png", "I;16", (1_000_001, 1), "16 bits a channel"), ("deep.png", "I;16", (1_000_000, 1), None),
     ("x.webp", "RGB", (16_384, 1), "WEBP"),
 ])
 def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, monkeypatch, name, mode, size, problem):

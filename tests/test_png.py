@@ -67,6 +67,11 @@ def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
     assert dict(Image.open(tmp_path / "out.png").getexif()) == {0x010E: "a cat"}
 
 
+def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can_be_told():
+    with pytest.raises(ValueError):
+        png.encode(np.zeros((1, 1_000_001, 1), np.uint16))
+
+
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("hostile", [
     (b"tEXt", b"Comment\0" + b"x" * png.LONGEST),

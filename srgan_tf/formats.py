@@ -66,6 +66,9 @@ def fitted(picture, kind):
         if kind not in kinds and getattr(picture, field):
             said[field] = () if field == "texts" else None
             notes += (f"without its {name}",)
+    if kind != "PNG" and picture.colours:
+        said["colours"] = ()
+        notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)
     picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, **said)
     said = {"exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
             "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]), "comment": picture.comment}
@@ -91,7 +94,7 @@ def save_options(kind, picture):
     quality = {"lossless": True} if kind == "WEBP" and picture.lossless else _OPTIONS.get(kind, {})
     said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
     if kind == "PNG":
-        said["pnginfo"] = png.texts_to_write(picture.xmp, picture.texts)
+        said["pnginfo"] = png.chunks_to_write(picture.xmp, picture.texts, picture.colours)
     else:
         said["xmp"] = picture.xmp
     return {**quality, **{name: value for name, value in said.items() if value}}

@@ -36,6 +36,7 @@ class Picture:
     dpi: dots an inch, (x, y); None where the file says nothing.
     xmp: as in the file, but for what `xmp.upright` leaves out; None for none.
     texts: the chunks of a PNG file that tell a title, an author or how it was made: (kind, data) as they are.
+    colours: the chunks of a PNG file that say what its colours mean, in the same way.
     comment: of a JPEG or GIF file; None for none.
     lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
     notes: what was changed on the way and is worth telling, such as a conversion of colours.
@@ -49,6 +50,7 @@ class Picture:
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
     texts: tuple[tuple[bytes, bytes], ...] = ()
+    colours: tuple[tuple[bytes, bytes], ...] = ()
     comment: bytes | None = None
     lossless: bool = False
     notes: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ def write(path, picture):
             tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp)
         elif picture.pixels.dtype == np.uint16:
             file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp,
-                                  texts=picture.texts))
+                                  texts=picture.texts, colours=picture.colours))
         else:
             image = as_image(picture)
             if kind == "GIF" and image.mode != "L":
@@ -220,6 +222,7 @@ def said(image, path, turned=False):
     fields["xmp"], notes = xmp.upright(packet, turned=turned or orientation != 1)
     fields["notes"] += notes
     if image.format == "PNG":
+        fields["colours"] = png.colours(path)
         fields["texts"], long = png.texts(path)
         fields["notes"] += ("without texts that are too long",) if long else ()
     fields["dpi"] = metadata.sound(fields["dpi"])

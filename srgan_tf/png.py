@@ -1,4 +1,4 @@
-"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and texts as they are."""
+"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and chunks as they are."""
 import io
 import struct
 import zlib
@@ -12,6 +12,9 @@ LONGEST, TOGETHER = 2 ** 20, 2 ** 24  # bytes of a text, and of all in a file; P
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # with the bytes of each
+_SRGB = {b"cICP": bytes((1, 13, 0, 1)), b"gAMA": struct.pack(">I", 45455),
+         b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
 _XMP = b"XML:com.adobe.xmp"
 # What is told of the file elsewhere, and of the picture before it was turned: ImageMagick's EXIF, ICC, XMP and sizes.
 _ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
@@ -43,8 +46,12 @@ def decode(data, transparent=None):
     return np.dstack([array, np.where((array == transparent).all(axis=2), 0, 65535).astype(np.uint16)])
 
 
-def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=()):
-    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `images.Picture`."""
+def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=()):
+    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `images.Picture`.
+
+    Raises:
+        ValueError: for more pixels than TensorFlow encodes.
+    """
     import tensorflow as tf
     try:
         data = tf.io.encode_png(array).numpy()
@@ -58,7 +65,7 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=()):
         chunks.append(_chunk(b"pHYs", struct.pack(">IIB", *(round(x / 0.0254) for x in dpi), 1)))
     if exif:
         chunks.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
-    chunks += [_chunk(kind, text) for kind, text, *_ in texts_to_write(xmp, texts).chunks]
+    chunks += [_chunk(kind, content) for kind, content, *_ in chunks_to_write(xmp, texts, colours).chunks]
     return b"".join([*chunks, data[header:]])
 
 
@@ -72,9 +79,36 @@ def texts(path):
     return tuple((kind, data) for kind, data in found if _still_so(data.partition(b"\0")[0])), bool(long)
 
 
-def texts_to_write(xmp, texts):
+def colours(path):
+    """The chunks of a PNG file that say what its colours mean, but for those that a profile overrides.
+
+    Returns:
+        A tuple of (kind of chunk, its data as they are).
+    """
+    found, profile = {}, False
+    with open(path, "rb") as file:
+        for kind, _, length in _chunks(file):
+            if kind == b"IDAT":
+                break
+            if length == _COLOURS.get(kind):
+                found.setdefault(kind, file.read(length))
+            profile = profile or kind == b"iCCP"
+    return tuple((kind, data) for kind, data in found.items() if kind == b"cICP" or not profile)
+
+
+def are_srgb(colours):
+    """Whether such chunks mean sRGB, as none at all do."""
+    colours = dict(colours)
+    if b"cICP" in colours:  # which goes before all others
+        return colours[b"cICP"] == _SRGB[b"cICP"]
+    return b"sRGB" in colours or all(data == _SRGB[kind] for kind, data in colours.items())
+
+
+def chunks_to_write(xmp, texts, colours):
     """A `PngInfo` of Pillow's."""
     info = PngImagePlugin.PngInfo()
+    for kind, data in colours:
+        info.add(kind, data)
     if xmp:
         info.add_itxt(_XMP, xmp)
     for kind, data in texts:
@@ -110,11 +144,7 @@ def _texts(path):
     """(kind, data) of the text chunks in a PNG file, and (start, stop) of those that are too long; none of others."""
     found, long, together = [], [], 0
     with open(path, "rb") as file:
-        if file.read(8) != _SIGNATURE:
-            return found, long
-        while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
-            length, kind = struct.unpack(">I4s", head)
-            start = file.tell() - 8
+        for kind, start, length in _chunks(file):
             if kind in _TEXTS:
                 data, size = b"", LONGEST + 1
                 if length <= LONGEST and together <= TOGETHER:
@@ -125,8 +155,18 @@ def _texts(path):
                     found.append((kind, data))
                 else:
                     long.append((start, start + 12 + length))
-            file.seek(start + 12 + length)
     return found, long
+
+
+def _chunks(file):
+    """Kind, start and the data's length of each chunk in a PNG file, which is then at the data; none of others."""
+    if file.read(8) != _SIGNATURE:
+        return
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        length, kind = struct.unpack(">I4s", head)
+        start = file.tell() - 8
+        yield kind, start, length
+        file.seek(start + 12 + length)
 
 
 def _inflated(kind, data):

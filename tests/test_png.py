@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from srgan_tf import images, png
 
@@ -65,6 +65,36 @@ def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
     images.write(tmp_path / "out.png", found)
     assert chunks(tmp_path / "out.png") == [TITLE]
     assert dict(Image.open(tmp_path / "out.png").getexif()) == {0x010E: "a cat"}
+
+
+SRGB = (b"sRGB", b"\0")
+LINEAR = (b"gAMA", struct.pack(">I", 100000))
+WIDE = (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))
+HDR = (b"cICP", bytes((9, 16, 0, 1)))
+LIKE_SRGB = (b"gAMA", struct.pack(">I", 45455))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("colours, note", [
+    ([LINEAR], True), ([WIDE, LIKE_SRGB], True), ([HDR, SRGB], True), ([LIKE_SRGB], False), ([SRGB, LIKE_SRGB], False)])
+def test_what_its_colours_mean_goes_to_png_files_and_is_told_where_it_is_lost(tmp_path, colours, note, deep):
+    found = images.read(write(tmp_path / "in.png", *colours, TITLE, deep=deep))
+    assert images.write(tmp_path / "out.png", found) == ()
+    data = (tmp_path / "out.png").read_bytes()
+    assert all(0 < data.find(chunk(*colour)) < data.find(b"IDAT") for colour in colours)
+    assert images.read(tmp_path / "out.png").colours == tuple(colours)
+    for name in ("out.jpg", "out.tif"):
+        assert ("without its colour chunks" in images.write(tmp_path / name, found)) == note
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_profile_goes_before_other_words_about_colours(tmp_path, deep):
+    profile = (b"iCCP", b"x\0\0" + zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()))
+    found = images.read(write(tmp_path / "in.png", HDR, profile, LINEAR, SRGB, deep=deep))
+    assert found.icc and found.colours == (HDR,)
+    images.write(tmp_path / "out.png", found)
+    data = (tmp_path / "out.png").read_bytes()
+    assert b"iCCP" in data and b"sRGB\0" not in data and chunk(*HDR) in data
 
 
 def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can_be_told():

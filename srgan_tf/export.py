@@ -74,7 +74,7 @@ def restore(folder):
     if facts.get("network") != "srresnet":
         raise UserError(f"its network is {facts.get('network')!r}, {folder}, give a SavedModel of an srresnet")
     weights = variables.read(folder)
-    if checksum(weights) != facts["sha256"]:
+    if checksum(weights) != facts.get("sha256"):
         raise UserError(f"the variables do not match their checksum, {folder}, export or copy the model again")
     generator = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
     models.load_named_weights(generator, weights)
@@ -233,7 +233,11 @@ def _move_into_place(part, folder):
         return
     old = part.with_suffix(".old")
     os.rename(folder, old)
-    os.rename(part, folder)
+    try:
+        os.rename(part, folder)
+    except OSError:
+        os.rename(old, folder)  # there was a model, and there is to be one
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

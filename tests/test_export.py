@@ -1,6 +1,7 @@
 """The SavedModel: what it computes, what its ends are called, who can load it, and the way back to Keras."""
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -245,6 +246,11 @@ def test_restore_refuses_variables_that_are_not_those_exported(folder, generator
     export.export(generator, tmp_path / "1", attributes={"sha256": "0" * 64})
     with pytest.raises(UserError, match="checksum"):
         export.restore(tmp_path / "1")
+    facts = zoo.attributes(tmp_path / "1")
+    del facts["sha256"]
+    (tmp_path / "1" / zoo.ATTRIBUTES).write_text(json.dumps(facts))
+    with pytest.raises(UserError, match="checksum"):
+        export.restore(tmp_path / "1")
 
 
 def test_weights_are_written_once(folder, generator):
@@ -275,6 +281,22 @@ def test_export_replaces_a_savedmodel_and_nothing_else(folder, generator, tmp_pa
     (tmp_path / "letters" / "love.txt").write_text("dear")
     with pytest.raises(FileExistsError):
         export.export(generator, tmp_path / "letters")
+
+
+def test_a_savedmodel_that_cannot_be_replaced_stays(generator, tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"an older one")
+    rename = os.rename
+
+    def fail(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("permission denied")
+        rename(source, target)
+    monkeypatch.setattr(export.os, "rename", fail)
+    with pytest.raises(OSError, match="permission denied"):
+        export.export(generator, tmp_path / "1")
+    assert [child.name for child in tmp_path.iterdir()] == ["1"]
+    assert (tmp_path / "1" / "saved_model.pb").read_bytes() == b"an older one"
 
 
 def test_export_refuses_a_generator_that_computes_in_bfloat16(tmp_path):

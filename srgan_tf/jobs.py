@@ -103,8 +103,11 @@ def make(job, enlarge, size, frame=lambda done, count: None):
         UserError: when the picture cannot be read or enlarged, or its result cannot be written.
     """
     with places.fetched(job.source) as source, places.stored(job.target) as target:
+        before = 0
+        with contextlib.suppress(OSError):  # told when it is read
+            before = os.path.getsize(source)  # now: it may be gone when the result is there
         made = (_do_clip if video.is_clip(source) else _do)(Job(source, target), enlarge, size, frame)
-        return dataclasses.replace(made, bytes=(os.path.getsize(source), os.path.getsize(target)))
+        return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
 def _do(job, enlarge, size, frame):

@@ -227,6 +227,17 @@ def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(albu
                      "cut the picture into parts", "error: it would be computed"]
 
 
+def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):
+    Image.new("RGB", (3, 3)).save("cat.png")
+    size = os.path.getsize("cat.png")
+
+    def enlarge(picture):
+        Path("cat.png").unlink()
+        return picture
+    [job] = plans.plan(["cat.png"], label="x2")
+    assert jobs.make(job, enlarge, lambda *size: size).bytes == (size, os.path.getsize("cat_x2.png"))
+
+
 def test_a_folder_with_the_name_of_a_result_fails_alone(album):
     Path("dog_x4.PNG").mkdir()
     lines = []

@@ -33,6 +33,7 @@ class Enlarger:
             UserError: when the memory does not hold even a small tile.
         """
         image = np.asarray(image)
+        image = image.astype(image.dtype.newbyteorder("="), copy=False)  # big-endian, as some readers of files give it
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"image must be uint8 or uint16. Received: {image.dtype}")
         if image.size == 0:

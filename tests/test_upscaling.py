@@ -267,6 +267,11 @@ def test_16_bits_give_what_8_bits_give_but_finer(upscale, kind):
     assert (whole == upscale(image)).mean() > (0.999 if kind == (3,) else 0.8)  # 8-bit grey is a mean of rounded ones
 
 
+def test_the_order_of_the_bytes_in_16_bits_does_not_count(upscale):
+    image = picture(7, 6, 3).astype(np.uint16) * 257
+    np.testing.assert_array_equal(upscale(image.astype(">u2")), upscale(image.astype("<u2")))
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_16_bits_keep_more_than_256_levels(small_model, precision):
     ramp = np.linspace(20000, 21000, 64 * 64).astype(np.uint16).reshape(64, 64)  # four levels of 8 bits

@@ -1,4 +1,5 @@
 """Upscaler: every kind of array, tiles that cannot be seen, alpha without halos, precisions."""
+import os
 import subprocess
 import sys
 
@@ -97,6 +98,8 @@ def test_no_more_pictures_of_a_batch_are_enlarged_at_once_than_fit_in_a_strip(sm
 
 
 def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
+    monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
+
     def tile(megabytes):
         monkeypatch.setattr(upscaling.memory, "available", lambda: megabytes and megabytes * 10 ** 6)
         return upscale._automatic(3000, 4000)
@@ -122,7 +125,8 @@ def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp
     """
     image = picture(900, 900, 3)
     np.save(tmp_path / "image.npy", image)
-    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field], check=True)
+    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field], check=True,
+                   env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert_equal_but_for_rounding(np.load(tmp_path / "image.npy"), upscale(image))
 
 

@@ -19,6 +19,7 @@ MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memo
 
 _CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
              "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
+_DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
             6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
@@ -203,10 +204,10 @@ def has_rgb_profile(image):
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
-def said(image, path, turned=False):
+def said(image, path, turned=1):
     """What a file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded.
 
-    `turned` tells whether Pillow has turned the pixels already.
+    `turned` is the orientation that Pillow has applied already.
     """
     fields = {"icc": image.info.get("icc_profile"), "dpi": image.info.get("dpi"), "notes": (),
               "lossless": image.format == "WEBP" and metadata.is_lossless(path)}
@@ -216,16 +217,18 @@ def said(image, path, turned=False):
     try:
         tags = image.getexif()
         fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
-        fields["exif"], orientation = metadata.exif(tags, from_tiff=image.format == "TIFF")
+        orientation = metadata.orientation(tags)
+        fields["exif"] = metadata.exif(tags, from_tiff=image.format == "TIFF")
     except Exception:  # Pillow's, of many kinds
-        fields["notes"] += ("without its EXIF data, which is damaged",)
-    fields["xmp"], notes = xmp.upright(packet, turned=turned or orientation != 1)
+        fields["notes"] += _DAMAGED_EXIF
+    applied = orientation if turned == 1 else turned
+    fields["xmp"], notes = xmp.upright(packet, turned=applied != 1)
     fields["notes"] += notes
     if image.format == "PNG":
         fields["colours"] = png.colours(path)
         fields["texts"], long = png.texts(path)
         fields["notes"] += ("without texts that are too long",) if long else ()
-    fields["dpi"] = metadata.sound(fields["dpi"])
+    fields["dpi"] = metadata.sound(fields["dpi"], applied)
     return fields, orientation
 
 
@@ -276,10 +279,10 @@ def _picture(image, path):
     deep, transparent = depth(image) > 8, image.info.get("transparency")
     if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
         return _deep_tiff(path, image.getexif())
-    turned = False
+    turned = 1
     if image.format == "TIFF":
         tags = image.getexif()
-        turned = metadata.is_turned(tags)  # by Pillow, when it is loaded
+        turned = metadata.orientation(tags)  # Pillow applies it when it loads the image
         with contextlib.suppress(Exception):  # what is wrong with them is told below
             tiff.load_folders(tags)
     image.load()  # the chunks behind the pixels, too
@@ -300,11 +303,16 @@ def _picture(image, path):
 
 
 def _deep_tiff(path, tags):
-    icc, dpi, packet = tags.get(34675), metadata.sound(metadata.dpi(tags)), tags.get(metadata.XMP)
-    exif, orientation = metadata.exif(tags, from_tiff=True)
-    packet, notes = xmp.upright(packet, turned=orientation != 1)
+    icc, packet, orientation, dpi, exif, notes = tags.get(34675), tags.get(metadata.XMP), 1, None, None, ()
+    try:
+        orientation = metadata.orientation(tags)
+        dpi = metadata.sound(metadata.dpi(tags), orientation)
+        exif = metadata.exif(tags, from_tiff=True)
+    except Exception:  # Pillow's, of many kinds
+        notes = _DAMAGED_EXIF
+    packet, others = xmp.upright(packet, turned=orientation != 1)
     return Picture.of(UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,
-                      notes=notes)
+                      notes=notes + others)
 
 
 def _from_cmyk(image, icc):

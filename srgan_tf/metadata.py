@@ -4,6 +4,7 @@ import os
 from PIL import Image
 
 LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "comment": 65500}  # bytes: a name before XMP, and Pillow before 13
+SIDEWAYS = range(5, 9)  # orientations in which rows and columns change places
 _MOST_DPI = 0.0254 * 2 ** 31  # that a PNG file holds
 XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
 
@@ -17,7 +18,7 @@ _DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 
 
 
 def exif(tags, *, from_tiff=False):
-    """EXIF data that holds of the upright pixels, and how to make them upright.
+    """EXIF data that holds of the upright pixels.
 
     The orientation, the thumbnail, XMP, and the size beside the tags are left out.
 
@@ -26,20 +27,22 @@ def exif(tags, *, from_tiff=False):
         from_tiff: whether the tags are a TIFF file's own.
 
     Returns:
-        bytes, None where nothing is left; the orientation, 1 to 8.
+        bytes, None where nothing is left.
     """
-    orientation = tags.get(_ORIENTATION, 1)
+    if orientation(tags) in SIDEWAYS and _X_RESOLUTION in tags and _Y_RESOLUTION in tags:
+        tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = tags[_Y_RESOLUTION], tags[_X_RESOLUTION]
     for tag in list(tags):
         if tag in (_ORIENTATION, _WIDTH, _HEIGHT, XMP) or from_tiff and tag not in _DESCRIPTIVE:
             del tags[tag]
     _keep_letters(tags)
     tags.bigtiff = False  # EXIF data has the layout of ordinary TIFF files
-    return tags.tobytes() if len(tags) else None, orientation if orientation in range(1, 9) else 1
+    return tags.tobytes() if len(tags) else None
 
 
-def is_turned(tags):
-    """Whether the pixels do not lie upright in the file."""
-    return tags.get(_ORIENTATION, 1) != 1
+def orientation(tags):
+    """How the pixels lie in the file: 1, upright, to 8."""
+    found = tags.get(_ORIENTATION, 1)
+    return found if found in range(1, 9) else 1
 
 
 def dpi(tags):
@@ -49,8 +52,12 @@ def dpi(tags):
     return (float(x) * inches, float(y) * inches) if inches and x and y else None
 
 
-def sound(dpi):
-    """Dots an inch, (x, y), as two floats; None for None and for what is none: 1 stands in a TIFF without a unit."""
+def sound(dpi, orientation=1):
+    """Dots an inch of the upright pixels, (x, y), as two floats.
+
+    None for None, and for what is none: 1 stands in a TIFF without a unit.
+    """
+    dpi = dpi[::-1] if dpi and orientation in SIDEWAYS else dpi
     return tuple(map(float, dpi)) if dpi and all(1 < x < _MOST_DPI for x in dpi) else None
 
 

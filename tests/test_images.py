@@ -188,6 +188,36 @@ def test_orientation_is_applied_and_the_rest_of_exif_kept(tmp_path):
         assert images.read(tmp_path / f"out{suffix}").pixels.shape == (7, 4, 3)
 
 
+@pytest.mark.parametrize("orientation, dpi", [(3, (300, 200)), (5, (200, 300)), (6, (200, 300)), (8, (200, 300))])
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.tif", "lzw.tif", "deep.tif"])
+def test_unequal_resolutions_are_turned_with_the_picture(tmp_path, name, orientation, dpi):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x011B], exif[0x0128] = orientation, 300, 200, 2
+    if name == "deep.tif":
+        pytest.importorskip("tifffile").imwrite(
+            tmp_path / name, np.ones((4, 7, 3), np.uint16), photometric="rgb", resolution=(300, 200),
+            resolutionunit="inch", extratags=[(274, 3, 1, orientation, True)])
+    else:
+        options = {"compression": "tiff_lzw"} if name == "lzw.tif" else {}
+        Image.fromarray(noise(4, 7, 3)).save(tmp_path / name, exif=exif, dpi=(300, 200), **options)
+    found = images.read(tmp_path / name)
+    assert found.dpi == pytest.approx(dpi, abs=0.02)
+    assert found.pixels.shape == ((4, 7, 3) if orientation < 5 else (7, 4, 3))
+    if name == "x.jpg":
+        exif.load(found.exif)
+        assert (exif[0x011A], exif[0x011B]) == dpi
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_with_damaged_tags_is_read_without_them(tmp_path, dtype):
+    """Such as an artist that is a number."""
+    pytest.importorskip("tifffile").imwrite(
+        tmp_path / "x.tif", np.ones((4, 7, 3), dtype), photometric="rgb",
+        extratags=[(315, 5, 1, (1, 2), True), (274, 3, 1, 6, True)])
+    found = images.read(tmp_path / "x.tif")
+    assert found.pixels.shape == (7, 4, 3) and found.notes == ("without its EXIF data, which is damaged",)
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_profile_and_resolution_are_carried_over(tmp_path, suffix):
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / f"in{suffix}", icc_profile=SRGB, dpi=(300, 200))

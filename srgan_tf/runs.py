@@ -122,8 +122,9 @@ class Journal:
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
         self.best_psnr = max([json.loads(line).get("validation_psnr", -math.inf) for line in kept], default=-math.inf)
-        with atomic.whole_file(self.path) as file:
-            file.write("".join(line + "\n" for line in kept).encode())
+        if self.path.exists():
+            with atomic.whole_file(self.path) as file:
+                file.write("".join(line + "\n" for line in kept).encode())
         self.events = None
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
@@ -168,13 +169,9 @@ def _compare(run, started, now):
 def _reopen(folder, recipe):
     """Go back to where the rate of a finished run began to fall: what came after belongs to its end."""
     last, models = decay_start(recipe), folder / "saved_model"
-    before = checkpoints.found(folder / "checkpoints", last)
-    try:
-        checkpoints.load(before[0][1])
-    except (IndexError, ValueError) as error:
-        none = "none" if not before else f"none that can be read ({error})"
-        raise UserError(f"of the checkpoints from before its learning rate began to fall, at step {last}, {folder} has "
-                        f"{none}: to train it for longer give --init {models} and another --run_dir") from None
+    if not any(_is_whole(path) for _, path in checkpoints.found(folder / "checkpoints", last)):
+        raise UserError(f"{folder} has no checkpoint that can be read from before its learning rate began to fall, at "
+                        f"step {last}: to train it for longer give --init {models} and another --run_dir")
     ended = folder / "ended" / str(recipe.steps)
     if recipe.steps > last and (models / str(recipe.steps)).is_dir():
         ended.parent.mkdir(exist_ok=True)
@@ -184,6 +181,14 @@ def _reopen(folder, recipe):
         if step > last:
             shutil.rmtree(models / str(step), ignore_errors=True)
             path.unlink()
+
+
+def _is_whole(checkpoint):
+    try:
+        checkpoints.load(checkpoint)
+    except ValueError:
+        return False
+    return True
 
 
 def _short(value):

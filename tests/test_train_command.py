@@ -31,7 +31,7 @@ def command(pictures, run_dir, vgg_weights, *more):
     return [sys.executable, str(TRAIN), "--data_dir", str(pictures), "--run_dir", str(run_dir),
             "--cache_dir", str(run_dir.parent / "cache"), "--vgg_weights", str(vgg_weights), "--content", "vgg22",
             "--steps", "40", "--blocks", "2", "--features", "8", "--crop", "32", "--batch", "2",
-            "--checkpoint_every", "10", "--log_every", "5", "--ema", "0.9", "--deterministic", *more]
+            "--checkpoint_every", "20", "--log_every", "5", "--ema", "0.9", "--deterministic", *more]
 
 
 def final(run_dir, phase):

@@ -92,19 +92,9 @@ def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
     assert [line["step"] for line in lines(parts)] == [line["step"] for line in lines(whole)]
 
 
-def test_a_prolonged_run_starts_from_before_the_decay(start):
-    recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
-    longer = dataclasses.replace(recipe, steps=10)
-    whole = start(longer, "whole", keep=1, checkpoint_every=100, validate_every=100)
-    start(recipe, "parts", keep=1, checkpoint_every=100, validate_every=100)
-    parts = start(longer, "parts", keep=1, checkpoint_every=100, validate_every=100)
-    for name, value in weights(whole, 10).items():
-        np.testing.assert_allclose(weights(parts, 10)[name], value, atol=1e-6, err_msg=name)
-
-
-def test_a_prolonged_run_that_is_stopped_goes_on_from_where_it_was_and_keeps_its_old_end_aside(start, monkeypatch):
+def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_aside_even_if_stopped(start, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
-    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
+    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100, "keep": 1}
     whole = start(longer, "whole", **seldom)
     run = start(recipe, "parts", **seldom)
     end = weights(run, 8)
@@ -135,7 +125,7 @@ def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_prolonge
     run = start(recipe, checkpoint_every=3, validate_every=100)
     (run / "checkpoints" / "step-00000003.npz").write_bytes(b"damaged")
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-    with pytest.raises(UserError, match="none that can be read .*--init .*saved_model and another --run_dir"):
+    with pytest.raises(UserError, match="no checkpoint that can be read .*--init .*saved_model and another --run_dir"):
         start(dataclasses.replace(recipe, steps=8), checkpoint_every=3, validate_every=100)
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
@@ -178,18 +168,12 @@ def test_validation_leaves_tiny_pictures_out_and_a_flat_one_is_not_infinitely_go
     assert "tiny.png has less than 20 pixels a side" in capsys.readouterr().err
 
 
-def test_the_best_checkpoint_on_validation_stays_and_is_exported(start):
-    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1)
+def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_due(start):
+    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100)
     psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
     best = max(psnr, key=psnr.get)
     assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
-
-
-def test_the_best_on_validation_is_kept_when_no_checkpoint_is_due(start):
-    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100)
-    psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
-    assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {max(psnr, key=psnr.get), 8}
 
 
 def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_what_is_fresh(start, capsys):

@@ -106,7 +106,8 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaling.TILE
 
 
-@pytest.mark.parametrize("limit, field", [("RLIMIT_AS", "VmSize"), ("RLIMIT_DATA", "VmData")])
+@pytest.mark.parametrize("limit, field", [
+    ("RLIMIT_AS", "VmSize"), pytest.param("RLIMIT_DATA", "VmData", marks=pytest.mark.long)])
 def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path, limit, field):
     """In a process with a real limit: 900 x 900 pixels at once take more."""
     code = """if True:

@@ -3,7 +3,8 @@
     python benchmarks/inference.py
 
 All of them get uint8 [1, H, W, 3] and give uint8 [1, 4H, 4W, 3], with the same weights and the same number of
-threads, in turn within one process. Prints the medians and, as its last line, one JSON object:
+threads, in turn within one process. PyTorch is eager, without torch.compile. Prints the medians and, as its last
+line, one JSON object:
 
 - `float32_ratio`, `bfloat16_ratio`: the fastest peer's time over ours at that precision, geometric mean over sizes.
 - `float32_matmul_share`, `bfloat16_matmul_share`: our FLOP/s, counted on the network as the paper has it, over

@@ -85,6 +85,7 @@ def workers(arguments, run):
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(2)]
 
 
+@pytest.mark.long
 def test_two_devices_of_one_machine_train_the_weights_of_one_device(arguments, alone, tmp_path):
     run = tmp_path / "mirrored"
     subprocess.run([sys.executable, "-c", TWO_PROCESSORS, *arguments, "--run_dir", run, "--distribute", "mirrored"],

@@ -94,9 +94,9 @@ def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
 
 def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_aside_even_if_stopped(start, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
-    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100, "keep": 1}
+    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
     whole = start(longer, "whole", **seldom)
-    run = start(recipe, "parts", **seldom)
+    run = start(recipe, "parts", keep=1, **seldom)
     end = weights(run, 8)
     with monkeypatch.context() as patch:
         patch.setattr(trainer._Loop, "_stops", lambda loop, step, interruption: step == 5)

@@ -300,5 +300,6 @@ def test_saved_model_cli_shows_and_runs_the_shipped_models(name, tmp_path):
     np.save(tmp_path / "small.npy", picture(1, 8, 9, 3))
     cli("run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default",
         "--inputs", f"image={tmp_path}/small.npy", "--outdir", str(tmp_path))
-    np.testing.assert_array_equal(np.load(tmp_path / "image.npy"), serving.Here(folder)(
-        picture(1, 8, 9, 3)))
+    here = serving.Here(folder)(picture(1, 8, 9, 3)).astype(int)
+    difference = np.abs(np.load(tmp_path / "image.npy") - here)  # its session orders sums otherwise
+    assert difference.max() <= 1 and np.mean(difference > 0) < 1e-3

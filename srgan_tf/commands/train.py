@@ -25,8 +25,8 @@ _bool, _enum, _float, _integer, _string = (
 SCALE = _enum("scale", "4", ["2", "4", "8"], "How many times larger the network makes a picture.")
 PHASE = _enum("phase", "both", ["both", *PHASES], "What to train; srgan starts from --init or from the "
                           "srresnet of the same --run_dir.")
-VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its content loss, and SRResNet alone if that "
-                "is all it needs.")
+VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its content loss, and SRResNet alone if "
+                "that is all it needs.")
 SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
 RECIPE = _enum("recipe", "fast", list(RECIPES), "Where the numbers below come from when not given: the paper's own, "
                "or ours, which take a fraction of its steps.")
@@ -66,7 +66,8 @@ WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.",
 HOLD = _float("hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0,
                           upper_bound=1)
 FREEZE_NORM = _enum("freeze_norm", None, list(FREEZES), "From when on batch normalisation in the generator uses its "
-                    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the start.")
+                    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the "
+                    "start.")
 PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in; auto takes bfloat16 where the "
                   "device computes in it natively, else float32.")
 EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0,
@@ -83,14 +84,15 @@ VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations
 CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpoints.", lower_bound=1)
 CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Minutes after which there is one anyway.", lower_bound=0.1)
 KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
-DISTRIBUTE = _enum("distribute", None, ["mirrored", "multiworker"], "One batch shared by all GPUs of this machine, or by "
-                   "the machines that TF_CONFIG names.")
+DISTRIBUTE = _enum("distribute", None, ["mirrored", "multiworker"], "One batch shared by all GPUs of this machine, or "
+                   "by the machines that TF_CONFIG names.")
 XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step, faster ones on a GPU.")
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
 OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, CONSISTENCY, GRID, OPTIMIZER, LEARNING_RATE,
-             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, FREEZE_NORM, PRECISION, EMA, START, JPEG, SEED, BLOCKS, FEATURES)
+             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, FREEZE_NORM, PRECISION, EMA, START, JPEG, SEED, BLOCKS,
+             FEATURES)
 
 
 def run():
@@ -172,8 +174,8 @@ def _check(argv):
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
         raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
     if FREEZE_NORM.value == "start" and PHASE.value != "srgan" and not INIT.value:
-        raise UserError("--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place "
-                        "of start")
+        raise UserError("--freeze_norm start would keep the averages of a fresh network: give --init, or decay in "
+                        "place of start")
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 

@@ -49,6 +49,14 @@ def save(folder, step, arrays, *, keep=3, marks=()):
     return target
 
 
+def marked(folder, mark):
+    """The step of the checkpoint that holds a mark, None if there is none."""
+    try:
+        return int(Path((Path(folder) / f"{mark}.mark").read_text()).stem[5:])
+    except (OSError, ValueError):
+        return None
+
+
 def path(folder, step):
     """Where the checkpoint of a step lies."""
     return Path(folder) / f"step-{step:08}.npz"

@@ -102,7 +102,7 @@ class Crops(Batches):
         lr, hr = as_rgb(lr), as_rgb(hr)
         if self.jpeg:
             for picture, (*_, quality) in zip(lr, crops):
-                picture[:] = _compressed(picture, quality)
+                picture[:] = compressed(picture, quality)
         return lr, hr
 
 
@@ -115,7 +115,8 @@ def _turned(x, vertically, horizontally, transposed):
     return x.swapaxes(0, 1) if transposed else x
 
 
-def _compressed(picture, quality):
+def compressed(picture, quality):
+    """A picture uint8 [h, w, 3] as JPEG of that quality leaves it."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))

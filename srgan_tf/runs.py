@@ -30,8 +30,8 @@ PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a
 class Run:
     """Where a run lives, where its pictures come from, and how often it reports.
 
-    `train` says what the store holds (`describe()` of its source), `init` and `vgg` where weights came from: a run is
-    resumed only with the same.
+    `train` says what the store holds (`describe()` of its source); `init` is the model that the generator starts from,
+    `vgg` the file of VGG19's weights. A run is resumed only with the same.
     """
 
     folder: str
@@ -82,6 +82,9 @@ def claim(run):
         started = _read(path)
         now["start"] = started.get("start", now["start"])
         _compare(run, started, now)
+        if run.init and now["start"] != _start(run.init):
+            print(f"warning: {run.init} is another model since {run.folder} began from it: the run goes on from where "
+                  "it was; for one from the new model choose another --run_dir", file=sys.stderr)
         if started["recipe"]["steps"] < now["recipe"]["steps"]:
             _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
     with atomic.whole_file(path) as file:
@@ -158,6 +161,11 @@ def _compare(run, started, now):
         old, new = (c[where] if where else {"train": c["train"], "init": "" if same_init else c["init"],
                                             "vgg": Path(c["vgg"]).name} for c in (started, now))
         for field in old.keys() | new.keys():
+            if field == "precision" and old[field] == "auto":  # of a run from before this was told apart
+                continue
+            if field == "train" and old[field] != new[field]:
+                raise UserError(f"{run.folder} holds a run on other pictures ({_differing(old[field], new[field])}): "
+                                f"put them back, or go on with --init {run.folder}/saved_model and another --run_dir")
             if field not in PROLONGABLE and old.get(field) != new.get(field):
                 raise UserError(f"{run.folder} holds a run with another {field} ({_short(old.get(field))}, now "
                                 f"{_short(new.get(field))}): use its flags to go on, or another --run_dir")
@@ -189,6 +197,10 @@ def _is_whole(checkpoint):
     except ValueError:
         return False
     return True
+
+
+def _differing(old, new):
+    return ", ".join(f"{k} {old.get(k)}, now {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
 
 
 def _short(value):

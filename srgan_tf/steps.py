@@ -108,7 +108,7 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         blocks of 4 do: unless it is moved, their gradients are a grid that the generator can follow."""
         if not recipe.shift:
             return hr, sr
-        seed = tf.stack([recipe.seed, tf.cast(state.optimizers["generator"].iterations.value, tf.int32)])
+        seed = tf.stack([recipe.seed % 2**31, tf.cast(state.optimizers["generator"].iterations.value, tf.int32)])
         y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
         size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
         return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]

@@ -1,5 +1,6 @@
 """A training run: steps, checkpoints, validation, logs and exports; `runs.py` says what lies in its folder."""
 import contextlib
+import dataclasses
 import itertools
 import math
 import shutil
@@ -13,9 +14,9 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, export, graph, losses, metrics, runs, steps
+from srgan_tf import checkpoints, devices, export, graph, losses, metrics, models, runs, steps, zoo
 from srgan_tf.errors import UserError
-from srgan_tf.pipeline import Batches, Crops
+from srgan_tf.pipeline import Batches, Crops, compressed
 from srgan_tf.pixels import to_lr, to_uint8
 from srgan_tf.recipes import decay_start, learning_rate, norm_is_frozen
 from srgan_tf.runs import Run  # noqa: F401 what `train` takes
@@ -33,8 +34,8 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         run: a `Run`.
         store: the `store.Store` of the training pictures, or `pipeline.Batches` of the recipe's crop and batch.
         validation: a `store.Store` of validation pictures, or None.
-        initial_weights: function that gives the arrays by "layer/variable" that the generator starts from; called
-            only where the run has no checkpoint yet.
+        initial_weights: function that gives the arrays by "layer/variable" that the generator starts from, in place of
+            those of `run.init`; called only where the run has no checkpoint yet.
         strategy: the `tf.distribute.Strategy` of `devices.strategy`; None for one device. Of several workers the
             first one writes the folder of the run, and all read it.
 
@@ -47,6 +48,7 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     """
     strategy = strategy or devices.strategy()
     recipe, folder = devices.concrete(run.recipe), Path(run.folder)
+    run = dataclasses.replace(run, recipe=recipe)  # the precision that it has is what its config.json tells
     _check_replicas(run, recipe, strategy)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -54,6 +56,9 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     if not isinstance(store, Batches):
         crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = devices.is_chief(strategy)
+    if chief and crops is not store and (small := len(store) - len(crops.usable)):
+        print(f"left out: {small} of {len(store)} pictures, a side of which is below {recipe.drawn} pixels: a smaller "
+              "--crop would use them")
     with _told(folder, strategy), runs.held(folder) if chief else contextlib.nullcontext():
         started, start = runs.claim(run) if chief else (None, {})
         with strategy.scope():
@@ -63,8 +68,8 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
                 vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
             state = steps.State(recipe)
         step = _restore_everywhere(run, state, started, strategy)
-        if not step and initial_weights is not None:
-            _start_from(state, initial_weights())
+        if not step and (run.init or initial_weights):
+            _start_from(state, initial_weights() if initial_weights else _weights(run.init))
         journal = runs.Journal(folder, step) if chief else None
         loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
         with _Interruption() as interruption:
@@ -120,6 +125,10 @@ def _restore_everywhere(run, state, started, strategy):
     return step
 
 
+def _weights(init):
+    return models.named_weights(export.restore(zoo.resolve(init, flag="--init")))
+
+
 def _start_from(state, weights):
     """Give the generator weights to start from; the layers that enlarge may be those of another scale."""
     fresh = state.start_from(weights)
@@ -136,7 +145,7 @@ class _Loop:
     def __init__(self, run, recipe, state, validation, strategy, journal, start):
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
-        self.validation = _centres(validation) if validation is not None else []
+        self.validation = _centres(validation, run.recipe.jpeg) if validation is not None else []
         self.start = start
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
@@ -277,8 +286,11 @@ class _Loop:
                   flush=True)
 
 
-def _centres(store):
-    """The middle of every picture, LR uint8 [h, w, 3] and HR uint8 [s h, s w, 3], at most 256 HR pixels a side."""
+def _centres(store, jpeg):
+    """The middle of every picture, LR uint8 [h, w, 3] and HR uint8 [s h, s w, 3], at most 256 HR pixels a side.
+
+    LR is compressed where that of the training crops is, at the middle of their qualities.
+    """
     side = VALIDATION_CROP // store.scale
     pairs, least = [], max(metrics.SSIM_WINDOW + 2 * store.scale, (2 * BICUBIC_REACH + 1) * store.scale)
     for i in range(len(store)):
@@ -288,7 +300,8 @@ def _centres(store):
         y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
         lr, hr = store.pair(i)
         s = store.scale
-        pairs.append((as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])))
+        small, large = as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])
+        pairs.append((compressed(small, (jpeg + 95) // 2) if jpeg else small, large))
     return pairs
 
 

@@ -112,6 +112,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     (["--smoke", "--run_dir", "/dev/null"], "/dev/null is no folder"),
     (["--smoke", "--tfds_dir", "sets"], "--tfds_dir is for DIV2K"),
     (["--seed", str(2**32)], "seed"),
+    (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial would change nothing"),
     (["pictures"], "pictures is no flag")])
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -120,6 +121,20 @@ def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_pa
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_with_both_phases_flags_of_the_loss_are_those_of_srgan():
+    code = """if True:
+        import sys
+        from srgan_tf.commands import train
+        train.FLAGS(sys.argv)
+        print([[getattr(train._recipe(phase, 4), name) for name in ("grid", "content", "seed")]
+               for phase in train._phases()])"""
+    flags = ["--grid", "50", "--content", "vgg22", "--seed", "7"]
+    for phase, told in (("both", "[[0.0, 'mse', 7], [50.0, 'vgg22', 7]]"), ("srresnet", "[[50.0, 'vgg22', 7]]")):
+        done = subprocess.run([sys.executable, "-c", code, *flags, "--phase", phase], cwd=TRAIN.parent, check=True,
+                              capture_output=True, text=True)
+        assert done.stdout.strip() == told
 
 
 def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the_others_once(tmp_path):

@@ -148,10 +148,12 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
     assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
 
 
-def test_an_export_names_the_model_that_training_began_from_even_if_another_has_its_name_since(start, monkeypatch):
+def test_an_export_names_the_model_that_training_began_from_and_not_another_of_its_name(start, monkeypatch, capsys):
+    init = str(start(folder="base") / "saved_model")
     for sha256 in ("one", "two"):
         monkeypatch.setattr(runs, "_start", lambda init, sha256=sha256: {"start": sha256})
-        run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6))
+        run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)
+    assert "is another model since" in capsys.readouterr().err
     assert export.attributes(run / "saved_model" / "6")["start"] == "one"
 
 
@@ -173,6 +175,8 @@ def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_du
     psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
     best = max(psnr, key=psnr.get)
     assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
+    assert checkpoints.marked(run / "checkpoints", "best") == best
+    assert checkpoints.marked(run / "checkpoints", "worst") is None
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
 
 
@@ -187,6 +191,11 @@ def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_wh
 
 def test_a_run_goes_on_when_the_model_that_it_began_from_was_moved_but_not_with_another(start):
     base = start(folder="base")
+    still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
+    begun = start(still, "begun", init=str(base / "saved_model"))
+    for name, value in weights(base, 4).items():  # but BN's averages move at any rate
+        assert "moving" in name or np.array_equal(weights(begun, 4)[name], value), name
+    assert json.loads((begun / "config.json").read_text())["recipe"]["precision"] in ("float32", "bfloat16")
     start(init=str(base / "saved_model"))
     moved, longer = base.with_name("moved"), dataclasses.replace(RECIPE, steps=6)
     base.rename(moved)
@@ -194,6 +203,23 @@ def test_a_run_goes_on_when_the_model_that_it_began_from_was_moved_but_not_with_
     assert (run / "saved_model" / "6").is_dir()
     with pytest.raises(UserError, match="another init"):
         start(longer, init=str(run / "saved_model"))
+
+
+def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, capsys):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i, size in enumerate([(64, 64), (64, 28), (20, 64)]):
+        Image.new("RGB", size).save(folder / f"{i}.png")
+    store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
+    trainer.train(trainer.Run(str(tmp_path / "run"), dataclasses.replace(RECIPE, steps=1), {}), store)
+    assert "left out: 2 of 3 pictures, a side of which is below 32 pixels" in capsys.readouterr().out
+
+
+def test_validation_compresses_lr_as_training_does(data):
+    plain, worse = (trainer._centres(data[1], jpeg) for jpeg in (0, 10))
+    for (lr, hr), (lr_worse, hr_worse) in zip(plain, worse, strict=True):
+        np.testing.assert_array_equal(hr, hr_worse)
+        assert 0 < np.abs(lr.astype(int) - lr_worse).mean() < 40
 
 
 def test_checkpoints_without_their_configuration_are_no_new_run(start):
@@ -275,7 +301,7 @@ def test_a_finished_run_is_left_as_it_is(start):
 @pytest.mark.parametrize("change, named", [
     ({"recipe": dataclasses.replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
     ({"recipe": dataclasses.replace(RECIPE, steps=2)}, "--steps 4"),
-    ({"train": {"source": "elsewhere"}}, "train")])
+    ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere")])
 def test_a_folder_with_another_run_is_not_touched(start, change, named):
     run = start()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}

@@ -16,7 +16,8 @@ USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
     python train.py --scale 4
     python train.py --scale 4 --data_dir my_pictures --run_dir runs/mine
 
-The same command again goes on where it stopped."""
+The same command again goes on where it stopped. With both phases, flags of the loss are SRGAN's; the others count for
+both."""
 
 FLAGS = flags.FlagValues()
 _bool, _enum, _float, _integer, _string = (
@@ -48,7 +49,7 @@ TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datas
 STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
 BATCH = _integer("batch", None, "Crops a step.", lower_bound=1)
 CROP = _integer("crop", None, "HR side of a crop, pixels; a multiple of 16.", lower_bound=16)
-CONTENT = _enum("content", None, list(CONTENTS), "Content loss; with --phase both, srgan's.")
+CONTENT = _enum("content", None, list(CONTENTS), "Content loss.")
 SHIFT = _integer("shift", None, "Pixels, at most, by which what VGG and the discriminator see is moved at random; they "
                  "else teach a grid.", lower_bound=0)
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
@@ -90,6 +91,7 @@ XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
+OF_SRGAN = (CONTENT, SHIFT, PIXEL, TV, CONSISTENCY, GRID)  # with both phases
 OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, CONSISTENCY, GRID, OPTIMIZER, LEARNING_RATE,
              DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, FREEZE_NORM, PRECISION, EMA, START, JPEG, SEED, BLOCKS,
              FEATURES)
@@ -112,7 +114,7 @@ def main(argv):
     _check_run_dir(run_dir)
     source, validation = _sources(scale)
 
-    from srgan_tf import devices, losses, trainer
+    from srgan_tf import checkpoints, devices, losses, trainer
     from srgan_tf.store import open_store
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(
@@ -135,11 +137,13 @@ def main(argv):
             log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
             checkpoint_minutes=CHECKPOINT_MINUTES.value, keep=KEEP.value, deterministic=DETERMINISTIC.value,
             xla=XLA.value)
-        weights = functools.partial(_weights, init) if init else None
         batches = source.batches(recipe) if endless else store
-        saved = trainer.train(run_, batches, validation_store, initial_weights=weights, strategy=strategy)
+        saved = trainer.train(run_, batches, validation_store, strategy=strategy)
         if devices.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
+            best = checkpoints.marked(run_dir / phase / "checkpoints", "best")
+            if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR says nothing of SRGAN
+                print(f"{phase}: the best PSNR on validation was at step {best}, saved beside it")
 
 
 def _check(argv):
@@ -182,7 +186,10 @@ def _check(argv):
 
 def _check_recipes(recipes):
     """Flags that none of the phases heeds."""
+    critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
+        *((flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
+          for flag in (ADVERSARIAL, DISCRIMINATOR_RATE)),
         (HOLD, all(recipe.schedule != "cosine" for recipe in recipes),
          "the rate is held before a cosine: give --schedule cosine too"),
         (PIXEL, all(recipe.content == "mse" for recipe in recipes), "the content loss is that MSE: give another"),
@@ -215,10 +222,11 @@ def _phases():
 
 
 def _recipe(phase, scale):
-    """The recipe of a phase with what the flags change; SRGAN's content loss is not its SRResNet's."""
+    """The recipe of a phase with what the flags change; SRGAN's losses are not its SRResNet's."""
     changes = {flag.name: flag.value for flag in OVERRIDES if flag.value is not None}
     if phase == "srresnet" and len(_phases()) == 2:
-        changes.pop("content", None)
+        for flag in OF_SRGAN:
+            changes.pop(flag.name, None)
     if VARIANT.value and VARIANTS[VARIANT.value][0] == phase:
         changes = {**VARIANTS[VARIANT.value][1], **changes}
     if SMOKE.value:
@@ -239,8 +247,3 @@ def _sources(scale):
     else:
         source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
     return source, datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else validation
-
-
-def _weights(init):
-    from srgan_tf import export, models
-    return models.named_weights(export.restore(zoo.resolve(init, flag="--init")))

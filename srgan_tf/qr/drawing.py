@@ -3,11 +3,10 @@
 Positions are in LR pixels, (y, x), the first pixel covers [0, 1]; on a code they are in modules.
 """
 import dataclasses
-import io
 
 import numpy as np
-from PIL import Image
 
+from srgan_tf.pipeline import compressed
 from srgan_tf.qr.codes import QUIET
 
 MARGIN = 3  # LR pixels beyond the picture that blur reaches
@@ -100,7 +99,7 @@ def picture_of(modules, view, size, *, scale=4, dark=BLACK, light=WHITE, damage=
     if damage.noise:
         lr += rng.normal(0, damage.noise, lr.shape)
     lr = np.clip(np.rint(lr), 0, 255).astype(np.uint8)
-    return (_compressed(lr, damage.jpeg) if damage.jpeg else lr), hr
+    return (compressed(lr, damage.jpeg) if damage.jpeg else lr), hr
 
 
 def dark_share(modules, view, size, scale):
@@ -154,9 +153,3 @@ def _block_sums(x, side, dtype):
     """Sums over blocks of side x side: [H, W, C] -> [H / side, W / side, C]."""
     rows = sum(x[i::side].astype(dtype) for i in range(side))
     return sum(rows[:, i::side] for i in range(side))
-
-
-def _compressed(picture, quality):
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from srgan_tf import endpoints
+from srgan_tf import endpoints, memory
 from srgan_tf.endpoints import Away
 from srgan_tf.errors import UserError
 from srgan_tf.sizes import Size
@@ -57,7 +57,10 @@ class Remote(Enlarger):
         self.attributes = self._ask(servers)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
         self.size = Size(self.scale if outscale is None else outscale, width, height)
-        limit = max(1, math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo)
+        limit = math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo
+        if limit < 1:
+            raise UserError(f"the model takes only {self.attributes['pixel_limit']} pixels at once, --server, export "
+                            f"it with a pixel_limit of {(2 * self.halo + 1) ** 2} or more")
         self.tile, self._automatic = min(tile, limit), min(TILE, limit)
         if scale not in (None, self.scale):
             raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another "
@@ -72,15 +75,18 @@ class Remote(Enlarger):
             raise UserError("the picture has 16 bits a channel and a server computes 8, --server, leave it out")
         count, height, width, _ = batch.shape
         scale = self.scale
-        large = np.empty((count, scale * height, scale * width, 3), np.uint8)
+        large = memory.empty((count, scale * height, scale * width, 3), np.uint8)
         small = height * width <= (self._automatic + 2 * self.halo) ** 2
         tile = self.tile or (max(height, width) if small else self._automatic)
-        places = list(itertools.product(spans(height, tile, self.halo), spans(width, tile, self.halo)))
-        tiles = (batch[:, rows.seen, columns.seen] for rows, columns in places)
+        together = max(1, self._automatic ** 2 // (min(height, tile) * min(width, tile)))  # pictures in one request
+        some = [slice(first, min(first + together, count)) for first in range(0, count, together)]
+        places = list(itertools.product(some, spans(height, tile, self.halo), spans(width, tile, self.halo)))
+        tiles = (batch[part, rows.seen, columns.seen] for part, rows, columns in places)
         with contextlib.closing(self._enlarged(tiles)) as enlarged:  # at once, also when `step` raises
-            for (rows, columns), sr in zip(places, enlarged, strict=True):
-                large[:, rows.larger(scale), columns.larger(scale)] = sr[:, rows.within(scale), columns.within(scale)]
-                step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
+            for (part, rows, columns), sr in zip(places, enlarged, strict=True):
+                within = sr[:, rows.within(scale), columns.within(scale)]
+                large[part, rows.larger(scale), columns.larger(scale)] = within
+                step(within.size / large.size)
         return large
 
     def _enlarged(self, tiles):
@@ -97,7 +103,7 @@ class Remote(Enlarger):
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
-            if sent > 1:
+            if sent:
                 servers.check(self._timeout)
         except (KeyboardInterrupt, GeneratorExit):
             self._servers = servers.anew()
@@ -184,8 +190,10 @@ class Servers:
         return Servers([server.address for server in self._all], self._facts)
 
     def close(self):
-        """End what is on its way; nothing can be asked any more."""
-        self._closed = True
+        """End what is on its way, and what waits; nothing can be asked any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         for server in self._all:
             server.endpoint.close()
 
@@ -206,7 +214,7 @@ class Servers:
     def _take(self):
         """The server with the least to do of those that need no rest; waits where all do."""
         with self._changed:
-            while True:
+            while not self._closed:
                 now = time.monotonic()
                 ready = [server for server in self._all if server.rests_until <= now]
                 if all(server.given_up for server in self._all):
@@ -216,6 +224,7 @@ class Servers:
                     server.busy += 1
                     return server
                 self._changed.wait(min(server.rests_until for server in self._all) - now)
+        raise self._gone("stopped answering")
 
     def _give_back(self, server, started, away):
         with self._changed:
@@ -253,7 +262,7 @@ class _Server:
         if started < self.failed_at:
             return
         self.failures, self.reason, self.failed_at = self.failures + 1, f"({away})", time.monotonic()
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self.failures - 1))
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 9))
         # in part by chance: the clients of a server must not all come back at once
         self.rests_until = time.monotonic() + pause * random.uniform(0.5, 1.0)
 

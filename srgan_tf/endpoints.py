@@ -58,7 +58,8 @@ def parse(text):
     except ValueError:  # such as a port of letters, or a host with two dots in a row
         url = port = host = None
     path = url and _PATH.fullmatch(url.path)
-    if not path or not host or _BLANK.search(host) or url.scheme not in _PORTS or url.query or url.fragment:
+    if (not path or not host or _BLANK.search(host) or url.scheme not in _PORTS or url.query or url.fragment
+            or "@" in url.netloc):  # a name and a password are not sent
         raise UserError(f"it is no address of a model on a server, --server {text}, write grpc://HOST:8500/MODEL or "
                         "http://HOST:8501/MODEL")
     return Address(text.strip(), url.scheme, url.hostname, port or _PORTS[url.scheme], path["model"],
@@ -154,7 +155,8 @@ class Rest:
 class Grpc:
     """Asks over gRPC, on several connections: what balances load between servers does so by connection.
 
-    Pictures travel as tensors.
+    Pictures travel as tensors. A name may stand for several servers: only the version whose attributes were asked last
+    is listened to, so that no picture is a mixture.
     """
 
     def __init__(self, address, connections):
@@ -163,7 +165,7 @@ class Grpc:
         except ModuleNotFoundError:
             raise UserError(f"grpcio is not installed, --server {address}, pip install 'srgan_tf[serving]' or write "
                             "http://HOST:8501/MODEL") from None
-        self.address, self._error = address, grpc.RpcError
+        self.address, self._error, self._version = address, grpc.RpcError, None
         host = f"[{address.host}]" if ":" in address.host else address.host
         options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
                    ("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 2000),
@@ -176,7 +178,7 @@ class Grpc:
 
     def attributes(self, timeout):
         """The JSON object of the model's attributes."""
-        answer = self._predict("attributes", "any", protos.tensor([b""]), "attributes", timeout)
+        answer, self._version = self._predict("attributes", "any", protos.tensor([b""]), "attributes", timeout)
         if not isinstance(answer, list) or len(answer) != 1:
             raise _garbage(self.address, "no attributes")
         return _facts(answer[0], self.address)
@@ -184,7 +186,10 @@ class Grpc:
     def enlarge(self, batch, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
         tensor = protos.tensor(np.ascontiguousarray(batch))
-        return self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
+        large, version = self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
+        if version != self._version:
+            raise Away(f"version {version} has answered, and not version {self._version}")
+        return large
 
     def close(self):
         """Ends what is on its way."""
@@ -202,7 +207,7 @@ class Grpc:
         if output not in response.outputs:
             raise _garbage(address, f"no output {output!r}")
         try:
-            return protos.array(response.outputs[output])
+            return protos.array(response.outputs[output]), response.model_spec.version.value
         except ValueError as error:
             raise _garbage(address, str(error)) from None
 

@@ -81,6 +81,41 @@ def test_addresses_may_be_written_as_the_server_writes_them(server, local, proto
     np.testing.assert_array_equal(Remote([address])(picture(5, 6, 3)), local(picture(5, 6, 3)))
 
 
+def test_of_two_versions_behind_one_name_only_the_one_that_was_asked_is_heard(server, local, monkeypatch):
+    """As where a rolling update goes on behind a balancer."""
+    versions, predict = itertools.cycle([1, 2]), endpoints.Grpc._predict
+    remote = Remote([server.grpc], tile=40)
+    monkeypatch.setattr(endpoints.Grpc, "_predict", lambda self, signature, *rest: (
+        predict(self, signature, *rest)[0], 1 if signature == "attributes" else next(versions)))
+    heard = []
+    monkeypatch.setattr(client._Server, "fail", lambda self, away, started, fail=client._Server.fail: (
+        heard.append(str(away)), fail(self, away, started)))
+    np.testing.assert_array_equal(remote(picture(9, 70, 3)), local(picture(9, 70, 3)))
+    assert heard and set(heard) == {"version 2 has answered, and not version 1"}
+
+
+def test_a_server_may_fail_for_days():
+    server = client._Server(endpoints.connect(endpoints.parse(f"http://{NOBODY}/small"), 1))
+    for _ in range(2000):
+        server.fail(endpoints.Away("nothing"), time.monotonic())
+    assert server.rests_until <= time.monotonic() + client.LONGEST_PAUSE
+
+
+def test_a_batch_travels_in_parts(server, local, monkeypatch):
+    remote, sent = Remote([server.grpc]), []
+    remote._automatic, enlarge = 20, remote._servers.enlarge
+    monkeypatch.setattr(remote._servers, "enlarge",
+                        lambda batch, *rest: (sent.append(len(batch)), enlarge(batch, *rest))[1])
+    np.testing.assert_array_equal(remote(picture(7, 10, 15, 3)), local(picture(7, 10, 15, 3)))
+    assert sorted(sent) == [1, 2, 2, 2]
+
+
+def test_what_a_server_refuses_is_told_with_the_picture(server, run):
+    Image.fromarray(picture(5, 6).astype(np.uint16)).save("deep.png")
+    status, _, err = run("a.png", "deep.png", "--server", server.grpc)
+    assert status == 1 and err.startswith("error: deep.png: the picture has 16 bits a channel") and err.count("\n") == 1
+
+
 def test_16_bits_are_refused_in_one_line(server):
     with pytest.raises(UserError, match="16 bits a channel .*, --server, leave it out"):
         Remote([server.rest])(picture(5, 6, 3).astype(np.uint16))
@@ -267,7 +302,8 @@ def test_a_server_may_need_longer_for_its_first_answer_than_to_be_connected(smal
     assert slow
 
 
-def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model):
+@pytest.mark.parametrize("width", [7, 70], ids=["one tile", "tiles"])
+def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model, width):
     """The server takes another after the first tile, by itself: nothing that it answers shows it."""
     facts, tiles = zoo.attributes(small_model / "1"), []
 
@@ -281,7 +317,7 @@ def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model):
         remote = Remote([server.address], tile=40)
         for _ in range(2):  # nor is the next one
             with pytest.raises(UserError, match="taken another version of the model, --server .*/versions/N"):
-                remote(picture(9, 70, 3))
+                remote(picture(9, width, 3))
 
 
 @pytest.mark.long
@@ -356,6 +392,7 @@ def test_different_models_are_not_mixed(server, small_model):
     (["--server", "http://127.0.0.1/v1/models/small:predict"], "no address of a model"),
     (["--server", "http://my server:8501/small"], "no address of a model"),
     (["--server", "http://my..server:8501/small"], "no address of a model"),
+    (["--server", "https://name:password@server/small"], "no address of a model"),
 ])
 def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, problem):
     places = dict(grpc=server.grpc, rest=server.rest, port=server.port, rest_port=server.rest_port)

@@ -33,7 +33,8 @@ def run(paths, output=None, *, address, label, upscaler, recursive=False, format
 
     What is there already is found by listing folders. A manifest is left in `manifest/` in the folder of the results:
     files of JSON lines with `source`, `result`, `state` ("made", "kept" or "failed"), `small` and `large` (width and
-    height), `bytes` (of both files), `notes`, `seconds`, and `error`; they appear every `SECONDS`.
+    height), `bytes` (of both files), `notes`, `seconds`, and `error`; one appears with the first row that comes
+    `SECONDS` after the last, and at the end.
 
     Two pictures that would get one name are noticed when their folder is listed; the second fails, the rest goes on.
 
@@ -52,10 +53,13 @@ def run(paths, output=None, *, address, label, upscaler, recursive=False, format
     Raises:
         UserError: when Ray is missing, there is no cluster at the address, or the model is not on its machines.
     """
-    source = _source(paths, output, label=label, recursive=recursive, format=format)
+    source = _source(paths, output, tell, label=label, recursive=recursive, format=format)
     with _connected(address) as ray, _Manifest(_beside(paths, output)) as manifest:
         outcome = jobs.Outcome()
         for row in _rows(ray, source, overwrite, worker or Worker, _portable(upscaler)):
+            if row["state"] == "told":
+                tell(row["line"])
+                continue
             manifest.add(json.dumps(row))
             if row["state"] == "made":
                 outcome.done += 1
@@ -166,15 +170,16 @@ def _blocks(rows):
 
 
 def _listed(source, overwrite):
-    """A row for each picture: what is to be done, what is there already, and what cannot be done."""
+    """A row for each picture: what is to be done, what is there already, and what cannot be done; and for each line
+    that is told."""
     def row(state, job=None, **more):
         source = str(job.source) if job else None
         result = str(job.target) if job and job.target else None
         return {"source": source, "result": result, "state": state, **more}
 
-    there = {}
+    there, lines = {}, []
     try:
-        for part in source():
+        for part in source(lines.append):
             todo, clashes = plans.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
@@ -186,6 +191,8 @@ def _listed(source, overwrite):
                     yield row("failed", job, error=problem)
                 else:
                     yield row("kept" if job.target.name in names and not overwrite else "todo", job)
+        for line in lines:
+            yield row("told", line=line)
     except UserError as error:
         yield row("failed", error=str(error))
 
@@ -201,18 +208,30 @@ def _there(folder):
         return frozenset(), str(error)
 
 
-def _source(paths, output, **options):
-    """A function that gives the jobs, a folder at a time, on whatever machine."""
+def _source(paths, output, tell, **options):
+    """A function of `tell` that gives the jobs, a folder at a time, on whatever machine."""
     files, folders = plans.split(paths)
     if not folders:
-        planned = plans.plan(paths, output, **options)
-        return lambda: [[plans.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
+        planned = plans.plan(paths, output, tell=tell, **options)
+        return lambda tell: [[plans.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
     if output is not None and len(files) + len(folders) > 1:
         raise UserError("a cluster does not see whether pictures of several folders would get one name, --output with "
                         f"{folders[0]} and others, enlarge them one after the other")
+    for folder in folders:
+        for place in [*files, *(folders if options["recursive"] else [])]:
+            if _lies_in(place, folder, options["recursive"]):
+                raise UserError(f"{place} lies in {folder}, which a cluster enlarges anyway, leave one of them out")
     given = [str(_absolute(place)) for place in [*files, *folders]]
     output = None if output is None else str(_absolute(places.of(output, flag="--output")))
-    return lambda: plans.parts(given, output, **options)
+    return lambda tell: plans.parts(given, output, tell=tell, **options)
+
+
+def _lies_in(place, folder, deeply):
+    place, folder = _absolute(place), _absolute(folder)
+    if isinstance(place, Path):
+        return folder in (place.parents if deeply else [place.parent])
+    above = place.path.parents if deeply else [place.path.parent]
+    return place.root == getattr(folder, "root", None) and place != folder and folder.path in above
 
 
 def _absolute(place):
@@ -232,8 +251,7 @@ def _beside(paths, output):
     if output is None:
         return (folders[0] if folders else files[0].parent) / "manifest"
     output = places.of(output)
-    is_folder = folders or len(files) > 1 or not output.suffix or places.is_dir(output)
-    return (output if is_folder else output.parent) / "manifest"
+    return (output if plans.is_folder(output) else output.parent) / "manifest"
 
 
 class _Manifest:
@@ -293,6 +311,9 @@ def _connected(address):
         raise UserError(f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
                         "RAY_AUTH_TOKEN to the one that its machines have") from None
     except (OSError, ValueError, RuntimeError) as error:
+        if "Version mismatch" in str(error):
+            raise UserError(f"the cluster has another Python or Ray ({' '.join(str(error).split())}), --cluster "
+                            f"{address}, install the same on all machines") from None
         raise UserError(f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start "
                         "--head, or take local") from None
     try:
@@ -306,7 +327,7 @@ def _connected(address):
 
 
 def _reason(error):
-    return str(error).splitlines()[0].split(". ")[0]
+    return str(error).partition("\n")[0].split(". ")[0] or type(error).__name__
 
 
 def _knock(address):

@@ -6,9 +6,10 @@ import os
 import secrets
 import shutil
 import tempfile
+import urllib.parse
 from pathlib import Path, PurePosixPath
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, one_line
 
 _ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
 
@@ -19,7 +20,7 @@ def of(text, flag="PATH"):
     if not text:  # a variable that a script has not set, and to `Path` the current folder
         raise UserError(f"the name is empty, {flag}, give a picture or a folder")
     if text.startswith("file://"):
-        return Path(text.removeprefix("file://"))
+        return Path(urllib.parse.unquote(text.removeprefix("file://")))
     scheme, found, rest = text.partition("://")
     if not found:
         return Path(text)
@@ -68,10 +69,8 @@ class Remote:
 
     def _info(self):
         system, path = self.open()
-        try:
+        with _told("the place cannot be reached", self, "check its name and your credentials"):
             return system.get_file_info(path)
-        except OSError as error:
-            raise _unreachable(error, self) from None
 
 
 def is_dir(place):
@@ -101,9 +100,10 @@ def children(folder):
         if isinstance(folder, Remote):
             from pyarrow import fs
             system, path = folder.open()
-            for info in system.get_file_info(fs.FileSelector(path)):
-                if info.base_name:  # S3 may hold an empty object with the folder's name
-                    (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
+            with _told("the folder cannot be read", folder, "check its name and permissions"):
+                for info in system.get_file_info(fs.FileSelector(path)):
+                    if info.base_name:  # S3 may hold an empty object with the folder's name
+                        (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
         else:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -137,15 +137,13 @@ def fetched(source):
         return
     with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
         local = Path(folder, f"source{source.suffix}")
-        try:
-            system, path = source.open()
-            with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
-                shutil.copyfileobj(remote, file, 2 ** 20)
-        except FileNotFoundError:
-            raise UserError(f"no such file, {source}, check its name") from None
-        except OSError as error:
-            raise UserError(f"the file cannot be read ({_reason(error)}), {source}, check it and the way to it"
-                            ) from None
+        system, path = source.open()
+        with _told("the file cannot be read", source, "check it and the way to it"):
+            try:
+                with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
+                    shutil.copyfileobj(remote, file, 2 ** 20)
+            except FileNotFoundError:
+                raise UserError(f"no such file, {source}, check its name") from None
         with _named(local, source):
             yield local
 
@@ -174,7 +172,7 @@ def upload(local, target):
     """
     import pyarrow
     system, path = target.open()
-    try:
+    with _told("the result cannot be written", target, "choose another place"):
         with pyarrow.memory_map(str(local)) as file:
             content = file.read_buffer()
         if system.type_name in _ONE_UPLOAD:
@@ -184,13 +182,19 @@ def upload(local, target):
             part = f"{path.rpartition('/')[0]}/.srgan_tf-{secrets.token_hex(4)}.part"
             try:
                 _write(system, part, content)
-                system.move(part, path)
+                _move(system, part, path)
             except BaseException:
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(Exception):
                     system.delete_file(part)
                 raise
-    except (OSError, NotImplementedError) as error:
-        raise UserError(f"the result cannot be written ({_reason(error)}), {target}, choose another place") from None
+
+
+def _move(system, part, path):
+    """pyarrow asks all of fsspec's to move recursively, and that of SFTP cannot be asked so."""
+    if system.type_name.startswith("py::"):
+        system.handler.fs.mv(part, path)
+    else:
+        system.move(part, path)
 
 
 def _write(system, path, content):
@@ -208,18 +212,19 @@ def _system(root):
     except ImportError:
         raise UserError(f"pyarrow is missing, {root}, pip install 'srgan_tf[cluster]'") from None
     try:
-        return fs.FileSystem.from_uri(root)
+        advice = "check its name and your credentials"
+        with _told("the place cannot be reached", root, advice, but=pyarrow.ArrowInvalid):
+            return fs.FileSystem.from_uri(root)
     except pyarrow.ArrowInvalid:
         pass  # another scheme
-    except OSError as error:
-        raise _unreachable(error, root) from None
-    try:
-        import fsspec
-        system, base = fsspec.core.url_to_fs(root)
-    except ImportError as error:  # it says which package knows the scheme
-        raise UserError(f"the place cannot be opened ({error}), {root}, install what is missing") from None
-    except ValueError as error:
-        raise UserError(f"the place cannot be opened ({error}), {root}, give a folder, s3:// or gs://") from None
+    with _told("the place cannot be opened", root, advice):
+        try:
+            import fsspec
+            system, base = fsspec.core.url_to_fs(root)
+        except ImportError as error:  # it says which package knows the scheme
+            raise UserError(f"the place cannot be opened ({error}), {root}, install what is missing") from None
+        except ValueError as error:
+            raise UserError(f"the place cannot be opened ({error}), {root}, give a folder, s3:// or gs://") from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), base
 
 
@@ -231,9 +236,16 @@ def _named(local, place):
         raise UserError(str(error).replace(str(local), str(place))) from None
 
 
-def _unreachable(error, place):
-    return UserError(f"the place cannot be reached ({_reason(error)}), {place}, check its name and your credentials")
+@contextlib.contextmanager
+def _told(problem, place, advice, *, but=UserError):
+    """What a file system may fail with, which behind fsspec is anything, as a `UserError`."""
+    try:
+        yield
+    except (UserError, but):
+        raise
+    except Exception as error:
+        raise UserError(f"{problem} ({_reason(error)}), {place}, {advice}") from None
 
 
 def _reason(error):
-    return getattr(error, "strerror", None) or str(error)
+    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -64,7 +64,7 @@ def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambd
     files, folders = split(paths)
     if format and (clips := [file for file in files if video.is_clip(file.name)]):
         raise UserError(f"a clip becomes a clip, {clips[0]} --format {format}, leave one of them out")
-    if output is None or places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *video.CONTAINERS}:
+    if output is None or is_folder(output):
         if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
         named = output is not None and (video.is_clip(output.name) or formats.is_picture(output.name))
@@ -91,6 +91,11 @@ def split(paths):
     given = {_absolute(found): found for path in paths for found in _matches(path)}.values()
     folders = [found for found in given if places.is_dir(found)]
     return [found for found in given if found not in folders], folders
+
+
+def is_folder(output):
+    """Whether results go into a folder of that name: there is one, or it is not the name of a picture or a clip."""
+    return places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *video.CONTAINERS}
 
 
 def checked(jobs):

@@ -1,5 +1,6 @@
 """Which picture becomes which file."""
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -188,7 +189,7 @@ def test_a_folder_that_cannot_be_read_fails_alone(album):
     outcome = jobs.run(planned[-1:], None, size=None, complain=lines.append)
     assert outcome.status == 2 and len(lines) == 1
     assert lines[0].startswith("error: the folder cannot be read (File name too long), sub/ddd")
-    rows = list(cluster._listed(lambda: plans.parts(["."], "big", label="x4", recursive=True), overwrite=False))
+    rows = list(cluster._listed(lambda tell: plans.parts(["."], "big", label="x4", recursive=True), overwrite=False))
     assert [row["state"] for row in rows] == [*4 * ["todo"], "failed"]
     assert rows[-1]["error"] == planned[-1].problem and rows[-1]["result"] is None
 
@@ -224,7 +225,37 @@ def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(albu
         monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
         jobs.run(plans.plan(["cat.png"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append)
     assert lines == ["error: there is not enough memory for a result of 1000 x 500 pixels, cat.png, make it smaller or "
-                     "cut the picture into parts", "error: it would be computed"]
+                     "cut the picture into parts", "error: cat.png: it would be computed"]
+
+
+@pytest.mark.parametrize("suffix, bytes_a_pixel", [(".gif", 4 + 3), (".png", 4 + 3 * 8)])
+def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_too_small(album, monkeypatch, suffix,
+                                                                                        bytes_a_pixel):
+    def enlarge(picture):
+        raise UserError("it would be computed")
+    frames = [Image.new("RGB", (3, 3), (90 * i, 0, 0)) for i in range(3)]
+    frames[0].save(f"cat{suffix}", save_all=True, append_images=frames[1:], duration=100)
+    needed, lines = 1000 * 500 * bytes_a_pixel, []
+    for left in (needed - 1, needed):
+        monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
+        jobs.run(plans.plan([f"cat{suffix}"], label="x2"), enlarge, size=lambda *size: (500, 1000),
+                 complain=lines.append)
+    assert "not enough memory" in lines[0] and "it would be computed" in lines[1] and len(lines) == 2
+
+
+def test_standard_error_is_back_after_threads_held_it_back(capfd):
+    def hush():
+        with jobs.quiet_libraries():
+            os.write(2, b"of a library\n")
+            barrier.wait()
+    barrier = threading.Barrier(4)
+    threads = [threading.Thread(target=hush) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.write(2, b"ours\n")
+    assert capfd.readouterr().err == "ours\n"
 
 
 def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):

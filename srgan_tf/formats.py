@@ -66,6 +66,9 @@ def fitted(picture, kind):
         if kind not in kinds and getattr(picture, field):
             said[field] = () if field == "texts" else None
             notes += (f"without its {name}",)
+    if kind == "WEBP" and (picture.icc or b"")[16:20] == b"GRAY":  # WebP's pixels are RGB
+        said["icc"] = None
+        notes += ("without its colour profile",)
     if kind != "PNG" and picture.colours:
         said["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)

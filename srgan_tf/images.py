@@ -127,7 +127,12 @@ def opened(path):
 
 def count_frames(image):
     """How many pictures an opened file holds, but for a photograph's second view (MPO) and previews in a TIFF file."""
-    count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    try:
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except (SyntaxError, KeyError):  # Pillow does not know a later page
+        if image.format != "TIFF":
+            raise
+        return 2  # or more
     if image.format == "TIFF" and count > 1:
         for i in range(image.n_frames):
             image.seek(i)

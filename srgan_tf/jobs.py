@@ -3,11 +3,21 @@ import contextlib
 import dataclasses
 import os
 import sys
+import threading
 from pathlib import Path
 
 from srgan_tf import animations, atomic, formats, images, memory, places, video
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.plans import Job
+
+
+class _Hush:
+    """Standard error, while some of this process' threads want it held back."""
+
+    lock, wanted, stderr = threading.Lock(), 0, None
+
+
+_HUSH = _Hush()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +112,17 @@ def make(job, enlarge, size, frame=lambda done, count: None):
     Raises:
         UserError: when the picture cannot be read or enlarged, or its result cannot be written.
     """
+    def named(picture):
+        try:
+            return enlarge(picture)
+        except UserError as error:
+            raise UserError(f"{job.source}: {error}") from None
+
     with places.fetched(job.source) as source, places.stored(job.target) as target:
         before = 0
         with contextlib.suppress(OSError):  # told when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
-        made = (_do_clip if video.is_clip(source) else _do)(Job(source, target), enlarge, size, frame)
+        made = (_do_clip if video.is_clip(source) else _do)(Job(source, target), named, size, frame)
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
@@ -120,6 +136,9 @@ def _do(job, enlarge, size, frame):
             small_height, small_width = animation.height, animation.width
             height, width = size(small_height, small_width)
             animations.check_fits(job.target, animation, height, width)
+            # Pillow keeps a GIF file's frames, and of a PNG file two of each.
+            kept = {"GIF": 1, "PNG": 8}.get(kind, 0) * animation.count
+            _check_memory(job.source, height, width, 4 + kept)
             _make_folder(job.target.parent)
             larger = _enlarged(animation, enlarge, frame)
             notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
@@ -129,7 +148,7 @@ def _do(job, enlarge, size, frame):
             formats.check_fits(job.target, height, width, small)
             if kind not in formats.WITH_ALPHA:
                 small = dataclasses.replace(small, alpha=None)  # it is opaque
-            _check_memory(job.source, height, width, small)
+            _check_memory(job.source, height, width, formats.channels(small) * small.pixels.itemsize + 4)
             _make_folder(job.target.parent)
             large = enlarge(small)
             notes = large.notes + images.write(job.target, large)
@@ -139,26 +158,42 @@ def _do(job, enlarge, size, frame):
 
 
 def _do_clip(job, enlarge, size, frame):
-    if not job.source.is_file():
+    def larger(rgb):
+        height, width = size(*rgb.shape[:2])
+        if max(height, width) > video.LONGEST:
+            raise UserError(f"a clip has at most {video.LONGEST} pixels a side, {job.source} would have {width} x "
+                            f"{height}, give --outscale or --width")
+        return enlarge(images.Picture(rgb)).pixels
+
+    if not os.path.isfile(job.source):
         raise UserError(f"no such file, {job.source}, check its name")
     _make_folder(job.target.parent)
     try:
-        notes = video.enlarge(job.source, job.target, lambda rgb: enlarge(images.Picture(rgb)).pixels, frame=frame)
+        notes = video.enlarge(job.source, job.target, larger, frame=frame)
     except MemoryError:
-        raise UserError(f"there is not enough memory, {job.source}, take a smaller --tile") from None
+        raise UserError(f"there is not enough memory, {job.source}, make it smaller, --outscale") from None
     return Made(None, None, tuple(notes))
 
 
 @contextlib.contextmanager
 def quiet_libraries():
     """Hold back what libtiff prints about a damaged file: what counts of it becomes one line, ours."""
-    sys.stderr.flush()
-    with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as stderr:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(stderr.fileno(), 2)
+    with _HUSH.lock:
+        _HUSH.wanted += 1
+        if _HUSH.wanted == 1:
+            sys.stderr.flush()
+            _HUSH.stderr = os.dup(2)
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+    try:
+        yield
+    finally:
+        with _HUSH.lock:
+            _HUSH.wanted -= 1
+            if not _HUSH.wanted:
+                os.dup2(_HUSH.stderr, 2)
+                os.close(_HUSH.stderr)
 
 
 def _enlarged(animation, enlarge, frame):
@@ -167,13 +202,13 @@ def _enlarged(animation, enlarge, frame):
         yield enlarge(picture)
 
 
-def _check_memory(path, height, width, small):
+def _check_memory(path, height, width, depth):
     """Refuse a result that the memory does not hold: else the system may end this process, without a word.
 
-    Counted is what it takes at least, its pixels and the copy of them that Pillow writes.
+    Counted are so many bytes a pixel, which it takes at least: its own and the copies of them that Pillow writes.
     """
     left = memory.available(swap=True)
-    if left is not None and height * width * (formats.channels(small) * small.pixels.itemsize + 4) > left:
+    if left is not None and height * width * depth > left:
         raise UserError(f"there is not enough memory for a result of {width} x {height} pixels, {path}, make it "
                         "smaller or cut the picture into parts")
 

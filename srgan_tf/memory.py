@@ -1,5 +1,8 @@
 """How much memory this process may still take."""
+import math
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -14,6 +17,18 @@ def available(swap=False):
     more = machine.get("SwapFree", 0) if swap else 0
     found = [None if n is None else n + more for n in (machine.get("MemAvailable"), _left_by_cgroup())]
     return min((max(0, n) for n in (*found, _left_by_limit()) if n is not None), default=None)
+
+
+def empty(shape, dtype):
+    """What `np.empty` gives.
+
+    Raises:
+        MemoryError: where there is no room for it; the system would give it, and end this process when it is used.
+    """
+    left = available(swap=True)
+    if left is not None and math.prod(shape) * np.dtype(dtype).itemsize > left:
+        raise MemoryError(f"no room for {shape} of {np.dtype(dtype)}")
+    return np.empty(shape, dtype)
 
 
 def _left_by_cgroup():

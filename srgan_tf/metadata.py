@@ -9,6 +9,7 @@ _MOST_DPI = 0.0254 * 2 ** 31  # that a PNG file holds
 XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+_SUBJECT = (0x9214, 0xA214)  # its area, its location
 _WIDTH, _HEIGHT = 0x0100, 0x0101
 _EXIF, _GPS, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003
 # A TIFF file's directory holds its layout too; these are the tags that tell of the picture, as EXIF does: document,
@@ -69,6 +70,8 @@ def tags_for(kind, picture):
     size = tags.get_ifd(_EXIF) if _EXIF in tags else {}  # it would be made
     if _PIXEL_WIDTH in size or _PIXEL_HEIGHT in size:
         size[_PIXEL_HEIGHT], size[_PIXEL_WIDTH] = picture.pixels.shape[:2]
+    for tag in _SUBJECT:  # where it is, in pixels of what the camera saw
+        size.pop(tag, None)
     if kind == "TIFF":
         for tag in set(tags) - _DESCRIPTIVE:
             del tags[tag]

@@ -57,8 +57,10 @@ class Upscaler(Enlarger):
             raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
-        self.folder = zoo.resolve(model or zoo.DEFAULT_MODEL, scale) if fidelity is None else zoo.blended(
-            fidelity, model, scale)[0]
+        if fidelity is None:
+            self.folder = zoo.resolve(zoo.DEFAULT_MODEL if model is None else model, scale)
+        else:
+            self.folder, _ = zoo.blended(fidelity, model, scale)
         self.attributes = zoo.attributes(self.folder)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
         self.size = Size(self.scale if outscale is None else outscale, width, height)
@@ -71,7 +73,7 @@ class Upscaler(Enlarger):
     def _network_size(self, batch, step):
         """uint8 or uint16 [B, H, W, 3] -> the same type [B, scale H, scale W, 3], tile by tile."""
         count, height, width, _ = batch.shape
-        large = np.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
+        large = memory.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
         tile = min(self.tile, self._most) or self._automatic(height, width)
         boxes = [(rows, columns) for rows in spans(height, tile, self.halo)
                  for columns in spans(width, tile, self.halo)]
@@ -82,11 +84,12 @@ class Upscaler(Enlarger):
                 if side >= 2 * LEAST and not self._fits((rows.last - rows.first) * (columns.last - columns.first)):
                     raise MemoryError  # before TensorFlow finds out: some of its operations crash instead of failing
                 self._enlarge(batch, rows, columns, large)
-            except (tf.errors.ResourceExhaustedError, MemoryError):
+            except (tf.errors.ResourceExhaustedError, MemoryError) as error:
                 if side < 2 * LEAST:
                     raise UserError(f"the memory does not hold a tile of {side} pixels, the picture, close other "
                                     "programs") from None
-                self._most = side // 2
+                if isinstance(error, tf.errors.ResourceExhaustedError):  # else it may fit the next time
+                    self._most = side // 2
                 boxes = [(r, c) for down, across in [(rows, columns), *boxes]
                          for r in spans(height, side // 2, self.halo, down)
                          for c in spans(width, side // 2, self.halo, across)]

@@ -275,7 +275,7 @@ def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
 def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
     exif = Image.Exif()
     exif[0x0112], exif[0x013B], exif[0x0100] = 6, "Zoë".encode(), 7
-    exif.get_ifd(0x8769).update({0x829A: (1, 50), 0xA002: 7, 0xA003: 4})
+    exif.get_ifd(0x8769).update({0x829A: (1, 50), 0xA002: 7, 0xA003: 4, 0x9214: (3, 2), 0xA214: (3, 2)})
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.5)})
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.jpg", exif=exif)
     found = images.read(tmp_path / "in.jpg")
@@ -468,6 +468,11 @@ def test_opaque_alpha_is_no_transparency(tmp_path):
 def test_what_a_format_has_no_place_for_is_said(tmp_path):
     notes = images.write(tmp_path / "x.bmp", images.Picture(smooth(9, 9), icc=SRGB))
     assert notes == ("without its colour profile",)
+    grey = images.Picture.of(np.zeros((3, 4, 1), np.uint8))
+    profile = SRGB[:16] + b"GRAY" + SRGB[20:]
+    notes = images.write(tmp_path / "x.webp", dataclasses.replace(grey, icc=profile))
+    with Image.open(tmp_path / "x.webp") as image:  # as RGB, for WebP has no grey
+        assert notes == ("without its colour profile",) and "icc_profile" not in image.info
 
 
 def assert_refused(path, problem):

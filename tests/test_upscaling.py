@@ -101,9 +101,28 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
 
     def tile(megabytes):
-        monkeypatch.setattr(upscaling.memory, "available", lambda: megabytes and megabytes * 10 ** 6)
+        monkeypatch.setattr(upscaling.memory, "available", lambda swap=False: megabytes and megabytes * 10 ** 6)
         return upscale._automatic(3000, 4000)
     assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaling.TILE
+
+
+def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model, monkeypatch):
+    upscale, sizes = Upscaler(small_model, precision="float32", tile=100), []
+    monkeypatch.setattr(upscale, "_fits", lambda size: size <= 100 ** 2)
+    enlarge = upscale._enlarge
+    monkeypatch.setattr(upscale, "_enlarge", lambda batch, rows, columns, large: (
+        sizes.append(rows.stop - rows.start), enlarge(batch, rows, columns, large)))
+    upscale(picture(200, 200, 3))
+    assert max(sizes) == 50
+    monkeypatch.setattr(upscale, "_fits", lambda size: True)
+    upscale(picture(200, 200, 3))
+    assert sizes[-1] == 100
+
+
+def test_a_result_that_the_memory_cannot_hold_is_not_begun(upscale, monkeypatch):
+    monkeypatch.setattr(upscaling.memory, "available", lambda swap=False: 16 * 3 * 99)
+    with pytest.raises(MemoryError, match="no room"):
+        upscale(picture(10, 10, 3))
 
 
 @pytest.mark.parametrize("limit, field", [

@@ -120,7 +120,7 @@ def _size():
     _check_size()
     scale = int(SCALE.value) if SCALE.value else None
     if FIDELITY.value is None:
-        folder = zoo.resolve(MODEL.value or zoo.DEFAULT_MODEL, scale)
+        folder = zoo.resolve(zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value, scale)
     else:
         folder, _ = zoo.blended(FIDELITY.value, MODEL.value, scale)
     own = zoo.attributes(folder)["scale"]

@@ -1,6 +1,8 @@
 """Clips in and out, frame by frame, with PyAV: timing, sound, rotation and colours; knows nothing of networks."""
 import contextlib
 import io
+import os
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,12 @@ from srgan_tf.errors import UserError, one_line
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what is written, by suffix
 SUFFIXES = {*CONTAINERS, ".avi", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv"}
 OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to tell from what was encoded
+LONGEST = 16384  # pixels a side that the encoder takes
 UNSPECIFIED = 2  # of primaries, transfer and matrix
-BT709, BT470BG, SMPTE170M = 1, 5, 6  # matrices
+BT709, BT470BG, SMPTE170M, SMPTE240M = 1, 5, 6, 7  # matrices
+# How colours are converted, as swscale.h has it: bicubic, with FULL_CHR_H_INT, FULL_CHR_H_INP and ACCURATE_RND, without
+# which they are some levels off; PyAV for Python 3.10 has no names for these.
+EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 MPEG, JPEG = 1, 2  # ranges: luma 16 to 235, 0 to 255
 
 
@@ -30,9 +36,10 @@ def suffix_for(source):
 def enlarge(source, target, function, *, frame=lambda done, count: None):
     """Enlarge a clip, at once or not at all; the memory it takes does not depend on its length.
 
-    Every frame keeps its time. The first video stream is encoded as H.264 (crf 16, 4:2:0; 10 bits where it has more
-    than 8) with the tags of its colours; frames are turned upright; odd sides get a row or column more. Sound is
-    copied packet by packet, subtitles where the container of the target holds them, and chapters.
+    Every frame keeps its time, counted from when the clip begins, which in broadcasts is not at 0. The first video
+    stream is encoded as H.264 (crf 16, 4:2:0; 10 bits where it has more than 8) with the tags of its colours; frames
+    are turned upright; odd sides get a row or column more. Sound is copied packet by packet, subtitles where the
+    container of the target holds them, and chapters.
 
     Args:
         source: a file that FFmpeg reads.
@@ -54,7 +61,7 @@ def enlarge(source, target, function, *, frame=lambda done, count: None):
         stream = _video_stream(av, clip, source)
         try:
             with whole_file(target) as file:
-                result = _Result(av, file, target, clip, stream)
+                result = _Result(av, file, target, clip, stream, source)
                 for packet in _packets(av, clip, [stream, *result.copied], source):
                     if packet.stream is not stream:
                         result.copy(packet)
@@ -73,9 +80,10 @@ def enlarge(source, target, function, *, frame=lambda done, count: None):
 class _Result:
     """The clip that is written: made when the first frame tells how large it is."""
 
-    def __init__(self, av, file, target, clip, stream):
+    def __init__(self, av, file, target, clip, stream, source):
         self.count, self.notes, self.copied = 0, [], {}
-        self._av, self._stream, self._clip = av, stream, clip
+        self._av, self._stream, self._source = av, stream, source
+        self._begins = Fraction(clip.start_time or 0, 1_000_000)  # s
         self._timed = clip.format.name != "avi"  # which tells the order of packets only
         self._shape, self._waiting = None, []
         self._out = av.open(file, "w", format=CONTAINERS[Path(target).suffix.lower()])
@@ -87,31 +95,36 @@ class _Result:
             if codec and codec.name in self._out.supported_codecs:  # names of decoders there: dca, not dts
                 self.copied[other] = self._out.add_stream_from_template(other)
                 self.copied[other].metadata.update(other.metadata)
+                self.copied[other].disposition = other.disposition  # such as forced subtitles
             elif other.type == "audio":
                 raise UserError(f"{codec.canonical_name if codec else 'this'} sound does not fit into it, {target}, "
                                 f"{_home(av, codec)}")
             else:
                 self.notes.append("subtitles left out")
-        if clip.chapters():
-            self._out.set_chapters(clip.chapters())
+        if chapters := clip.chapters():
+            self._out.set_chapters([{**chapter, **{side: self._since(chapter[side], chapter["time_base"])
+                                                   for side in ("start", "end")}} for chapter in chapters])
 
     def add(self, picture, function):
         """Enlarge a decoded frame and encode it."""
         matrix, limits = _matrix(picture), picture.color_range if picture.color_range in (MPEG, JPEG) else MPEG
+        if matrix > SMPTE240M and not hasattr(self._av.video.reformatter.Colorspace, "BT2020"):
+            raise UserError(f"PyAV {self._av.__version__} does not convert BT.2020's colours, {self._source}, take "
+                            "Python 3.11 or newer and PyAV 18")
         limits = JPEG if picture.format.name.startswith("yuvj") else limits
         deep = max(component.bits for component in picture.format.components) > 8
         rgb = picture.to_ndarray(
             format="rgb48le" if deep else "rgb24", src_colorspace=_swscale(matrix), dst_colorspace=_swscale(matrix),
-            src_color_range=limits, dst_color_range=JPEG, interpolation=_exact(self._av))
+            src_color_range=limits, dst_color_range=JPEG, interpolation=EXACT)
         turns = round(picture.rotation / 90) % 4
         large = _even(function(np.ascontiguousarray(np.rot90(rgb, turns))))
         if self._shape is None:
             self._start(picture, large, matrix, limits, deep, turns)
         elif large.shape != self._shape:
-            raise UserError(f"the size of its frames changes, {self._clip.name}, cut it there")
+            raise UserError(f"the size of its frames changes, {self._source}, cut it there")
         encoded = self._av.VideoFrame.from_ndarray(large, "rgb48le" if deep else "rgb24").reformat(
             format=self._large.pix_fmt, src_colorspace=_swscale(matrix), dst_colorspace=_swscale(matrix),
-            src_color_range=JPEG, dst_color_range=limits, interpolation=_exact(self._av))
+            src_color_range=JPEG, dst_color_range=limits, interpolation=EXACT)
         _tag(encoded, picture, matrix, limits)
         encoded.pts, encoded.time_base = self._moment(picture), picture.time_base
         self._out.mux(self._large.encode(encoded))
@@ -121,6 +134,8 @@ class _Result:
         """Sound and subtitles; kept until the first frame, because the file's head comes first."""
         if packet.dts is None:  # the end of a stream
             return
+        packet.pts, packet.dts = (None if time is None else self._since(time, packet.time_base)
+                                  for time in (packet.pts, packet.dts))
         packet.stream = self.copied[packet.stream]
         self._waiting.append(packet)
         if self._shape:
@@ -138,14 +153,23 @@ class _Result:
         _tag(context, picture, matrix, limits)
         if ratio := self._stream.sample_aspect_ratio:
             context.sample_aspect_ratio = 1 / ratio if turns % 2 else ratio
+        if picture.interlaced_frame:
+            self.notes.append("interlaced: both fields were enlarged as one picture; deinterlace it first")
+        if any(component.is_alpha for component in picture.format.components):
+            self.notes.append("transparency left out")
         self._large.metadata.update(self._stream.metadata)
+        self._large.disposition = self._stream.disposition
         self._flush()
 
     def _moment(self, picture):
         """The frame's time; where the file tells none, as AVI does, by the frame rate."""
         if self._timed and picture.pts is not None:
-            return picture.pts
+            return self._since(picture.pts, picture.time_base)
         return round(self.count / (self._large.codec_context.framerate * picture.time_base))
+
+    def _since(self, time, time_base):
+        """A time, in units of `time_base`, from when the clip begins."""
+        return time - round(self._begins / time_base)
 
     def _flush(self):
         for packet in self._waiting:
@@ -172,12 +196,6 @@ def _swscale(matrix):
     return BT470BG if matrix == SMPTE170M else matrix
 
 
-def _exact(av):
-    """How colours are converted: FFmpeg's faster ways are some levels off."""
-    ways = av.video.reformatter.Interpolation
-    return ways.BICUBIC | ways.ACCURATE_RND | ways.FULL_CHR_H_INT | ways.FULL_CHR_H_INP
-
-
 def _tag(of, picture, matrix, limits):
     """Write the tags of a frame's colours to an encoder or a frame."""
     of.colorspace, of.color_range = matrix, limits
@@ -201,8 +219,12 @@ def _length(stream):
 
 @contextlib.contextmanager
 def _opened(av, source):
+    name = os.path.abspath(source)  # FFmpeg takes what stands before a colon for a protocol
     try:
-        clip = av.open(str(source))
+        try:
+            clip = av.open(name)
+        except UnicodeDecodeError:  # a title in another encoding
+            clip = av.open(name, metadata_errors="replace")
     except FileNotFoundError:
         raise UserError(f"no such file, {source}, check its name") from None
     except (OSError, av.error.FFmpegError) as error:

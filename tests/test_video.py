@@ -25,7 +25,7 @@ def patches(height=32, width=48):
     return np.uint8(rows.repeat(height // 2, axis=0).repeat(width // 3, axis=1))
 
 
-def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, sound=False, subtitles=False, matrix=1,
+def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, sound=False, use=0, subtitles=False, matrix=1,
          limits=1, primaries=1, transfer=1, codec="libx264", pix_fmt="yuv420p", picture=None, metadata=None):
     """A clip whose frames get a little darker one after the other."""
     with av.open(str(path), "w") as out:
@@ -38,12 +38,14 @@ def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, so
         if time_base:
             context.time_base = time_base
         tone = out.add_stream("aac", rate=8000) if sound else None
+        for one in filter(None, (stream, tone)):
+            one.disposition = use
         base = patches(*size) if picture is None else picture
         for i in range(frames):
             rgb = np.uint8(base * (1 - 0.02 * i))
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
                 format=pix_fmt, dst_colorspace=video._swscale(matrix), src_color_range=2, dst_color_range=limits,
-                interpolation=video._exact(av))
+                interpolation=video.EXACT)
             frame.colorspace, frame.color_range = matrix, limits
             frame.color_primaries, frame.color_trc = primaries, transfer
             frame.pts = pts[i] if pts else i
@@ -76,7 +78,7 @@ def times_of(path):
 def rgb_of(frame):
     """As a player shows it: by the tags of the frame."""
     return frame.to_ndarray(format="rgb24", src_colorspace=video._swscale(int(frame.colorspace)),
-                            src_color_range=int(frame.color_range), dst_color_range=2, interpolation=video._exact(av))
+                            src_color_range=int(frame.color_range), dst_color_range=2, interpolation=video.EXACT)
 
 
 def centres(rgb):
@@ -172,6 +174,10 @@ def test_sound_that_does_not_fit_is_told_with_what_takes_it(tmp_path, codec, sou
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9], ids=["bt709", "bt470bg", "smpte170m", "bt2020"])
 def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=matrix, limits=limits, primaries=9, transfer=14)
+    if matrix == 9 and not hasattr(av.video.reformatter.Colorspace, "BT2020"):  # PyAV for Python 3.10
+        with pytest.raises(UserError, match="does not convert BT.2020's colours"):
+            video.enlarge(clip, tmp_path / "large.mp4", larger)
+        return
     video.enlarge(clip, tmp_path / "large.mp4", larger)
     [frame] = frames_of(tmp_path / "large.mp4")
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (matrix, limits, 9, 14)
@@ -234,6 +240,57 @@ def test_a_title_goes_along(tmp_path):
     video.enlarge(clip, tmp_path / "large.mkv", larger)
     with av.open(str(tmp_path / "large.mkv")) as large:
         assert large.metadata["title"] == "Sommer"
+
+
+def test_a_title_in_another_encoding_does_no_harm(tmp_path):
+    clip = make(tmp_path / "clip.avi", metadata={"title": "Sommer"})
+    clip.write_bytes(clip.read_bytes().replace(b"Sommer", "Sömmer".encode("cp1252")))
+    assert video.enlarge(clip, tmp_path / "large.mkv", larger) == ("6 frames",)
+
+
+def test_a_clip_that_begins_late_begins_at_once_with_its_sound(tmp_path):
+    clip = make(tmp_path / "clip.ts", pts=range(500, 506), sound=True)
+    late = times_of(clip)
+    assert late[0] > 10
+    video.enlarge(clip, tmp_path / "large.mkv", larger)
+    with av.open(str(clip)) as before, av.open(str(tmp_path / "large.mkv")) as after:
+        assert 0 <= after.start_time < 100_000
+        sound = [[float(packet.pts * packet.time_base) for packet in file.demux(audio=0) if packet.pts is not None]
+                 for file in (before, after)]
+        begins = before.start_time / 1e6
+    np.testing.assert_allclose(times_of(tmp_path / "large.mkv"), np.array(late) - begins, atol=0.002)
+    np.testing.assert_allclose(sound[1], np.array(sound[0]) - begins, atol=0.002)
+
+
+def test_a_name_with_a_colon_is_no_protocol(run):
+    os.rename(make("clip.mkv", frames=1), "Dune: Part Two.mkv")
+    assert run("Dune: Part Two.mkv")[0] == 0 and Path("Dune: Part Two_x4.mkv").is_file()
+
+
+def test_which_sound_plays_by_itself_stays(tmp_path):
+    for use in (av.stream.Disposition.default, 0):
+        clip = make(tmp_path / "clip.mkv", sound=True, use=use)
+        video.enlarge(clip, tmp_path / "large.mkv", larger)
+        with av.open(str(tmp_path / "large.mkv")) as large:
+            assert [stream.disposition for stream in large.streams] == [use, use]
+
+
+def test_what_a_clip_loses_is_said(tmp_path):
+    frame = av.VideoFrame.from_ndarray(np.full((32, 48, 4), 99, np.uint8), "rgba")
+    with av.open(str(tmp_path / "clear.mov"), "w") as out:
+        stream = out.add_stream("png", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "rgba"
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert "transparency left out" in video.enlarge(tmp_path / "clear.mov", tmp_path / "large.mov", larger)
+
+
+def test_a_result_that_is_too_large_for_a_clip_is_refused_before_it_is_computed(run):
+    make("clip.mp4", frames=1)
+    status, _, err = run("clip.mp4", "--width", "16400")
+    assert status == 2 and err.count("\n") == 1
+    assert "clip.mp4 would have 16400 x 10933, give --outscale or --width" in err
+    assert os.listdir() == ["clip.mp4"]
 
 
 def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):

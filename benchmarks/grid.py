@@ -2,12 +2,12 @@
 
     python benchmarks/grid.py --data_dir KODAK --model srgan
 
-LR is made of the pictures by imresize. Of SR minus SRResNet's SR, and of HR minus SRResNet's SR, the mean power
-spectrum of the luma of all whole tiles of 256 x 256 pixels is taken. Layers that enlarge by two leave patterns that
-repeat every 2, 4 or 8 pixels: lines and points of the spectrum at multiples of an eighth. How far such a one stands
-above its neighbours, in dB, is its peak. The last line is one JSON object: the peaks of both by period; `elsewhere`,
-how high one of a hundred points stands where no period of these lies; and `excess`, the largest of the model's peaks
-above HR's.
+LR is made of the pictures by imresize; SRResNet is the one that the model was trained from. Of SR minus SRResNet's SR,
+and of HR minus SRResNet's SR, the mean power spectrum of the luma of all whole tiles of 256 x 256 pixels is taken.
+Layers that enlarge by two leave patterns that repeat every 2, 4 or 8 pixels: lines and points of the spectrum at
+multiples of an eighth. How far such a one stands above its neighbours, in dB, is its peak. The last line is one JSON
+object: the peaks of both by period; `elsewhere`, how high one of a hundred points stands where no period of these
+lies; and `excess`, the largest of the model's peaks above HR's.
 """
 import argparse
 import json
@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from srgan_tf import Upscaler, formats, images  # noqa: E402
+from srgan_tf import Upscaler, formats, images, zoo  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 SIDE = 256  # pixels of a tile: a multiple of all periods
@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--data_dir", required=True, help="a folder of pictures")
     parser.add_argument("--model", default="srgan")
     args = parser.parse_args()
-    base, model = Upscaler("srresnet"), Upscaler(args.model)
+    base, model = Upscaler(zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
     spectra = []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = images.read(path).pixels

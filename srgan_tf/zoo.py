@@ -34,8 +34,6 @@ def resolve(model, scale=None, *, flag="--model"):
 def blended(fidelity, model=None, scale=None):
     """The folders of the two models that a fidelity blends: `srgan`, and the `srresnet` that it was trained from.
 
-    A newer `srresnet` has gone elsewhere: half way between the two would be worse than either.
-
     Raises:
         UserError: when a model is given, too, or one of the two is not shipped at that scale.
         ValueError: for a fidelity outside of [0, 1].
@@ -45,10 +43,19 @@ def blended(fidelity, model=None, scale=None):
     if model is not None:
         raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
                         "leave one of them out")
-    newest, vivid = resolve("srresnet", scale), resolve("srgan", scale)
-    start = attributes(vivid).get("start")
+    vivid = resolve("srgan", scale)
+    return origin(vivid), vivid
+
+
+def origin(folder):
+    """The folder of the shipped `srresnet` that a model was trained from; the newest one where that is not known.
+
+    A newer `srresnet` has gone elsewhere: half way between the two would be worse than either.
+    """
+    facts = attributes(folder)
+    newest, start = resolve("srresnet", facts["scale"]), facts.get("start")
     versions = [child for child in newest.parent.iterdir() if (child / ATTRIBUTES).is_file()]
-    return next((child for child in versions if start and attributes(child).get("sha256") == start), newest), vivid
+    return next((child for child in versions if start and attributes(child).get("sha256") == start), newest)
 
 
 def shipped():

@@ -3,8 +3,9 @@
 `models.py` says what the network is, on `keras` alone; here it is computed the way that costs TensorFlow least, and
 from the variables as they were trained. Exact but for rounding (`tests/test_inference.py`):
 
-- Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one: pixels enter
-  as whole numbers, which bfloat16 holds exactly.
+- Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one.
+- In bfloat16 the first convolution and the last bias stay float32: rounded, they cost up to three hundredths of a
+  decibel, and they are a hundredth of the work.
 - The last convolution comes before the last depth to space, with its kernel rearranged (`half_size_kernel`), and in
   two steps: along the rows for each of its five rows of taps at once, which fills the processor's registers as
   twelve channels cannot, then the sum of the five, a convolution along the columns.
@@ -111,11 +112,12 @@ class _Network:
             convs[f"up{k}_conv"] = _signed(kernel, bias, reads, tf.tile(inner.gain, (4,)))
             reads = inner.sign
         tail = half_size_kernel(variables["tail_conv/kernel"] * reads[:, None])
-        self.kernels = {name: tf.cast(kernel, dtype) for name, (kernel, _) in convs.items()}
+        kinds = {name: tf.float32 if name == "head_conv" else dtype for name in convs}
+        self.kernels = {name: tf.cast(kernel, kinds[name]) for name, (kernel, _) in convs.items()}
         self.kernels["tail_conv"] = tf.cast(_rows_as_channels(tail), dtype)
         self.kernels["tail_sum"] = tf.cast(_rows_summed(), dtype)
-        self.biases = {name: tf.cast(bias, dtype) for name, (_, bias) in convs.items()}
-        self.biases["tail_sum"] = tf.cast(tf.tile(variables["tail_conv/bias"], (4,)), dtype)
+        self.biases = {name: tf.cast(bias, kinds[name]) for name, (_, bias) in convs.items()}
+        self.biases["tail_sum"] = tf.tile(variables["tail_conv/bias"], (4,))
         self.slopes = {name: tf.cast(prelu.slope, tf.float32 if name == "head_prelu" else dtype)
                        for name, prelu in prelus.items()}
 
@@ -127,7 +129,8 @@ class _Network:
 
     def trunk(self, image):
         """Pixels [B, H, W, 3] in [0, 255] -> features [B, H, W, C]."""
-        first = self._head_prelu(self._conv("head_conv", tf.cast(image, self.dtype)))
+        first = self._conv("head_conv", tf.cast(image, tf.float32))
+        first = tf.cast(tf.maximum(first, self.slopes["head_prelu"] * first), self.dtype)
         # A copy, for the first block's convolution to add to: oneDNN's, where it may not write over what it adds to,
         # makes one itself, which it notes in the kernel object, and calls side by side write into each other's results.
         x = tf.raw_ops.DeepCopy(x=first)
@@ -163,15 +166,13 @@ class _Network:
         for k in range(1, self.stages + 1):
             x = self._prelu(f"up{k}_prelu", self._conv(f"up{k}_conv", x), repeat=4)
             x = tf.nn.depth_to_space(x, 2) if k < self.stages else x
-        sr = self._conv("tail_sum", tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME"))
+        rows = tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME")
+        sr = tf.nn.conv2d(rows, self.kernels["tail_sum"], 1, "SAME")
+        sr = tf.cast(sr, tf.float32) + self.biases["tail_sum"]
         return _depth_to_space(pixels.to_uint8(sr) if pixel == tf.uint8 else pixels.to_levels(sr))
 
     def _conv(self, name, x):
         return tf.nn.bias_add(tf.nn.conv2d(x, self.kernels[name], 1, "SAME"), self.biases[name])
-
-    def _head_prelu(self, x):
-        """With slopes in float32: rounded ones cost a hundredth of a decibel here, and nothing elsewhere."""
-        return tf.maximum(x, tf.cast(tf.cast(x, tf.float32) * self.slopes["head_prelu"], self.dtype))
 
     def _prelu(self, name, x, repeat=1):
         slope = tf.tile(self.slopes[name], (repeat,))

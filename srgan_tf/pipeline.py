@@ -1,10 +1,8 @@
 """tf.data batches of aligned, augmented crops from a store; batch n is a pure function of (seed, n)."""
-import io
-
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from srgan_tf import formats
 from srgan_tf.errors import UserError
 from srgan_tf.store import PIXEL, as_rgb
 
@@ -102,7 +100,7 @@ class Crops(Batches):
         lr, hr = as_rgb(lr), as_rgb(hr)
         if self.jpeg:
             for picture, (*_, quality) in zip(lr, crops):
-                picture[:] = compressed(picture, quality)
+                picture[:] = formats.as_jpeg(picture, quality)
         return lr, hr
 
 
@@ -113,10 +111,3 @@ def _turned(x, vertically, horizontally, transposed):
     x = x[::-1] if vertically else x
     x = x[:, ::-1] if horizontally else x
     return x.swapaxes(0, 1) if transposed else x
-
-
-def compressed(picture, quality):
-    """A picture uint8 [h, w, 3] as JPEG of that quality leaves it."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))

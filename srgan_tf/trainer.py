@@ -14,9 +14,9 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, export, graph, losses, metrics, models, runs, steps, zoo
+from srgan_tf import checkpoints, devices, export, formats, graph, losses, metrics, models, runs, steps, zoo
 from srgan_tf.errors import UserError
-from srgan_tf.pipeline import Batches, Crops, compressed
+from srgan_tf.pipeline import Batches, Crops
 from srgan_tf.pixels import to_lr, to_uint8
 from srgan_tf.recipes import decay_start, learning_rate, norm_is_frozen
 from srgan_tf.runs import Run  # noqa: F401 what `train` takes
@@ -301,7 +301,7 @@ def _centres(store, jpeg):
         lr, hr = store.pair(i)
         s = store.scale
         small, large = as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])
-        pairs.append((compressed(small, (jpeg + 95) // 2) if jpeg else small, large))
+        pairs.append((formats.as_jpeg(small, (jpeg + 95) // 2) if jpeg else small, large))
     return pairs
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from srgan_tf.pipeline import compressed
+from srgan_tf.formats import as_jpeg
 from srgan_tf.qr.codes import QUIET
 
 MARGIN = 3  # LR pixels beyond the picture that blur reaches
@@ -99,7 +99,7 @@ def picture_of(modules, view, size, *, scale=4, dark=BLACK, light=WHITE, damage=
     if damage.noise:
         lr += rng.normal(0, damage.noise, lr.shape)
     lr = np.clip(np.rint(lr), 0, 255).astype(np.uint8)
-    return (compressed(lr, damage.jpeg) if damage.jpeg else lr), hr
+    return (as_jpeg(lr, damage.jpeg) if damage.jpeg else lr), hr
 
 
 def dark_share(modules, view, size, scale):

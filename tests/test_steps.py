@@ -105,8 +105,7 @@ def test_what_the_discriminator_sees_moves_from_step_to_step_and_with_the_seed_a
     weights = models.named_weights(State(Recipe(phase="srgan", **SMALL)).networks["discriminator"])
     first = seen(1)
     assert len(set(first)) > 3
-    assert seen(1) == first != seen(2)
-    assert len(set(seen(2**32 - 1))) > 3
+    assert seen(1) == first != seen(2**32 - 1)
 
 
 def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):

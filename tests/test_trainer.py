@@ -192,12 +192,11 @@ def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_wh
 def test_a_run_goes_on_when_the_model_that_it_began_from_was_moved_but_not_with_another(start):
     base = start(folder="base")
     still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
-    begun = start(still, "begun", init=str(base / "saved_model"))
+    begun = start(still, init=str(base / "saved_model"))
     for name, value in weights(base, 4).items():  # but BN's averages move at any rate
         assert "moving" in name or np.array_equal(weights(begun, 4)[name], value), name
     assert json.loads((begun / "config.json").read_text())["recipe"]["precision"] in ("float32", "bfloat16")
-    start(init=str(base / "saved_model"))
-    moved, longer = base.with_name("moved"), dataclasses.replace(RECIPE, steps=6)
+    moved, longer = base.with_name("moved"), dataclasses.replace(still, steps=6)
     base.rename(moved)
     run = start(longer, init=str(moved / "saved_model"))
     assert (run / "saved_model" / "6").is_dir()

@@ -4,8 +4,8 @@
 from the variables as they were trained. Exact but for rounding (`tests/test_inference.py`):
 
 - Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one.
-- In bfloat16 the first convolution and the last bias stay float32: rounded, they cost up to three hundredths of a
-  decibel, and they are a hundredth of the work.
+- In bfloat16 the first convolution and the last bias stay float32: rounded, they cost SRResNet version 3 0.025
+  dB of Set5, and to leave them costs no time that could be measured.
 - The last convolution comes before the last depth to space, with its kernel rearranged (`half_size_kernel`), and in
   two steps: along the rows for each of its five rows of taps at once, which fills the processor's registers as
   twelve channels cannot, then the sum of the five, a convolution along the columns.

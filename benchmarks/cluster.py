@@ -33,7 +33,7 @@ THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "
 def main(_):
     if not importlib.util.find_spec("ray"):
         sys.exit("error: Ray is missing, benchmarks/cluster.py, pip install 'srgan_tf[cluster]'")
-    from raycluster import Cluster
+    from helpers.raycluster import Cluster
     counts = [int(count) for count in PICTURES.value]
     measured = {"local": {}, "one": {}, "two": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -73,7 +73,7 @@ def draw(folder, count):
 
 def measure(folder, name, flag, count):
     """Pictures a second after the first fifth, seconds until the first, seconds in all."""
-    from raycluster import ENVIRONMENT
+    from helpers.raycluster import ENVIRONMENT
     out, started = folder / f"{name}{count}", time.time()
     pin = [] if flag else ["taskset", "-c", "0"]
     environment = {**ENVIRONMENT, **(THREADS if not flag else {})}

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-import serving
+from helpers import serving
 
 
 @pytest.fixture(autouse=True)

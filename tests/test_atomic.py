@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf import animations, atomic, images
 
-ROOT = Path(__file__).resolve().parent.parent
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """
 import dataclasses, sys

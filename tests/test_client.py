@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import serving
+from helpers import ROOT, serving
 from srgan_tf import client, endpoints, export, models, zoo
 from srgan_tf.client import Remote
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 
 pytest.importorskip("tensorflow_serving")
-ROOT = Path(__file__).resolve().parent.parent
 NOBODY = "127.0.0.1:1"  # nothing listens there
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raycluster import ENVIRONMENT, ROOT, Cluster
+from helpers import ROOT
+from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import cluster as cluster_module
 from srgan_tf import images, jobs, places, plans
 from srgan_tf.upscaling import Upscaler
@@ -231,7 +232,7 @@ def run_with(worker, folder, cluster, **environment):
     """A run with a worker of `raycluster`: its exit status, `[done, kept, failed]` if it came so far, and stderr."""
     program = f"""
 import json, sys
-import raycluster
+from helpers import raycluster
 from srgan_tf import cluster, commands
 def main(argv):
     outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, tell=lambda line: None,
@@ -293,7 +294,7 @@ def test_the_drivers_memory_does_not_grow_with_the_number_of_pictures(cluster, t
         (folder / f"{i:06}.bmp").write_bytes(content)
     program = """
 import json, sys
-from raycluster import Copying
+from helpers.raycluster import Copying
 from srgan_tf import cluster
 memory, done = [], 0
 def tell(line):

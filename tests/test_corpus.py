@@ -11,11 +11,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-import corpus
+from helpers import ROOT, corpus
 from srgan_tf import animations
 from srgan_tf.upscaling import Upscaler
 
-ROOT = Path(__file__).resolve().parent.parent
 CASES = corpus.cases()
 ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1"}
 ENVIRONMENT.pop("TF_CPP_MIN_LOG_LEVEL", None)  # as commands set it in this process

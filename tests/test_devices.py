@@ -7,19 +7,18 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf import devices
 from srgan_tf.errors import UserError
 from srgan_tf.recipes import Recipe
 from srgan_tf.steps import State, make_step
 
-ROOT = Path(__file__).parents[1]
 TWO_PROCESSORS = """
 import sys
 import tensorflow as tf

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf import benchmarks, evaluation, metrics
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
-PROGRAM = Path(__file__).resolve().parent.parent / "evaluate.py"
+PROGRAM = ROOT / "evaluate.py"
 TAKEN = "Set5/image_SRF_4/img_001_SRF_4_HR.png"  # a file where a folder is wanted
 BASELINES = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
 

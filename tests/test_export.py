@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import zlib
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,7 +14,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import capi
+from helpers import ROOT, capi
 from srgan_tf import export, models, pixels, zoo
 from srgan_tf.errors import UserError
 
@@ -77,7 +76,7 @@ def test_calls_side_by_side_give_what_each_gives_alone(folder):
     code = """if True:
         import concurrent.futures, sys
         import numpy as np
-        import capi
+        from helpers import capi
         session, rng = capi.Session(sys.argv[1]), np.random.default_rng(0)
         pictures = [rng.integers(0, 256, (1, 6 + k, 6 - k, 3), dtype=np.uint8) for k in range(4)]
         for signature in "serving_default", "bfloat16":
@@ -89,7 +88,7 @@ def test_calls_side_by_side_give_what_each_gives_alone(folder):
                     off = np.abs(large - alone[k % 4])
                     assert not off.any(), (signature, k, large.shape, np.count_nonzero(off), off.max())
     """
-    done = subprocess.run([sys.executable, "-c", code, folder], cwd=Path(capi.__file__).parent, capture_output=True,
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT / "tests", capture_output=True,
                           text=True)
     assert done.returncode == 0, f"status {done.returncode}\n{done.stderr[-2000:]}"
 

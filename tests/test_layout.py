@@ -2,9 +2,10 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "srgan_tf"
+from helpers import ROOT
+
+PACKAGE = ROOT / "srgan_tf"
 LEVELS = [  # the lowest first; a room knows those below its own level
     {"errors", "recipes", "resize", "pixels", "memory", "protos"},
     {"atomic", "metadata", "palettes", "places", "png", "tiff", "devices", "xmp"},

@@ -3,16 +3,15 @@ import json
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import browser as browsers
+from helpers import ROOT, browser as browsers
 from srgan_tf import evaluation, opinion
 from srgan_tf.errors import UserError
 
-PROGRAM = Path(__file__).resolve().parent.parent / "evaluate.py"
+PROGRAM = ROOT / "evaluate.py"
 METHODS = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
 NAMES = [*METHODS, "hr"]
 GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # what the rater of these tests thinks

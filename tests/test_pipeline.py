@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf.datasets import Folder, Picture, Waves
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Crops
@@ -216,7 +217,7 @@ def test_a_build_killed_at_any_time_leaves_nothing_that_is_taken_for_a_store(tmp
     rng = np.random.default_rng()
     for _ in range(4):
         process = subprocess.Popen([sys.executable, "-c", BUILD, tmp_path / "killed"], stderr=subprocess.DEVNULL,
-                                   cwd=Path(__file__).parents[1])
+                                   cwd=ROOT)
         while not list(tmp_path.glob("killed/stores/*")):
             assert process.poll() is None
             time.sleep(0.002)

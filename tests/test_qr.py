@@ -4,16 +4,15 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf.errors import UserError
 from srgan_tf.qr import batches, codes, drawing, evaluation, options, readers
 
-ROOT = Path(__file__).parents[1]
 WITHOUT = "import sys; sys.modules['{}'] = None; sys.argv = {!r}; from srgan_tf.commands import {} as c; c.run()"
 
 

@@ -1,9 +1,9 @@
 """README.md gives the figures that the models' cards give."""
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from helpers import ROOT
+
 SETS = ("Set5", "Set14", "BSD100")
 
 

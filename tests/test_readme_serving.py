@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import serving
+from helpers import ROOT, serving
 from srgan_tf import zoo
 
 pytest.importorskip("tensorflow_serving")
 pytest.importorskip("yaml")
-ROOT = Path(__file__).resolve().parent.parent
 
 DOCKER = """#!{python}
 '''`docker run` and `docker compose up` of tensorflow/serving, as far as the pages use them, without a container.'''

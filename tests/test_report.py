@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import browser as browsers
+from helpers import browser as browsers
 from srgan_tf import benchmarks, evaluation, pages, report
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize

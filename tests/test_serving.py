@@ -20,7 +20,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-import serving
+from helpers import serving
 from srgan_tf import zoo
 
 grpc = pytest.importorskip("grpc")

@@ -1,14 +1,14 @@
 """The examples in serving/ can be read by what they are for, and name what is there."""
-from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
+from helpers import ROOT
 from srgan_tf import client, zoo
 
 yaml = pytest.importorskip("yaml")
 model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
-FOLDER = Path(__file__).resolve().parent.parent / "serving"
+FOLDER = ROOT / "serving"
 
 
 def models():

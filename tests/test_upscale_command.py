@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from srgan_tf import zoo
 from srgan_tf.commands import start, upscale
 from srgan_tf.upscaling import Upscaler
 
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import ROOT
 from srgan_tf import video
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 
 av = pytest.importorskip("av")
-ROOT = Path(__file__).resolve().parent.parent
 PATCHES = np.array([[200, 40, 40], [40, 180, 60], [30, 60, 200], [235, 235, 235], [20, 20, 20], [128, 128, 128]])
 
 

@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from capi import Session
+from helpers.capi import Session
 from srgan_tf import Upscaler, evaluation, export, zoo
 from srgan_tf.benchmarks import load_pairs
 

@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from helpers import ROOT
 from srgan_tf import cluster
 
-ROOT = Path(__file__).resolve().parent.parent
 RAY = Path(sys.executable).with_name("ray")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
 ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0",

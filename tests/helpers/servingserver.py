@@ -1,6 +1,6 @@
 """A stand-in for `tensorflow_model_server` where it cannot be had: its flags, its two protocols, its words.
 
-    python tests/servingserver.py --port=8500 --rest_api_port=8501 --model_name=small --model_base_path=/models/small
+    python tests/helpers/servingserver.py --port=8500 --rest_api_port=8501 --model_name=small --model_base_path=/models/small
 
 Models are executed through the C API, as the server does it. Status codes and messages are those in the sources of
 TensorFlow Serving: predict_util.cc, get_model_status_impl.cc, http_rest_api_util.cc, json_tensor.cc, http_server.cc.

@@ -57,7 +57,8 @@ def network():
     """The shipped SRResNet, or without one the same network with random weights."""
     import keras
 
-    from srgan_tf import export, models, zoo
+    from srgan_tf import export, zoo
+    from srgan_tf.networks import models
     if folder := zoo.shipped().get("srresnet_x4"):
         return export.restore(folder)
     keras.utils.set_random_seed(1)

@@ -21,10 +21,11 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf import export, graph, losses, models, zoo  # noqa: E402
+from srgan_tf import export, zoo  # noqa: E402
+from srgan_tf.networks import graph, losses, models  # noqa: E402
 from srgan_tf.datasets import Folder  # noqa: E402
 from srgan_tf.pipeline import Crops  # noqa: E402
-from srgan_tf.pixels import to_lr  # noqa: E402
+from srgan_tf.networks.pixels import to_lr  # noqa: E402
 from srgan_tf.store import open_store  # noqa: E402
 
 SCALE, WARMUP = 4, 20

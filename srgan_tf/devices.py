@@ -1,14 +1,12 @@
-"""What is computed on: one device, all of a machine, or several machines; and what a device is good at."""
+"""What is computed on: one device, all of a machine, or several machines."""
 import dataclasses
 import json
 import os
-from pathlib import Path
 
 import tensorflow as tf
 
 from srgan_tf.errors import UserError
-
-CPUINFO = Path("/proc/cpuinfo")
+from srgan_tf.networks.precision import computes_bfloat16
 
 
 def strategy(kind=None):
@@ -29,21 +27,6 @@ def strategy(kind=None):
         _check_tf_config()
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def computes_bfloat16():
-    """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a processor that says so.
-
-    Without oneDNN TensorFlow would emulate it on the processor, slower than float32.
-    """
-    if gpus := tf.config.list_physical_devices("GPU"):
-        details = tf.config.experimental.get_device_details(gpus[0])
-        return details.get("compute_capability", (0, 0)) >= (8, 0)
-    try:
-        flags = set(CPUINFO.read_text(encoding="ascii", errors="replace").split())
-    except OSError:  # no Linux
-        return False
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"}) and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
 
 
 def concrete(recipe):

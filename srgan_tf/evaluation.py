@@ -110,7 +110,7 @@ def load_vgg54(weights):
     Raises:
         UserError: when they cannot be had.
     """
-    from srgan_tf import losses
+    from srgan_tf.networks import losses
     vgg = losses.vgg_model("vgg54", weights)
 
     def features(image):

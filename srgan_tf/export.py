@@ -23,7 +23,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf import inference, models, variables, warmup, zoo
+from srgan_tf import variables, warmup, zoo
+from srgan_tf.networks import inference, models
 from srgan_tf.errors import UserError
 from srgan_tf.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 

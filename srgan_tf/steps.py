@@ -3,8 +3,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import graph, losses, models, optimizers
-from srgan_tf.pixels import to_hr, to_lr
+from srgan_tf import optimizers
+from srgan_tf.networks import graph, losses, models
+from srgan_tf.networks.pixels import to_hr, to_lr
 
 
 class State:

@@ -14,10 +14,11 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, export, formats, graph, losses, metrics, models, runs, steps, zoo
+from srgan_tf import checkpoints, devices, export, formats, metrics, runs, steps, zoo
+from srgan_tf.networks import graph, losses, models
 from srgan_tf.errors import UserError
 from srgan_tf.pipeline import Batches, Crops
-from srgan_tf.pixels import to_lr, to_uint8
+from srgan_tf.networks.pixels import to_lr, to_uint8
 from srgan_tf.recipes import decay_start, learning_rate, norm_is_frozen
 from srgan_tf.runs import Run  # noqa: F401 what `train` takes
 from srgan_tf.store import as_rgb

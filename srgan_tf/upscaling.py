@@ -4,9 +4,10 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import inference, memory, variables, zoo
-from srgan_tf.devices import computes_bfloat16
+from srgan_tf import memory, variables, zoo
+from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
+from srgan_tf.networks.precision import computes_bfloat16
 from srgan_tf.sizes import Size
 from srgan_tf.tiling import Enlarger, Span, spans
 

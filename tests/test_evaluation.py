@@ -154,7 +154,7 @@ def test_a_place_that_cannot_be_written_is_named(data_dir):
 
 
 def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
-    from srgan_tf import losses
+    from srgan_tf.networks import losses
     pairs = benchmarks.load_pairs("set5", data_dir)[:2]  # the second one is grey
     results = evaluation.evaluate({"bicubic": BASELINES["bicubic"]}, {"set5": pairs},
                                   features=evaluation.load_vgg54(vgg_weights))

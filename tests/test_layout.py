@@ -1,63 +1,111 @@
-"""Rooms import downward only, and what must start fast loads nothing heavy."""
+"""Packages import from left to right only, and what must start fast loads nothing heavy."""
 import ast
+import configparser
+import graphlib
 import subprocess
 import sys
+
+import pytest
 
 from helpers import ROOT
 
 PACKAGE = ROOT / "srgan_tf"
-LEVELS = [  # the lowest first; a room knows those below its own level
-    {"errors", "recipes", "resize", "pixels", "memory", "protos"},
-    {"atomic", "metadata", "palettes", "places", "png", "tiff", "devices", "xmp"},
-    {"formats"},
-    {"models", "losses", "optimizers", "metrics", "images", "inference", "zoo", "checkpoints", "pages", "variables",
-     "sizes", "video", "warmup", "endpoints"},
-    {"graph", "store", "export", "datasets", "benchmarks", "animations", "tiling", "plans"},
-    {"pipeline", "steps", "upscaling", "jobs", "runs"},
-    {"trainer", "evaluation", "client", "cluster"},
-    {"report", "opinion", "qr"},
-    {"commands"},
+ORDER = [  # a module imports from its own package and from those to its left; of one entry, neither imports the other
+    {"errors"}, {"atomic"}, {"resize"}, {"networks", "images"}, {"saved_models"}, {"upscaling"}, {"evaluation"}, {"training"},
+    {"qr"}, {"commands"},
 ]
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TO_MOVE = {  # what still lies at the top, by the package it belongs to
+    name: package for package, names in {
+        "images": "images formats metadata xmp png tiff palettes animations video",
+        "saved_models": "export zoo variables warmup protos",
+        "upscaling": "upscaling tiling sizes memory plans jobs places client endpoints cluster",
+        "evaluation": "metrics benchmarks evaluation report opinion pages",
+        "training": "recipes optimizers datasets store pipeline steps trainer runs checkpoints devices",
+    }.items() for name in names.split()}
 
 
-def level_of(room):
-    return next(i for i, rooms in enumerate(LEVELS) if room in rooms)
+def named(path):
+    """The module's name in parts, without `srgan_tf`: ("images", "png")."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[:-1] if parts[-1] == "__init__" else parts
 
 
 def imports(path):
-    """Rooms that a module imports, anywhere in it."""
+    """The modules of srgan_tf that a module imports, anywhere in it, in parts."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            parts = node.module.split(".")
-            if parts[0] == "srgan_tf":
-                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("srgan_tf.")}
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {module_of(name) for name in names if name.split(".")[0] == "srgan_tf"}
     return found
 
 
-def test_rooms_import_downward_only():
-    for path in PACKAGE.rglob("*.py"):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room == "__init__":
+def module_of(name):
+    """The longest beginning of a dotted name that is a module: without classes and functions."""
+    parts = name.split(".")[1:]
+    while parts and not (PACKAGE.joinpath(*parts).is_dir() or PACKAGE.joinpath(*parts).with_suffix(".py").is_file()):
+        parts.pop()
+    return tuple(parts)
+
+
+def level(module):
+    package = TO_MOVE.get(module[0], module[0])
+    return next(i for i, packages in enumerate(ORDER) if package in packages)
+
+
+def test_a_module_imports_from_its_own_package_and_from_those_to_its_left():
+    for path in MODULES:
+        module = named(path)
+        if not module:  # srgan_tf itself names what is public
             continue
-        for other in imports(path) - {room}:
-            assert level_of(other) < level_of(room), f"{path.name} imports {other}"
+        for other in imports(path):
+            inside = TO_MOVE.get(other[0], other[0]) == TO_MOVE.get(module[0], module[0])
+            assert inside or level(other) < level(module), f"{path} imports {'.'.join(other)}"
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {named(path): imports(path) - {named(path), ()} for path in MODULES if named(path)}
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+def test_packages_import_nothing():
+    for path in PACKAGE.glob("*/__init__.py"):
+        if path.parent.name not in ("commands", "pages"):
+            assert not imports(path) and "import" not in path.read_text(encoding="utf-8").split('"""')[2], path
+
+
+def test_the_wheel_holds_every_package():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    listed = set(config["options"]["packages"].split()) - {"srgan_tf.weights"}  # of a folder beside it
+    assert listed == {".".join(["srgan_tf", *named(path)]) for path in MODULES if path.name == "__init__.py"}
 
 
 def test_networks_and_losses_know_keras_only():
-    for room in ("models", "losses"):
-        text = (PACKAGE / f"{room}.py").read_text(encoding="utf-8")
-        assert "tensorflow" not in text.split('"""', 2)[2], room
+    folder = PACKAGE / "networks"
+    for name in ("models", "losses"):
+        text = (folder / f"{name}.py").read_text(encoding="utf-8")
+        assert "tensorflow" not in text.split('"""', 2)[2], name
 
 
-def test_every_module_fits_in_a_head():
-    for path in PACKAGE.rglob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 400, path
+def test_images_load_without_tensorflow():
+    names = [f"srgan_tf.{'.'.join(named(path))}" for path in MODULES if path.parent.name == "images"]
+    code = f"import {', '.join(['sys', *names])}; sys.exit(bool({{'tensorflow', 'keras'}} & sys.modules.keys()))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_module_fits_in_a_head(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) < 400
 
 
 def test_commands_parse_their_flags_without_loading_tensorflow():
     code = ("import sys, srgan_tf.commands.train, srgan_tf.commands.evaluate, srgan_tf.commands.upscale;"
             "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & sys.modules.keys()))")
-    subprocess.run([sys.executable, "-c", code], cwd=PACKAGE.parent, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

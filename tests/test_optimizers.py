@@ -3,7 +3,8 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf import models, optimizers
+from srgan_tf import optimizers
+from srgan_tf.networks import models
 
 
 @pytest.mark.parametrize("shape", [(288, 32), (32, 288), (64, 64)])

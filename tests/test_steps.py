@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import losses, models
-from srgan_tf.pixels import to_hr, to_lr
+from srgan_tf.networks import losses, models
+from srgan_tf.networks.pixels import to_hr, to_lr
 from srgan_tf.recipes import OPTIMIZERS, RECIPES, Recipe
 from srgan_tf.steps import State, make_step
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import devices, images, inference, upscaling
+from srgan_tf import images, upscaling
+from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 from srgan_tf.sizes import Size
@@ -211,12 +212,12 @@ def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
 ])
 def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
     monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
-    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("srgan_tf.networks.precision.CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if onednn:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     if flags:
-        devices.CPUINFO.write_text(f"processor : 0\n{flags}\n")
+        (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
     assert Upscaler(small_model).precision == precision
 
 

@@ -114,7 +114,8 @@ def main(argv):
     _check_run_dir(run_dir)
     source, validation = _sources(scale)
 
-    from srgan_tf import checkpoints, devices, losses, trainer
+    from srgan_tf import checkpoints, devices, trainer
+    from srgan_tf.networks import losses
     from srgan_tf.store import open_store
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import graph, models
+from srgan_tf.networks import graph, models
 
 
 def randomised(model, seed=0):

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf import models
+from srgan_tf.networks import models
 from srgan_tf.resize import imresize
 
 

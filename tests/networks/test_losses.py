@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import losses
+from srgan_tf.networks import losses
 from srgan_tf.errors import UserError
 
 

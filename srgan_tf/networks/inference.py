@@ -18,7 +18,7 @@ from the variables as they were trained. Exact but for rounding (`tests/test_inf
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import pixels
+from srgan_tf.networks import pixels
 
 EPSILON = 1e-3  # of `models.BN`, which Keras would have to be loaded for
 TOGETHER = 2 ** 18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
-from srgan_tf import Upscaler, benchmarks, images  # noqa: E402
+from srgan_tf import Upscaler, benchmarks  # noqa: E402
+from srgan_tf.images import images  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> picture, row and column of each detail's corner

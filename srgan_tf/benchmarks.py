@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from srgan_tf import formats, images
+from srgan_tf.images import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.metrics import SSIM_WINDOW
 from srgan_tf.resize import imresize

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf import formats, images
+from srgan_tf.images import formats, images
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 

@@ -6,7 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
-from srgan_tf import animations, atomic, formats, images, memory, places, video
+from srgan_tf import atomic, memory, places
+from srgan_tf.images import animations, clips, formats, images
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.plans import Job
 
@@ -122,7 +123,7 @@ def make(job, enlarge, size, frame=lambda done, count: None):
         before = 0
         with contextlib.suppress(OSError):  # told when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
-        made = (_do_clip if video.is_clip(source) else _do)(Job(source, target), named, size, frame)
+        made = (_do_clip if clips.is_clip(source) else _do)(Job(source, target), named, size, frame)
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
@@ -160,8 +161,8 @@ def _do(job, enlarge, size, frame):
 def _do_clip(job, enlarge, size, frame):
     def larger(rgb):
         height, width = size(*rgb.shape[:2])
-        if max(height, width) > video.LONGEST:
-            raise UserError(f"a clip has at most {video.LONGEST} pixels a side, {job.source} would have {width} x "
+        if max(height, width) > clips.LONGEST:
+            raise UserError(f"a clip has at most {clips.LONGEST} pixels a side, {job.source} would have {width} x "
                             f"{height}, give --outscale or --width")
         return enlarge(images.Picture(rgb)).pixels
 
@@ -169,7 +170,7 @@ def _do_clip(job, enlarge, size, frame):
         raise UserError(f"no such file, {job.source}, check its name")
     _make_folder(job.target.parent)
     try:
-        notes = video.enlarge(job.source, job.target, larger, frame=frame)
+        notes = clips.enlarge(job.source, job.target, larger, frame=frame)
     except MemoryError:
         raise UserError(f"there is not enough memory, {job.source}, make it smaller, --outscale") from None
     return Made(None, None, tuple(notes))

@@ -2,7 +2,7 @@
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import formats
+from srgan_tf.images import formats
 from srgan_tf.errors import UserError
 from srgan_tf.store import PIXEL, as_rgb
 

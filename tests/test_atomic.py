@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf import animations, atomic, images
+from srgan_tf import atomic
+from srgan_tf.images import animations, images
 
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """

@@ -15,7 +15,8 @@ from PIL import Image
 from helpers import ROOT
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import cluster as cluster_module
-from srgan_tf import images, jobs, places, plans
+from srgan_tf import jobs, places, plans
+from srgan_tf.images import images
 from srgan_tf.upscaling import Upscaler
 
 PICTURES = 300

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from helpers import ROOT, corpus
-from srgan_tf import animations
+from srgan_tf.images import animations
 from srgan_tf.upscaling import Upscaler
 
 CASES = corpus.cases()

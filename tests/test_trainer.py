@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import checkpoints, export, formats, runs, trainer
+from srgan_tf import checkpoints, export, runs, trainer
+from srgan_tf.images import formats
 from srgan_tf.networks import models
 from srgan_tf.datasets import Folder
 from srgan_tf.errors import UserError

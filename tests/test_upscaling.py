@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import images, upscaling
+from srgan_tf import upscaling
+from srgan_tf.images import images
 from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize

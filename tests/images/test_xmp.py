@@ -3,7 +3,7 @@ from xml.etree.ElementTree import canonicalize
 
 import pytest
 
-from srgan_tf import xmp
+from srgan_tf.images import xmp
 
 SPACES = {"x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
           "dc": "http://purl.org/dc/elements/1.1/", "tiff": "http://ns.adobe.com/tiff/1.0/",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf import animations, images
+from srgan_tf.images import animations, images
 from srgan_tf.errors import UserError
 
 DURATIONS = (50, 120, 70, 300)

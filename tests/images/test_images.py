@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from srgan_tf import animations, images, png
+from srgan_tf.images import animations, images, png
 from srgan_tf.errors import UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -539,7 +539,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, pi
 
 
 def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("srgan_tf.tiff._END", 1000)  # 4 GB
+    monkeypatch.setattr("srgan_tf.images.tiff._END", 1000)  # 4 GB
     with pytest.raises(UserError, match="ends at 4 GB.*x.tif, choose .png"):
         images.write(tmp_path / "x.tif", images.Picture(noise(40, 40, 3)))
     assert list(tmp_path.iterdir()) == []

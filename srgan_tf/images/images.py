@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from srgan_tf import formats, metadata, png, tiff, xmp
+from srgan_tf.images import formats, metadata, png, tiff, xmp
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
-from srgan_tf.palettes import with_palette
+from srgan_tf.images.palettes import with_palette
 
 MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
 

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 from PIL import Image
 
-from srgan_tf import formats, images
+from srgan_tf.images import formats, images
 from srgan_tf.errors import UserError
-from srgan_tf.palettes import with_palette
+from srgan_tf.images.palettes import with_palette
 
 FORMATS = ("GIF", "WEBP", "PNG")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT
-from srgan_tf import video
+from srgan_tf.images import clips
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 
@@ -44,8 +44,8 @@ def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, so
         for i in range(frames):
             rgb = np.uint8(base * (1 - 0.02 * i))
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
-                format=pix_fmt, dst_colorspace=video._swscale(matrix), src_color_range=2, dst_color_range=limits,
-                interpolation=video.EXACT)
+                format=pix_fmt, dst_colorspace=clips._swscale(matrix), src_color_range=2, dst_color_range=limits,
+                interpolation=clips.EXACT)
             frame.colorspace, frame.color_range = matrix, limits
             frame.color_primaries, frame.color_trc = primaries, transfer
             frame.pts = pts[i] if pts else i
@@ -77,8 +77,8 @@ def times_of(path):
 
 def rgb_of(frame):
     """As a player shows it: by the tags of the frame."""
-    return frame.to_ndarray(format="rgb24", src_colorspace=video._swscale(int(frame.colorspace)),
-                            src_color_range=int(frame.color_range), dst_color_range=2, interpolation=video.EXACT)
+    return frame.to_ndarray(format="rgb24", src_colorspace=clips._swscale(int(frame.colorspace)),
+                            src_color_range=int(frame.color_range), dst_color_range=2, interpolation=clips.EXACT)
 
 
 def centres(rgb):
@@ -100,8 +100,8 @@ def run(small_model, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi"])
 def test_every_frame_keeps_its_place(tmp_path, suffix):
     clip = make(tmp_path / f"clip.{suffix}", frames=7, rate=30)
-    target = (tmp_path / "large").with_suffix(video.suffix_for(clip))
-    notes = video.enlarge(clip, target, larger)
+    target = (tmp_path / "large").with_suffix(clips.suffix_for(clip))
+    notes = clips.enlarge(clip, target, larger)
     assert notes == ("7 frames",)
     before, after = frames_of(clip), frames_of(target)
     assert [(f.height, f.width) for f in after] == [(128, 192)] * 7
@@ -114,14 +114,14 @@ def test_every_frame_keeps_its_place(tmp_path, suffix):
 def test_a_variable_frame_rate_stays_so(tmp_path):
     pts = [0, 900, 1000, 4000, 4100, 9000]
     clip = make(tmp_path / "clip.mp4", pts=pts, time_base=Fraction(1, 1000))
-    video.enlarge(clip, tmp_path / "large.mp4", larger)
+    clips.enlarge(clip, tmp_path / "large.mp4", larger)
     np.testing.assert_allclose(times_of(tmp_path / "large.mp4"), np.array(pts) / 1000, atol=1e-4)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_sound_is_copied_packet_by_packet(tmp_path, suffix):
     clip = make(tmp_path / f"clip.{suffix}", frames=30, sound=True)
-    video.enlarge(clip, tmp_path / f"large.{suffix}", larger)
+    clips.enlarge(clip, tmp_path / f"large.{suffix}", larger)
 
     def packets(path):
         with av.open(str(path)) as file:
@@ -156,7 +156,7 @@ def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec
             other = file.streams[1]
             assert other.codec_context.codec.canonical_name == codec
             return [bytes(packet) for packet in file.demux(other) if packet.dts is not None]
-    assert video.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
+    assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
     assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
 
 
@@ -167,7 +167,7 @@ def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec
 def test_sound_that_does_not_fit_is_told_with_what_takes_it(tmp_path, codec, source, target, advice):
     clip = make_with(tmp_path / source, codec, rate=8000)
     with pytest.raises(UserError, match=f"{codec} sound does not fit into it, .*{target}, {advice}"):
-        video.enlarge(clip, tmp_path / target, larger)
+        clips.enlarge(clip, tmp_path / target, larger)
 
 
 @pytest.mark.parametrize("limits", [1, 2], ids=["limited", "full"])
@@ -176,9 +176,9 @@ def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=matrix, limits=limits, primaries=9, transfer=14)
     if matrix == 9 and not hasattr(av.video.reformatter.Colorspace, "BT2020"):  # PyAV for Python 3.10
         with pytest.raises(UserError, match="does not convert BT.2020's colours"):
-            video.enlarge(clip, tmp_path / "large.mp4", larger)
+            clips.enlarge(clip, tmp_path / "large.mp4", larger)
         return
-    video.enlarge(clip, tmp_path / "large.mp4", larger)
+    clips.enlarge(clip, tmp_path / "large.mp4", larger)
     [frame] = frames_of(tmp_path / "large.mp4")
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (matrix, limits, 9, 14)
     np.testing.assert_allclose(centres(rgb_of(frame)).reshape(-1, 3).astype(int), PATCHES, atol=3)
@@ -187,10 +187,10 @@ def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
 def test_a_clip_that_names_no_matrix_is_read_as_players_read_it_and_then_names_it(tmp_path):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=2, limits=1)
     [small] = frames_of(clip)
-    assert small.colorspace == video.UNSPECIFIED
-    video.enlarge(clip, tmp_path / "large.mp4", larger)
+    assert small.colorspace == clips.UNSPECIFIED
+    clips.enlarge(clip, tmp_path / "large.mp4", larger)
     [large] = frames_of(tmp_path / "large.mp4")
-    assert large.colorspace == video.SMPTE170M
+    assert large.colorspace == clips.SMPTE170M
     for before, after in zip(small.to_ndarray()[:32:16, ::16], large.to_ndarray()[:128:64, ::64]):  # luma
         np.testing.assert_allclose(after.astype(int), before, atol=3)
 
@@ -198,7 +198,7 @@ def test_a_clip_that_names_no_matrix_is_read_as_players_read_it_and_then_names_i
 def test_ten_bits_stay_ten_bits(tmp_path):
     clip = make(tmp_path / "clip.mp4", frames=1, pix_fmt="yuv420p10le")
     kinds = []
-    video.enlarge(clip, tmp_path / "large.mp4", lambda rgb: kinds.append(rgb.dtype) or larger(rgb))
+    clips.enlarge(clip, tmp_path / "large.mp4", lambda rgb: kinds.append(rgb.dtype) or larger(rgb))
     [frame] = frames_of(tmp_path / "large.mp4")
     assert kinds == [np.uint16] and frame.format.name == "yuv420p10le"
     np.testing.assert_allclose(centres(rgb_of(frame)).reshape(-1, 3).astype(int), PATCHES, atol=3)
@@ -216,7 +216,7 @@ def test_rotation_is_applied(tmp_path, degrees):
                 out.mux(packet)
     small = frames_of(clip)[0]
     assert small.rotation % 360 == degrees % 360 or small.rotation % 360 == -degrees % 360
-    video.enlarge(clip, tmp_path / "large.mp4", larger)
+    clips.enlarge(clip, tmp_path / "large.mp4", larger)
     large = frames_of(tmp_path / "large.mp4")[0]
     assert large.rotation == 0
     assert (large.height, large.width) == ((128, 192) if degrees == 180 else (192, 128))
@@ -228,7 +228,7 @@ def test_rotation_is_applied(tmp_path, degrees):
 def test_odd_sizes_and_single_frames(tmp_path, frames, shape):
     clip = make(tmp_path / "clip.avi", frames, size=shape, codec="ffv1", pix_fmt="bgr0", matrix=2, limits=0,
                 picture=np.full((*shape, 3), 90, np.uint8))
-    video.enlarge(clip, tmp_path / "large.mp4", lambda rgb: rgb.repeat(3, axis=0).repeat(3, axis=1))
+    clips.enlarge(clip, tmp_path / "large.mp4", lambda rgb: rgb.repeat(3, axis=0).repeat(3, axis=1))
     after = frames_of(tmp_path / "large.mp4")
     assert len(after) == frames
     assert (after[0].height, after[0].width) == tuple(3 * n + 3 * n % 2 for n in shape)
@@ -237,7 +237,7 @@ def test_odd_sizes_and_single_frames(tmp_path, frames, shape):
 
 def test_a_title_goes_along(tmp_path):
     clip = make(tmp_path / "clip.mkv", metadata={"title": "Sommer"})
-    video.enlarge(clip, tmp_path / "large.mkv", larger)
+    clips.enlarge(clip, tmp_path / "large.mkv", larger)
     with av.open(str(tmp_path / "large.mkv")) as large:
         assert large.metadata["title"] == "Sommer"
 
@@ -245,14 +245,14 @@ def test_a_title_goes_along(tmp_path):
 def test_a_title_in_another_encoding_does_no_harm(tmp_path):
     clip = make(tmp_path / "clip.avi", metadata={"title": "Sommer"})
     clip.write_bytes(clip.read_bytes().replace(b"Sommer", "Sömmer".encode("cp1252")))
-    assert video.enlarge(clip, tmp_path / "large.mkv", larger) == ("6 frames",)
+    assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("6 frames",)
 
 
 def test_a_clip_that_begins_late_begins_at_once_with_its_sound(tmp_path):
     clip = make(tmp_path / "clip.ts", pts=range(500, 506), sound=True)
     late = times_of(clip)
     assert late[0] > 10
-    video.enlarge(clip, tmp_path / "large.mkv", larger)
+    clips.enlarge(clip, tmp_path / "large.mkv", larger)
     with av.open(str(clip)) as before, av.open(str(tmp_path / "large.mkv")) as after:
         assert 0 <= after.start_time < 100_000
         sound = [[float(packet.pts * packet.time_base) for packet in file.demux(audio=0) if packet.pts is not None]
@@ -270,7 +270,7 @@ def test_a_name_with_a_colon_is_no_protocol(run):
 def test_which_sound_plays_by_itself_stays(tmp_path):
     for use in (av.stream.Disposition.default, 0):
         clip = make(tmp_path / "clip.mkv", sound=True, use=use)
-        video.enlarge(clip, tmp_path / "large.mkv", larger)
+        clips.enlarge(clip, tmp_path / "large.mkv", larger)
         with av.open(str(tmp_path / "large.mkv")) as large:
             assert [stream.disposition for stream in large.streams] == [use, use]
 
@@ -282,7 +282,7 @@ def test_what_a_clip_loses_is_said(tmp_path):
         stream.height, stream.width, stream.pix_fmt = 32, 48, "rgba"
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert "transparency left out" in video.enlarge(tmp_path / "clear.mov", tmp_path / "large.mov", larger)
+    assert "transparency left out" in clips.enlarge(tmp_path / "clear.mov", tmp_path / "large.mov", larger)
 
 
 def test_a_result_that_is_too_large_for_a_clip_is_refused_before_it_is_computed(run):
@@ -331,7 +331,7 @@ def test_without_pyav_it_says_what_to_install(tmp_path, monkeypatch):
     clip = make(tmp_path / "clip.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match=r"pip install 'srgan_tf\[video\]'"):
-        video.enlarge(clip, tmp_path / "large.mp4", larger)
+        clips.enlarge(clip, tmp_path / "large.mp4", larger)
 
 
 def test_an_error_in_the_middle_leaves_nothing(tmp_path):
@@ -342,7 +342,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
         if done == 3:
             raise UserError("enough")
     with pytest.raises(UserError, match="enough"):
-        video.enlarge(clip, tmp_path / "large.mp4", larger, frame=fail)
+        clips.enlarge(clip, tmp_path / "large.mp4", larger, frame=fail)
     assert (tmp_path / "large.mp4").read_bytes() == b"from before"
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "large.mp4"]
 

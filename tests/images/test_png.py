@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from srgan_tf import images, png
+from srgan_tf.images import images, png
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 TITLE, AUTHOR = (b"tEXt", b"Title\0A cat, caf\xe9"), (b"zTXt", b"Author\0\0" + zlib.compress(b"Zo\xeb " * 99))
@@ -134,7 +134,7 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
     code = """if True:
         import resource, sys
         resource.setrlimit(resource.RLIMIT_AS, (2 ** 30, -1))
-        from srgan_tf import images
+        from srgan_tf.images import images
         found = images.read(sys.argv[1])
         assert found.notes == ("without texts that are too long",) and len(found.texts) == 1, found
     """

@@ -20,7 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
-from srgan_tf import Upscaler, zoo  # noqa: E402
+from srgan_tf import Upscaler  # noqa: E402
+from srgan_tf.saved_models import zoo  # noqa: E402
 from srgan_tf.images import formats, images  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 

@@ -57,7 +57,7 @@ def network():
     """The shipped SRResNet, or without one the same network with random weights."""
     import keras
 
-    from srgan_tf import export, zoo
+    from srgan_tf.saved_models import export, zoo
     from srgan_tf.networks import models
     if folder := zoo.shipped().get("srresnet_x4"):
         return export.restore(folder)
@@ -71,7 +71,7 @@ def network():
 
 
 def ours(generator, folder):
-    from srgan_tf import export
+    from srgan_tf.saved_models import export
     from srgan_tf.upscaling import Upscaler
     export.export(generator, Path(folder) / "1")
     return {("ours", precision): Upscaler(folder, precision=precision) for precision in ("float32", "bfloat16")}

@@ -21,7 +21,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf import export, zoo  # noqa: E402
+from srgan_tf.saved_models import export, zoo  # noqa: E402
 from srgan_tf.networks import graph, losses, models  # noqa: E402
 from srgan_tf.datasets import Folder  # noqa: E402
 from srgan_tf.pipeline import Crops  # noqa: E402

@@ -19,7 +19,8 @@ import threading
 import time
 from pathlib import Path
 
-from srgan_tf import atomic, jobs, places, plans, zoo
+from srgan_tf import atomic, jobs, places, plans
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError, one_line
 
 SHARE, MOST = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32

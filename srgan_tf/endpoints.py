@@ -16,7 +16,7 @@ import urllib.parse
 
 import numpy as np
 
-from srgan_tf import protos
+from srgan_tf.saved_models import serving_messages
 from srgan_tf.errors import UserError
 
 CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than to be let in
@@ -173,19 +173,19 @@ class Grpc:
                    ("grpc.lb_policy_name", "round_robin")]  # a name may stand for several servers
         self._channels = [grpc.insecure_channel(f"{host}:{address.port}", options) for _ in range(connections)]
         self._calls = itertools.cycle([channel.unary_unary(
-            "/tensorflow.serving.PredictionService/Predict", request_serializer=protos.PredictRequest.SerializeToString,
-            response_deserializer=protos.PredictResponse.FromString) for channel in self._channels])
+            "/tensorflow.serving.PredictionService/Predict", request_serializer=serving_messages.PredictRequest.SerializeToString,
+            response_deserializer=serving_messages.PredictResponse.FromString) for channel in self._channels])
 
     def attributes(self, timeout):
         """The JSON object of the model's attributes."""
-        answer, self._version = self._predict("attributes", "any", protos.tensor([b""]), "attributes", timeout)
+        answer, self._version = self._predict("attributes", "any", serving_messages.tensor([b""]), "attributes", timeout)
         if not isinstance(answer, list) or len(answer) != 1:
             raise _garbage(self.address, "no attributes")
         return _facts(answer[0], self.address)
 
     def enlarge(self, batch, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
-        tensor = protos.tensor(np.ascontiguousarray(batch))
+        tensor = serving_messages.tensor(np.ascontiguousarray(batch))
         large, version = self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
         if version != self._version:
             raise Away(f"version {version} has answered, and not version {self._version}")
@@ -198,7 +198,7 @@ class Grpc:
 
     def _predict(self, signature, key, tensor, output, timeout):
         address = self.address
-        request = protos.request(urllib.parse.unquote(address.model), signature, {key: tensor}, address.version)
+        request = serving_messages.request(urllib.parse.unquote(address.model), signature, {key: tensor}, address.version)
         try:
             response = next(self._calls)(request, timeout=timeout)
         except self._error as error:
@@ -207,7 +207,7 @@ class Grpc:
         if output not in response.outputs:
             raise _garbage(address, f"no output {output!r}")
         try:
-            return protos.array(response.outputs[output]), response.model_spec.version.value
+            return serving_messages.array(response.outputs[output]), response.model_spec.version.value
         except ValueError as error:
             raise _garbage(address, str(error)) from None
 

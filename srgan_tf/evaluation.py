@@ -15,7 +15,8 @@ import tempfile
 
 import numpy as np
 
-from srgan_tf import benchmarks, zoo
+from srgan_tf import benchmarks
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
 from srgan_tf.metrics import PROTOCOLS, as_rgb, lr_consistency, score
 from srgan_tf.resize import imresize

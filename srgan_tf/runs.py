@@ -19,7 +19,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from srgan_tf import atomic, checkpoints, zoo
+from srgan_tf import atomic, checkpoints
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
 from srgan_tf.recipes import Recipe, decay_start
 

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import memory, variables, zoo
+from srgan_tf import memory
+from srgan_tf.saved_models import variables, zoo
 from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.networks.precision import computes_bfloat16

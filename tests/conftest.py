@@ -37,7 +37,7 @@ def small_model(tmp_path_factory):
     import keras
     import numpy as np
 
-    from srgan_tf import export
+    from srgan_tf.saved_models import export
     from srgan_tf.networks import models
     keras.utils.set_random_seed(1)
     generator = models.srresnet(4, blocks=2, features=16)

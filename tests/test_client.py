@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, serving
-from srgan_tf import client, endpoints, export, zoo
+from srgan_tf import client, endpoints
+from srgan_tf.saved_models import export, zoo
 from srgan_tf.networks import models
 from srgan_tf.client import Remote
 from srgan_tf.commands import start, upscale

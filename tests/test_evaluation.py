@@ -240,7 +240,7 @@ def test_a_set_that_is_not_there_is_downloaded(data_dir, monkeypatch):
 
 
 def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_scored(monkeypatch):
-    from srgan_tf import zoo
+    from srgan_tf.saved_models import zoo
     from srgan_tf.commands import evaluate as command
     monkeypatch.setattr(zoo, "shipped", lambda: {"srresnet_x4": Path("a"), "srgan_x2": Path("b")})
     assert command._default_models(4) == ["nearest", "bicubic", "srresnet"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, serving
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 
 pytest.importorskip("tensorflow_serving")
 pytest.importorskip("yaml")

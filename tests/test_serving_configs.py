@@ -4,7 +4,8 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from helpers import ROOT
-from srgan_tf import client, zoo
+from srgan_tf import client
+from srgan_tf.saved_models import zoo
 
 yaml = pytest.importorskip("yaml")
 model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")

@@ -11,7 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import checkpoints, export, runs, trainer
+from srgan_tf import checkpoints, runs, trainer
+from srgan_tf.saved_models import export
 from srgan_tf.images import formats
 from srgan_tf.networks import models
 from srgan_tf.datasets import Folder

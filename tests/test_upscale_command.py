@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 from srgan_tf.commands import start, upscale
 from srgan_tf.upscaling import Upscaler
 

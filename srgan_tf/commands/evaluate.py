@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
 
 USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the paper's Table 2. The sets are downloaded.

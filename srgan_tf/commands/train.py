@@ -6,7 +6,7 @@ from pathlib import Path
 
 from absl import flags
 
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
 from srgan_tf.recipes import CONTENTS, FREEZES, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
 from srgan_tf.recipes import SMOKE as SMOKE_CHANGES

@@ -5,7 +5,7 @@ import sys
 
 from absl import flags
 
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 from srgan_tf.commands import progress
 from srgan_tf.errors import UserError
 from srgan_tf.sizes import Size

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import client, zoo
+from srgan_tf import client
+from srgan_tf.saved_models import zoo
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "servingserver.py")]
 IMAGE = "tensorflow/serving"

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from helpers import capi
-from srgan_tf import export, warmup, zoo
+from srgan_tf.saved_models import export, warmup, zoo
 from srgan_tf.networks import models
 
 prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")

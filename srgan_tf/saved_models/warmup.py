@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import protos
+from srgan_tf.saved_models import serving_messages
 
 FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the server knows it by this name
 SIDES = (64, 128, 256)  # LR pixels, squares; above, the answer takes longer than what the first one costs more
@@ -35,20 +35,20 @@ def _logs(pixel_limit):
         for side in some:
             yield _log(signature, {"image": _grey(side)})
     for side in sides[:1]:
-        yield _log("serve_bytes", {"image_bytes": protos.tensor([_png(side)])})
+        yield _log("serve_bytes", {"image_bytes": serving_messages.tensor([_png(side)])})
 
 
 def _log(signature, inputs):
-    log = protos.PredictionLog()
-    log.predict_log.request.CopyFrom(protos.request("", signature, inputs))
+    log = serving_messages.PredictionLog()
+    log.predict_log.request.CopyFrom(serving_messages.request("", signature, inputs))
     return log
 
 
 def _grey(side):
     """One picture of middle grey: a tensor whose missing values are as the last one that is there."""
-    tensor = protos.tensor(np.full((1, 1, 1, 1), 100, np.uint8))
+    tensor = serving_messages.tensor(np.full((1, 1, 1, 1), 100, np.uint8))
     del tensor.tensor_shape.dim[:]
-    tensor.tensor_shape.dim.extend(protos.Dimension(size=length) for length in (1, side, side, 3))
+    tensor.tensor_shape.dim.extend(serving_messages.Dimension(size=length) for length in (1, side, side, 3))
     tensor.int_val, tensor.tensor_content = bytes([100]), b""
     return tensor
 

@@ -8,7 +8,7 @@ DEFAULT_MODEL = "srgan"
 DEFAULT_SCALE = 4
 ATTRIBUTES = Path("assets.extra", "attributes.json")  # a folder that loaders and servers leave alone
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; in an installed wheel
 
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from helpers.capi import Session
-from srgan_tf import Upscaler, evaluation, export, zoo
+from srgan_tf import Upscaler, evaluation
+from srgan_tf.saved_models import export, zoo
 from srgan_tf.benchmarks import load_pairs
 
 MODELS = sorted(zoo.shipped().items())

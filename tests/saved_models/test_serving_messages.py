@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from srgan_tf import protos
+from srgan_tf.saved_models import serving_messages
 
 tf = pytest.importorskip("tensorflow")
 apis = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
@@ -20,11 +20,11 @@ def theirs(name):
     return getattr(places.get(name, predict_pb2), name).DESCRIPTOR
 
 
-@pytest.mark.parametrize("name", protos._MESSAGES)
+@pytest.mark.parametrize("name", serving_messages._MESSAGES)
 def test_fields_have_the_numbers_and_types_of_the_api(name):
     packed = {"int_val", "float_val"}  # repeated numbers, read as the bytes that they lie in
     known = theirs(name).fields_by_name
-    for field in getattr(protos, name).DESCRIPTOR.fields:
+    for field in getattr(serving_messages, name).DESCRIPTOR.fields:
         other = known[field.name]
         assert field.number == other.number
         if field.name in packed:
@@ -39,13 +39,13 @@ def test_fields_have_the_numbers_and_types_of_the_api(name):
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_an_array_survives_both_ways(shape, dtype):
     array = np.random.default_rng(1).integers(0, 256, shape).astype(dtype)
-    request = protos.request("m", "s", {"image": protos.tensor(array)}, version=3)
+    request = serving_messages.request("m", "s", {"image": serving_messages.tensor(array)}, version=3)
     received = predict_pb2.PredictRequest.FromString(request.SerializeToString())
     spec = received.model_spec
     assert (spec.name, spec.signature_name, spec.version.value) == ("m", "s", 3)
     np.testing.assert_array_equal(tf.make_ndarray(received.inputs["image"]), array)
     response = predict_pb2.PredictResponse(outputs={"image": received.inputs["image"]})
-    answer = protos.array(protos.PredictResponse.FromString(response.SerializeToString()).outputs["image"])
+    answer = serving_messages.array(serving_messages.PredictResponse.FromString(response.SerializeToString()).outputs["image"])
     np.testing.assert_array_equal(answer, array)
     assert answer.dtype == dtype
 
@@ -57,14 +57,14 @@ def test_numbers_are_read_as_a_server_writes_them():
         proto = tf.make_tensor_proto(values)
         proto.tensor_content = b""
         getattr(proto, field).extend(values.ravel())
-        received = protos.TensorProto.FromString(proto.SerializeToString())
-        np.testing.assert_array_equal(protos.array(received), values)
+        received = serving_messages.TensorProto.FromString(proto.SerializeToString())
+        np.testing.assert_array_equal(serving_messages.array(received), values)
 
 
 def test_strings_survive_both_ways():
-    received = protos.tensor([b"", b"\x00\xff"]).SerializeToString()
+    received = serving_messages.tensor([b"", b"\x00\xff"]).SerializeToString()
     assert list(tf.make_ndarray(type(tf.make_tensor_proto(0)).FromString(received))) == [b"", b"\x00\xff"]
-    assert protos.array(protos.TensorProto.FromString(received)) == [b"", b"\x00\xff"]
+    assert serving_messages.array(serving_messages.TensorProto.FromString(received)) == [b"", b"\x00\xff"]
 
 
 @pytest.mark.parametrize("wrong", [
@@ -76,4 +76,4 @@ def test_strings_survive_both_ways():
 ])
 def test_a_tensor_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError):
-        protos.array(protos.TensorProto(**wrong))
+        serving_messages.array(serving_messages.TensorProto(**wrong))

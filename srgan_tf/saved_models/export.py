@@ -23,10 +23,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf import variables, warmup, zoo
+from srgan_tf.saved_models import variables, warmup, zoo
 from srgan_tf.networks import inference, models
 from srgan_tf.errors import UserError
-from srgan_tf.zoo import attributes  # noqa: F401  what export wrote is read where it was written
+from srgan_tf.saved_models.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
 PIXEL_LIMIT = 2 ** 21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
 

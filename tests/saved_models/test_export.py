@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT, capi
-from srgan_tf import export, zoo
+from srgan_tf.saved_models import export, zoo
 from srgan_tf.networks import models, pixels
 from srgan_tf.errors import UserError
 

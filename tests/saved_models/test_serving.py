@@ -21,7 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import serving
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 
 grpc = pytest.importorskip("grpc")
 predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from srgan_tf import zoo
+from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
 
 

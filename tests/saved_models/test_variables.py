@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
-from srgan_tf import export, variables
+from srgan_tf.saved_models import export, variables
 from srgan_tf.networks import models
 from srgan_tf.errors import UserError
 

@@ -1,0 +1,1 @@
+"""Trained networks as files: the SavedModels that are shipped, served and restored."""

@@ -72,7 +72,7 @@ def network():
 
 def ours(generator, folder):
     from srgan_tf.saved_models import export
-    from srgan_tf.upscaling import Upscaler
+    from srgan_tf.upscaling.upscaler import Upscaler
     export.export(generator, Path(folder) / "1")
     return {("ours", precision): Upscaler(folder, precision=precision) for precision in ("float32", "bfloat16")}
 

@@ -129,7 +129,7 @@ def load_method(name, scale=4):
     folder = find_model(name, scale)
     if folder is None:
         return functools.partial(BASELINES[name], scale=scale)
-    from srgan_tf.upscaling import Upscaler  # loads TensorFlow, which the baselines do without
+    from srgan_tf.upscaling.upscaler import Upscaler  # loads TensorFlow, which the baselines do without
     return Upscaler(str(folder), precision="float32")  # figures that any machine repeats
 
 

@@ -19,7 +19,7 @@ from srgan_tf.images import animations, images
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """
 import dataclasses, sys
-from srgan_tf import jobs, plans
+from srgan_tf.upscaling import jobs, plans
 def enlarge(picture):
     return dataclasses.replace(picture, pixels=picture.pixels.repeat(4, 0).repeat(4, 1))
 planned = plans.plan([sys.argv[1]], sys.argv[2], label="x4")

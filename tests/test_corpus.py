@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers import ROOT, corpus
 from srgan_tf.images import animations
-from srgan_tf.upscaling import Upscaler
+from srgan_tf.upscaling.upscaler import Upscaler
 
 CASES = corpus.cases()
 ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1"}

@@ -171,7 +171,7 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
 
 
 def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small_model):
-    from srgan_tf.upscaling import Upscaler
+    from srgan_tf.upscaling.upscaler import Upscaler
     folder = evaluation.find_model(str(small_model))
     pairs = benchmarks.load_pairs("set5", data_dir)
     results = evaluation.evaluate({"small": evaluation.load_method(str(small_model))}, {"set5": pairs})

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from helpers import ROOT
-from srgan_tf import client
+from srgan_tf.upscaling import server
 from srgan_tf.saved_models import zoo
 
 yaml = pytest.importorskip("yaml")
@@ -84,7 +84,7 @@ def test_rest_waits_for_a_tile_as_long_as_upscale_does():
     starts = [line.split() for line in page.splitlines() if line.startswith("docker run")]
     assert starts
     for flags in (compose()["command"], *starts):
-        assert f"--rest_api_timeout_in_ms={1000 * client.TIMEOUT:.0f}" in flags
+        assert f"--rest_api_timeout_in_ms={1000 * server.TIMEOUT:.0f}" in flags
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "kubernetes.yaml"])

@@ -11,7 +11,7 @@ from PIL import Image
 from helpers import ROOT
 from srgan_tf.saved_models import zoo
 from srgan_tf.commands import start, upscale
-from srgan_tf.upscaling import Upscaler
+from srgan_tf.upscaling.upscaler import Upscaler
 
 
 

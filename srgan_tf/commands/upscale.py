@@ -8,7 +8,7 @@ from absl import flags
 from srgan_tf.saved_models import zoo
 from srgan_tf.commands import progress
 from srgan_tf.errors import UserError
-from srgan_tf.sizes import Size
+from srgan_tf.upscaling.sizes import Size
 
 USAGE = """Make pictures and clips larger: files, or the pictures of a folder.
 
@@ -87,14 +87,14 @@ def main(argv):
             raise UserError("both say where to compute, --server and --cluster, leave one of them out")
         return _on_cluster(paths, options, model)
 
-    from srgan_tf import jobs, plans
+    from srgan_tf.upscaling import jobs, plans
     planned = plans.plan(paths, OUTPUT.value, tell=functools.partial(print, file=sys.stderr), **options)
 
     @functools.cache
     def upscaler():
         if remote:
             return remote
-        from srgan_tf.upscaling import Upscaler
+        from srgan_tf.upscaling.upscaler import Upscaler
         return Upscaler(**model)
 
     with progress.Progress(len(planned)) as bar:
@@ -107,7 +107,7 @@ def main(argv):
 
 
 def _on_cluster(paths, options, model):
-    from srgan_tf import cluster
+    from srgan_tf.upscaling import cluster
     outcome = cluster.run(paths, OUTPUT.value, address=CLUSTER.value, upscaler=model, overwrite=OVERWRITE.value,
                           complain=functools.partial(print, file=sys.stderr), **options)
     if outcome.done + outcome.kept + outcome.failed > 1:
@@ -137,7 +137,7 @@ def _remote():
     for flag in (MODEL, FIDELITY):
         if flag.present:
             raise UserError(f"the address names the model, --{flag.name} and --server, leave --{flag.name} out")
-    from srgan_tf import client
+    from srgan_tf.upscaling.server import Remote
     servers = [server for value in SERVER.value for server in value.split(",")]
-    return client.Remote(servers, int(SCALE.value) if SCALE.value else None, outscale=OUTSCALE.value, width=WIDTH.value,
-                         height=HEIGHT.value, tile=TILE.value, precision=PRECISION.value, timeout=SERVER_TIMEOUT.value)
+    return Remote(servers, int(SCALE.value) if SCALE.value else None, outscale=OUTSCALE.value, width=WIDTH.value,
+                  height=HEIGHT.value, tile=TILE.value, precision=PRECISION.value, timeout=SERVER_TIMEOUT.value)

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from helpers import ROOT
-from srgan_tf import cluster
+from srgan_tf.upscaling import cluster
 
 RAY = Path(sys.executable).with_name("ray")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import client
+from srgan_tf.upscaling import server
 from srgan_tf.saved_models import zoo
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "servingserver.py")]
@@ -95,7 +95,7 @@ def difference(answer, expected):
                 f"rows {rows.min()} to {rows.max()}, columns {columns.min()} to {columns.max()}")
 
 
-class Here(client.Remote):
+class Here(server.Remote):
     """A SavedModel computed in this process, in the tiles that a server gets.
 
     `Upscaler` computes the same network in other parts, so it differs by 1 in one value of several 100,000.

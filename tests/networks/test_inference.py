@@ -8,7 +8,7 @@ from PIL import Image
 from srgan_tf import metrics
 from srgan_tf.saved_models import zoo
 from srgan_tf.networks import inference, models, pixels
-from srgan_tf.upscaling import Upscaler
+from srgan_tf.upscaling.upscaler import Upscaler
 
 
 def trained(scale, *, blocks=3, features=12, slopes=(-0.5, 1.0), seed=0):

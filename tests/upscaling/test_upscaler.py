@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf import upscaling
+from srgan_tf.upscaling import upscaler
 from srgan_tf.images import images
 from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
-from srgan_tf.sizes import Size
-from srgan_tf.tiling import Enlarger, bleed
-from srgan_tf.upscaling import Upscaler
+from srgan_tf.upscaling.sizes import Size
+from srgan_tf.upscaling.tiling import Enlarger, bleed
+from srgan_tf.upscaling.upscaler import Upscaler
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_tiles_give_the_whole_picture(small_model, upscale, size, tile):
 
 def test_a_large_picture_is_cut_without_being_told(small_model, upscale, monkeypatch):
     image = picture(61, 83, 3)
-    monkeypatch.setattr(upscaling, "TILE", 16)
+    monkeypatch.setattr(upscaler, "TILE", 16)
     cut, shares = Upscaler(small_model, precision="float32"), []
     assert_equal_but_for_rounding(cut(image, shares.append), upscale(image))
     assert len(shares) == 24 and sum(shares) == pytest.approx(1)
@@ -100,12 +100,12 @@ def test_no_more_pictures_of_a_batch_are_enlarged_at_once_than_fit_in_a_strip(sm
 
 
 def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
-    monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
 
     def tile(megabytes):
-        monkeypatch.setattr(upscaling.memory, "available", lambda swap=False: megabytes and megabytes * 10 ** 6)
+        monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: megabytes and megabytes * 10 ** 6)
         return upscale._automatic(3000, 4000)
-    assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaling.TILE
+    assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaler.TILE
 
 
 def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model, monkeypatch):
@@ -122,7 +122,7 @@ def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model,
 
 
 def test_a_result_that_the_memory_cannot_hold_is_not_begun(upscale, monkeypatch):
-    monkeypatch.setattr(upscaling.memory, "available", lambda swap=False: 16 * 3 * 99)
+    monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: 16 * 3 * 99)
     with pytest.raises(MemoryError, match="no room"):
         upscale(picture(10, 10, 3))
 
@@ -134,7 +134,8 @@ def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp
     code = """if True:
         import resource, sys
         import numpy as np
-        from srgan_tf import Upscaler, memory
+        from srgan_tf import Upscaler
+        from srgan_tf.upscaling import memory
         upscale, shares = Upscaler(sys.argv[1], tile=900, precision="float32"), []
         image, limit = np.load(sys.argv[2]), getattr(resource, sys.argv[3])
         upscale(image[:64, :64])
@@ -177,7 +178,7 @@ def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
 def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
     for length in range(1, 60):
         for tile in (1, 2, 16, 64):
-            spans = upscaling.spans(length, tile, halo)
+            spans = upscaler.spans(length, tile, halo)
             assert [i for span in spans for i in range(span.start, span.stop)] == list(range(length))
             for span in spans:
                 assert 0 < span.stop - span.start <= tile
@@ -186,7 +187,7 @@ def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
 
 def test_a_tile_stays_within_a_limit(small_model):
     upscale = Upscaler(small_model, tile=10 ** 6)
-    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaling.PIXELS ** 0.5
+    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaler.PIXELS ** 0.5
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -212,7 +213,7 @@ def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
     (None, None, "float32"),
 ])
 def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
-    monkeypatch.setattr(upscaling.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr("srgan_tf.networks.precision.CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
     if onednn:

@@ -19,7 +19,8 @@ import threading
 import time
 from pathlib import Path
 
-from srgan_tf import atomic, jobs, places, plans
+from srgan_tf import atomic
+from srgan_tf.upscaling import jobs, places, plans
 from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError, one_line
 
@@ -83,7 +84,7 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already: a second model in one process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        from srgan_tf.upscaling import Upscaler
+        from srgan_tf.upscaling.upscaler import Upscaler
         self._upscaler, self._one_at_a_time = Upscaler(**upscaler), threading.Lock()
 
     def __call__(self, block, run):

@@ -10,11 +10,11 @@ import time
 
 import numpy as np
 
-from srgan_tf import endpoints, memory
-from srgan_tf.endpoints import Away
+from srgan_tf.upscaling import endpoints, memory
+from srgan_tf.upscaling.endpoints import Away
 from srgan_tf.errors import UserError
-from srgan_tf.sizes import Size
-from srgan_tf.tiling import Enlarger, spans
+from srgan_tf.upscaling.sizes import Size
+from srgan_tf.upscaling.tiling import Enlarger, spans
 
 CONNECTIONS = 2  # tiles on their way to one server: one is computed while the other travels
 ATTEMPTS = 8  # failures in a row after which a server is given up: when all are, so is the picture

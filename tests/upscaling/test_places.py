@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srgan_tf import cluster, places, plans
+from srgan_tf.upscaling import cluster, places, plans
 from srgan_tf.errors import UserError
 
 fsspec = pytest.importorskip("fsspec")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srgan_tf import cluster, jobs, plans
+from srgan_tf.upscaling import cluster, jobs, plans
 from srgan_tf.errors import UserError
 
 

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, serving
-from srgan_tf import client, endpoints
+from srgan_tf.upscaling import endpoints, server as server_module
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.networks import models
-from srgan_tf.client import Remote
+from srgan_tf.upscaling.server import Remote
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 
@@ -89,17 +89,17 @@ def test_of_two_versions_behind_one_name_only_the_one_that_was_asked_is_heard(se
     monkeypatch.setattr(endpoints.Grpc, "_predict", lambda self, signature, *rest: (
         predict(self, signature, *rest)[0], 1 if signature == "attributes" else next(versions)))
     heard = []
-    monkeypatch.setattr(client._Server, "fail", lambda self, away, started, fail=client._Server.fail: (
+    monkeypatch.setattr(server_module._Server, "fail", lambda self, away, started, fail=server_module._Server.fail: (
         heard.append(str(away)), fail(self, away, started)))
     np.testing.assert_array_equal(remote(picture(9, 70, 3)), local(picture(9, 70, 3)))
     assert heard and set(heard) == {"version 2 has answered, and not version 1"}
 
 
 def test_a_server_may_fail_for_days():
-    server = client._Server(endpoints.connect(endpoints.parse(f"http://{NOBODY}/small"), 1))
+    server = server_module._Server(endpoints.connect(endpoints.parse(f"http://{NOBODY}/small"), 1))
     for _ in range(2000):
         server.fail(endpoints.Away("nothing"), time.monotonic())
-    assert server.rests_until <= time.monotonic() + client.LONGEST_PAUSE
+    assert server.rests_until <= time.monotonic() + server_module.LONGEST_PAUSE
 
 
 def test_a_batch_travels_in_parts(server, local, monkeypatch):
@@ -178,13 +178,13 @@ def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol
 @pytest.mark.long
 def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_told(second, local, monkeypatch):
     remotes = [Remote([address], tile=40) for address in (second.grpc, second.rest)]
-    monkeypatch.setattr(client, "LONGEST_PAUSE", 0.5)
-    monkeypatch.setattr(client, "ATTEMPTS", 3)
+    monkeypatch.setattr(server_module, "LONGEST_PAUSE", 0.5)
+    monkeypatch.setattr(server_module, "ATTEMPTS", 3)
     second.kill()
     for remote in remotes:
         with pytest.raises(UserError, match="the server stopped answering, --server .*(refused|closed|reset)"):
             remote(picture(61, 83, 3))
-    monkeypatch.setattr(client, "ATTEMPTS", 1000)
+    monkeypatch.setattr(server_module, "ATTEMPTS", 1000)
     with concurrent.futures.ThreadPoolExecutor(2) as waiting:
         answers = [waiting.submit(remote, picture(61, 83, 3)) for remote in remotes]
         second.start()
@@ -267,7 +267,7 @@ def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, s
     (503, "The batch scheduling queue to which this task was submitted is full"),
     (429, "Run() timeout exceeded while waiting in batching queue")])
 def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, status, busy):
-    monkeypatch.setattr(client, "ATTEMPTS", 3)
+    monkeypatch.setattr(server_module, "ATTEMPTS", 3)
     with Canned(status, json.dumps({"error": busy}).encode(), zoo.attributes(small_model / "1")) as server:
         with pytest.raises(UserError, match="stopped answering, .*queue"):
             Remote([server.address])(picture(9, 7, 3))
@@ -275,7 +275,7 @@ def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, stat
 
 def test_a_server_that_the_last_picture_gave_up_is_asked_as_patiently_for_the_next(small_model, monkeypatch):
     """It is out of order for longer than one picture waits for it: the rest of a folder must not fail at once."""
-    monkeypatch.setattr(client, "ATTEMPTS", 2)
+    monkeypatch.setattr(server_module, "ATTEMPTS", 2)
     facts, tries = zoo.attributes(small_model / "1"), itertools.count()
 
     def answer(asked):

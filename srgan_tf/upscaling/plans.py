@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from srgan_tf import places
+from srgan_tf.upscaling import places
 from srgan_tf.images import clips as clip_files, formats
 from srgan_tf.errors import UserError, one_line
 

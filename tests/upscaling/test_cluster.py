@@ -14,10 +14,10 @@ from PIL import Image
 
 from helpers import ROOT
 from helpers.raycluster import ENVIRONMENT, Cluster
-from srgan_tf import cluster as cluster_module
-from srgan_tf import jobs, places, plans
+from srgan_tf.upscaling import cluster as cluster_module
+from srgan_tf.upscaling import jobs, places, plans
 from srgan_tf.images import images
-from srgan_tf.upscaling import Upscaler
+from srgan_tf.upscaling.upscaler import Upscaler
 
 PICTURES = 300
 
@@ -168,7 +168,7 @@ def test_a_bucket_is_source_and_target_and_what_cannot_be_read_is_listed(bucket,
 
 def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     client = fill(bucket, "vanishing", album)
-    code = ("import sys; from srgan_tf import plans; from srgan_tf.commands import start, upscale\n"
+    code = ("import sys; from srgan_tf.upscaling import plans; from srgan_tf.commands import start, upscale\n"
             "plan = plans.plan\n"
             "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline()\n"
             "  return found\n"
@@ -234,7 +234,8 @@ def run_with(worker, folder, cluster, **environment):
     program = f"""
 import json, sys
 from helpers import raycluster
-from srgan_tf import cluster, commands
+from srgan_tf import commands
+from srgan_tf.upscaling import cluster
 def main(argv):
     outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, tell=lambda line: None,
                           complain=lambda line: print(line, file=sys.stderr), worker=raycluster.{worker})
@@ -296,7 +297,7 @@ def test_the_drivers_memory_does_not_grow_with_the_number_of_pictures(cluster, t
     program = """
 import json, sys
 from helpers.raycluster import Copying
-from srgan_tf import cluster
+from srgan_tf.upscaling import cluster
 memory, done = [], 0
 def tell(line):
     global done

@@ -6,10 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
-from srgan_tf import atomic, memory, places
+from srgan_tf import atomic
+from srgan_tf.upscaling import memory, places
 from srgan_tf.images import animations, clips, formats, images
 from srgan_tf.errors import UserError, one_line
-from srgan_tf.plans import Job
+from srgan_tf.upscaling.plans import Job
 
 
 class _Hush:

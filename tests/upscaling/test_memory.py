@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from srgan_tf import memory
+from srgan_tf.upscaling import memory
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_system_without_these_files_says_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_the_limits_of_the_process_count(limit):
-    code = ("import resource; from srgan_tf import memory; before = memory.available();"
+    code = ("import resource; from srgan_tf.upscaling import memory; before = memory.available();"
             f"resource.setrlimit(resource.{limit}, (2 ** 29, -1));"
             "assert 2 ** 28 < memory.available() < 2 ** 29 < before")
     subprocess.run([sys.executable, "-c", code], check=True)

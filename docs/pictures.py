@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
-from srgan_tf import Upscaler, benchmarks  # noqa: E402
+from srgan_tf import Upscaler  # noqa: E402
+from srgan_tf.evaluation import benchmark_sets  # noqa: E402
 from srgan_tf.images import images  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
@@ -33,9 +34,9 @@ def pairs(name, folder):
             hr = images.read(Path(folder) / f"{detail}.png").pixels
             yield hr, imresize(hr, 1 / 4)
         return
-    found = {pair.name: pair for pair in benchmarks.load_pairs(name, folder)}
+    found = {pair.name: pair for pair in benchmark_sets.load_pairs(name, folder)}
     for detail, *_ in DETAILS[name]:
-        yield benchmarks.read_pair(found[detail])
+        yield benchmark_sets.read_pair(found[detail])
 
 
 def sheet(name, folder, networks):

@@ -14,7 +14,8 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, metrics, runs, steps
+from srgan_tf import checkpoints, devices, runs, steps
+from srgan_tf.evaluation import metrics
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.images import formats
 from srgan_tf.networks import graph, losses, models

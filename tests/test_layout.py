@@ -17,7 +17,6 @@ ORDER = [  # a module imports from its own package and from those to its left; o
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TO_MOVE = {  # what still lies at the top, by the package it belongs to
     name: package for package, names in {
-        "evaluation": "metrics benchmarks evaluation report opinion pages",
         "training": "recipes optimizers datasets store pipeline steps trainer runs checkpoints devices",
     }.items() for name in names.split()}
 

@@ -94,32 +94,32 @@ def main(argv):
         raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
                         "FOLDER with your pictures in FOLDER/HR")
 
-    from srgan_tf import benchmarks, evaluation
+    from srgan_tf.evaluation import benchmark_sets, evaluate
     names = MODEL.value or _default_models(scale)
-    folders = {name: evaluation.find_model(name, scale) for name in names}
+    folders = {name: evaluate.find_model(name, scale) for name in names}
     if OUTPUT.value:
-        evaluation.claim(OUTPUT.value)
+        evaluate.claim(OUTPUT.value)
     observers = _pages(list(folders), scale)
     sets = _sets(own, scale)
-    benchmarks.check(itertools.chain(*sets.values()), scale)
-    methods = {name: evaluation.load_method(name, scale) for name in folders}
-    features = evaluation.load_vgg54(VGG_WEIGHTS.value) if VGG_WEIGHTS.value else None
+    benchmark_sets.check(itertools.chain(*sets.values()), scale)
+    methods = {name: evaluate.load_method(name, scale) for name in folders}
+    features = evaluate.load_vgg54(VGG_WEIGHTS.value) if VGG_WEIGHTS.value else None
 
     def seen(*picture):
         for page in observers:
             page.add(*picture)
 
     with _progress(sum(map(len, sets.values()))) as bar:
-        results = evaluation.evaluate(methods, sets, list(dict.fromkeys(PROTOCOL.value)), scale=scale,
+        results = evaluate.evaluate(methods, sets, list(dict.fromkeys(PROTOCOL.value)), scale=scale,
                                       features=features, done=bar.update, seen=seen)
-    print(evaluation.format_table(results))
-    for name in evaluation.not_released(results, sets):
-        print(f"warning: the files of {evaluation.set_title(name)} in {DATA_DIR.value} are not those of the release, "
+    print(evaluate.format_table(results))
+    for name in evaluate.not_released(results, sets):
+        print(f"warning: the files of {evaluate.set_title(name)} in {DATA_DIR.value} are not those of the release, "
               "the paper's figures are of others", file=sys.stderr)
     if OUTPUT.value or observers:
-        results |= evaluation.provenance(_command(), folders, sets, VGG_WEIGHTS.value)
+        results |= evaluate.provenance(_command(), folders, sets, VGG_WEIGHTS.value)
     if OUTPUT.value:
-        evaluation.write_results(results, OUTPUT.value)
+        evaluate.write_results(results, OUTPUT.value)
     for page in observers:
         print(f"\nopen {page.finish(results)}")
 
@@ -131,7 +131,7 @@ def _refuse(unfit, why):
 
 
 def _score_opinions(files):
-    from srgan_tf import opinion
+    from srgan_tf.evaluation import opinion
     scores = opinion.score(opinion.read_answers(files))
     print(opinion.format_table(scores))
     if OUTPUT.value:
@@ -140,16 +140,16 @@ def _score_opinions(files):
 
 def _score_codes(scale):
     """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
-    from srgan_tf import evaluation
+    from srgan_tf.evaluation import evaluate
     from srgan_tf.qr import evaluation as qr_evaluation
     from srgan_tf.qr import codes, examples, readers
     names = MODEL.value or [name for name in (*NETWORKS, "qr") if f"{name}_x{scale}" in zoo.shipped()]
-    folders = {name: evaluation.find_model(name, scale) for name in names}
+    folders = {name: evaluate.find_model(name, scale) for name in names}
     codes.generator()
     loaded = readers.load_readers()
     if OUTPUT.value:
-        evaluation.claim(OUTPUT.value)
-    networks = {name: evaluation.load_method(name, scale) for name in folders}
+        evaluate.claim(OUTPUT.value)
+    networks = {name: evaluate.load_method(name, scale) for name in folders}
     count = QR_CODES.value or qr_evaluation.CODES
     shown = examples.Examples(Path(OUTPUT.value) / "examples.png") if OUTPUT.value else None
     with _progress(count * len(qr_evaluation.CONDITIONS)) as bar:
@@ -157,7 +157,7 @@ def _score_codes(scale):
                                          seen=shown and shown.add)
     print(qr_evaluation.format_table(results))
     if OUTPUT.value:
-        results |= evaluation.provenance(_command(), folders, {})
+        results |= evaluate.provenance(_command(), folders, {})
         qr_evaluation.write_results(results, OUTPUT.value)
         print(f"\nexamples: {shown.write()}")
 
@@ -177,27 +177,27 @@ def _pages(methods, scale):
     """What keeps the pictures for a report and an opinion test, as far as they are wanted."""
     found = []
     if REPORT.value:
-        from srgan_tf.report import Report
+        from srgan_tf.evaluation.report import Report
         found.append(Report(REPORT.value, methods))
     if MOS.value:
-        from srgan_tf.opinion import OpinionTest
+        from srgan_tf.evaluation.opinion import OpinionTest
         found.append(OpinionTest(MOS.value, methods, seed=MOS_SEED.value, scale=scale))
     return found
 
 
 def _sets(own, scale):
-    from srgan_tf import benchmarks
+    from srgan_tf.evaluation import benchmark_sets
     sets = {}
     if own:
-        name, pairs = benchmarks.load_folder(DATA_DIR.value, scale)
+        name, pairs = benchmark_sets.load_folder(DATA_DIR.value, scale)
         sets[name] = pairs
     for flag in SETS:
         if flag.value:
             folder = DATA_DIR.value
             if own or not folder:
-                folder = benchmarks.default_data_dir()
-                benchmarks.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or benchmarks.RELEASE)
-            sets[flag.name] = benchmarks.load_pairs(flag.name, folder, scale)
+                folder = benchmark_sets.default_data_dir()
+                benchmark_sets.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or benchmark_sets.RELEASE)
+            sets[flag.name] = benchmark_sets.load_pairs(flag.name, folder, scale)
     return sets
 
 

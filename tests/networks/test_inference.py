@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import metrics
+from srgan_tf.evaluation import metrics
 from srgan_tf.saved_models import zoo
 from srgan_tf.networks import inference, models, pixels
 from srgan_tf.upscaling.upscaler import Upscaler

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from helpers.capi import Session
-from srgan_tf import Upscaler, evaluation
+from srgan_tf import Upscaler
+from srgan_tf.evaluation import evaluate
 from srgan_tf.saved_models import export, zoo
-from srgan_tf.benchmarks import load_pairs
+from srgan_tf.evaluation.benchmark_sets import load_pairs
 
 MODELS = sorted(zoo.shipped().items())
 each_model = pytest.mark.parametrize("name, folder", MODELS, ids=[name for name, _ in MODELS])
@@ -48,7 +49,7 @@ def test_tensorflows_c_api_gives_the_upscalers_pixels_but_for_rounding(name, fol
 def test_set5_scores_what_the_card_says(benchmarks, name, folder):
     said = re.search(r"\| Set5 \|[^|]*\| ([\d.]+) / ([\d.]+) \|", card(folder))  # the bt601 column
     pairs = {"set5": load_pairs("set5", benchmarks)}
-    results = evaluation.evaluate({name: Upscaler(folder, precision="float32")}, pairs, ["bt601"])
+    results = evaluate.evaluate({name: Upscaler(folder, precision="float32")}, pairs, ["bt601"])
     found = results["sets"]["set5"]["mean"][name]["bt601"]
     assert found["psnr"] == pytest.approx(float(said[1]), abs=0.01)
     assert found["ssim"] == pytest.approx(float(said[2]), abs=2e-4)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from helpers import browser as browsers
-from srgan_tf import benchmarks, evaluation, pages, report
+from srgan_tf.evaluation import benchmark_sets, evaluate, pages, report
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
-METHODS = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
+METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
 AWKWARD = "p2 #1?%41&'\"(é)"  # as file names may be and addresses are not
 
 
@@ -34,11 +34,11 @@ def evaluated(tmp_path_factory):
             small = np.random.default_rng(10 * seed + number).integers(0, 256, (9, 9, 3), dtype=np.uint8)
             name = AWKWARD if number == 2 else f"p{number}"
             Image.fromarray(imresize(small, size=shape)).save(folder / f"{name}.png")
-        sets[title] = benchmarks.load_folder(folder.parent)[1]
+        sets[title] = benchmark_sets.load_folder(folder.parent)[1]
     methods = METHODS | {"runs/x/saved_model/20000": sharper}
     made = report.Report(root / "page", list(methods))
-    results = evaluation.evaluate(methods, sets, seen=made.add)
-    results |= evaluation.provenance("python evaluate.py --data_dir flowers", dict.fromkeys(methods), sets)
+    results = evaluate.evaluate(methods, sets, seen=made.add)
+    results |= evaluate.provenance("python evaluate.py --data_dir flowers", dict.fromkeys(methods), sets)
     return made.finish(results), results
 
 

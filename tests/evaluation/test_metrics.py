@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf import metrics
+from srgan_tf.evaluation import metrics
 from srgan_tf.resize import imresize
 
 # PSNR and SSIM of nearest and bicubic at scale 4 from the benchmark sets' LR files.

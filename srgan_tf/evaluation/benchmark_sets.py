@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from srgan_tf.images import formats, images
 from srgan_tf.errors import UserError
-from srgan_tf.metrics import SSIM_WINDOW
+from srgan_tf.evaluation.metrics import SSIM_WINDOW
 from srgan_tf.resize import imresize
 
 BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 100),

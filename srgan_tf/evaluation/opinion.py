@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srgan_tf import evaluation, pages
+from srgan_tf.evaluation import evaluate, pages
 from srgan_tf.errors import UserError
-from srgan_tf.metrics import as_rgb
+from srgan_tf.evaluation.metrics import as_rgb
 
 FORMAT = "srgan_tf opinion test 1"
 RATINGS = (1, 2, 3, 4, 5)
@@ -51,7 +51,7 @@ class OpinionTest:
         for method, image in {**srs, HR: as_rgb(hr)}.items():
             self.trials.append({"set": set_name, "picture": name, "method": method, "width": hr.shape[1],
                                 "height": hr.shape[0], "file": self._save(image, set_name, name, method)})
-        worst = evaluation.nearest(as_rgb(lr), self.scale)
+        worst = evaluate.nearest(as_rgb(lr), self.scale)
         self.nearest[set_name, name] = self._save(worst, set_name, name, "calibration")
 
     def finish(self, results):
@@ -179,17 +179,17 @@ def format_table(scores):
     if scores["shown_smaller"]:
         lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown smaller than they are")
     for name, found in scores["sets"].items():
-        paper = {method: mos for method, (_, _, mos) in evaluation.paper_rows(name, scores["scale"]).items()}
+        paper = {method: mos for method, (_, _, mos) in evaluate.paper_rows(name, scores["scale"]).items()}
         if paper:
-            paper[HR] = evaluation.PAPER_HR_MOS[name]
-        labels = {method: "HR" if method == HR else evaluation.label(method) for method in found}
+            paper[HR] = evaluate.PAPER_HR_MOS[name]
+        labels = {method: "HR" if method == HR else evaluate.label(method) for method in found}
         width = max(16, *(len(label) for label in labels.values()))
-        lines += ["", f"{evaluation.set_title(name)}",
+        lines += ["", f"{evaluate.set_title(name)}",
                   f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS)
                   + "   the paper's"]
         for method, row in found.items():
             interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
-            theirs = paper.get(method.removesuffix(f"_x{evaluation.PAPER_SCALE}"))
+            theirs = paper.get(method.removesuffix(f"_x{evaluate.PAPER_SCALE}"))
             lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>17}{row['ratings']:10}"
                          + "".join(f"{count:6}" for count in row["distribution"])
                          + (f"{theirs:14.2f}" if theirs else ""))
@@ -202,7 +202,7 @@ def write(scores, folder):
     Raises:
         UserError: when it cannot be written.
     """
-    evaluation.write_json(scores, Path(folder) / "opinion.json")
+    evaluate.write_json(scores, Path(folder) / "opinion.json")
 
 
 def _read(path):

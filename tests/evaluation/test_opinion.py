@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, browser as browsers
-from srgan_tf import evaluation, opinion
+from srgan_tf.evaluation import evaluate, opinion
 from srgan_tf.errors import UserError
 
 PROGRAM = ROOT / "evaluate.py"
-METHODS = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
+METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
 NAMES = [*METHODS, "hr"]
 GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # what the rater of these tests thinks
 

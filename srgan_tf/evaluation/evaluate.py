@@ -15,10 +15,10 @@ import tempfile
 
 import numpy as np
 
-from srgan_tf import benchmarks
+from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.metrics import PROTOCOLS, as_rgb, lr_consistency, score
+from srgan_tf.evaluation.metrics import PROTOCOLS, as_rgb, lr_consistency, score
 from srgan_tf.resize import imresize
 
 # Ledig et al. 2017, Table 2, scale 4: PSNR in dB, SSIM, mean opinion score. Compare with protocol `paper` only.
@@ -69,7 +69,7 @@ def evaluate(methods, sets, protocols=PROTOCOLS, *, scale=4, features=None, done
         for name, pairs in sets.items():
             pictures = []
             for pair in pairs:
-                hr, lr = benchmarks.read_pair(pair, scale)
+                hr, lr = benchmark_sets.read_pair(pair, scale)
                 srs = {m: method(as_rgb(lr)) for m, method in methods.items()}
                 run = pool.map if hr.shape[0] * hr.shape[1] <= AT_ONCE else map
                 figures = dict(zip(srs, run(lambda sr: score_sr(hr, lr, sr, protocols, scale), srs.values())))
@@ -193,7 +193,7 @@ def provenance(command, models, sets, vgg_weights=None):
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": platform.platform(),
         "models": {name: zoo.attributes(folder) if folder else {} for name, folder in models.items()},
-        "files": {name: benchmarks.fingerprint(pairs) for name, pairs in sets.items()},
+        "files": {name: benchmark_sets.fingerprint(pairs) for name, pairs in sets.items()},
     }
     if vgg_weights:
         facts["vgg_weights_sha256"] = hashlib.sha256(pathlib.Path(vgg_weights).read_bytes()).hexdigest()
@@ -270,7 +270,7 @@ def label(name):
 
 def set_title(name):
     """Set5 for `set5`; a set of one's own has its folder's name."""
-    return benchmarks.BENCHMARKS.get(name, (name,))[0]
+    return benchmark_sets.BENCHMARKS.get(name, (name,))[0]
 
 
 def paper_rows(name, scale):
@@ -286,7 +286,7 @@ def not_released(results, sets):
         sets: a mapping of names to lists of `benchmarks.Pair`, as it got it.
     """
     return [name for name, pairs in sets.items() if "paper" in results["protocols"]
-            and paper_rows(name, results["scale"]) and benchmarks.fingerprint(pairs)["released"] is False]
+            and paper_rows(name, results["scale"]) and benchmark_sets.fingerprint(pairs)["released"] is False]
 
 
 def _mean(figures):

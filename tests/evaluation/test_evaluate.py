@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf import benchmarks, evaluation, metrics
+from srgan_tf.evaluation import benchmark_sets, evaluate, metrics
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
 PROGRAM = ROOT / "evaluate.py"
 TAKEN = "Set5/image_SRF_4/img_001_SRF_4_HR.png"  # a file where a folder is wanted
-BASELINES = {name: evaluation.load_method(name) for name in ("nearest", "bicubic")}
+BASELINES = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def data_dir(tmp_path):
 def test_figures_are_those_of_the_metrics_and_means_are_plain_means(data_dir):
     results = score(data_dir)
     pictures, mean = (results["sets"]["set5"][key] for key in ("pictures", "mean"))
-    hr, lr = benchmarks.read_pair(benchmarks.load_pairs("set5", data_dir)[0])
+    hr, lr = benchmark_sets.read_pair(benchmark_sets.load_pairs("set5", data_dir)[0])
     sr = imresize(lr, 4, edge="repeat")
     for protocol in metrics.PROTOCOLS:
         found = pictures[0]["figures"]["bicubic"][protocol]
@@ -54,7 +54,7 @@ def test_a_method_gets_three_channels_and_a_grey_pair_is_scored_in_grey_under_bt
 
     results = score(data_dir, {"tinted": tinted})
     assert shapes == [(12, 10, 3)] * 5
-    hr, lr = benchmarks.read_pair(benchmarks.load_pairs("set5", data_dir)[1])
+    hr, lr = benchmark_sets.read_pair(benchmark_sets.load_pairs("set5", data_dir)[1])
     sr = tinted(metrics.as_rgb(lr))
     grey = np.floor(sr.astype(int).sum(axis=-1) / 3 + 0.5).astype(np.uint8)
     figures = results["sets"]["set5"]["pictures"][1]["figures"]["tinted"]
@@ -76,7 +76,7 @@ def test_progress_is_told_of_every_picture(data_dir):
 
 
 def test_the_methods_of_a_large_picture_are_scored_one_by_one_with_the_same_figures(data_dir, monkeypatch):
-    expected, running, most, original = score(data_dir), [], [], evaluation.score_sr
+    expected, running, most, original = score(data_dir), [], [], evaluate.score_sr
 
     def counted(*arguments):
         running.append(1)
@@ -86,14 +86,14 @@ def test_the_methods_of_a_large_picture_are_scored_one_by_one_with_the_same_figu
         finally:
             running.pop()
 
-    monkeypatch.setattr(evaluation, "score_sr", counted)
-    monkeypatch.setattr(evaluation, "AT_ONCE", 48 * 40 - 1)
+    monkeypatch.setattr(evaluate, "score_sr", counted)
+    monkeypatch.setattr(evaluate, "AT_ONCE", 48 * 40 - 1)
     assert score(data_dir) == expected
     assert most == [1] * 10
 
 
 def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
-    lines = evaluation.format_table(score(data_dir)).splitlines()
+    lines = evaluate.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"
     rows = [line.split() for line in lines[3:]]
     assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
@@ -105,30 +105,30 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
 
 
 def test_the_papers_figures_stand_below_its_protocol_whatever_the_order(data_dir):
-    lines = evaluation.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
+    lines = evaluate.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
     paper = [line for line in lines if line.startswith("  paper's")]
     assert len(paper) == 8 and {len(line) for line in paper} == {column}
 
 
 def test_the_papers_figures_are_left_out_where_they_are_not_comparable(data_dir):
-    assert "paper" not in evaluation.format_table(score(data_dir, protocols=("bt601", "rgb")))
+    assert "paper" not in evaluate.format_table(score(data_dir, protocols=("bt601", "rgb")))
     write_pair(data_dir, 1, np.zeros((48, 40, 3), np.uint8), scale=2)
-    pairs = [benchmarks.Pair("img_001", *(path_of(data_dir, 1, kind, 2) for kind in ("HR", "LR")))]
-    methods = {"bicubic": evaluation.load_method("bicubic", 2)}
-    table = evaluation.format_table(evaluation.evaluate(methods, {"set5": pairs}, scale=2))
+    pairs = [benchmark_sets.Pair("img_001", *(path_of(data_dir, 1, kind, 2) for kind in ("HR", "LR")))]
+    methods = {"bicubic": evaluate.load_method("bicubic", 2)}
+    table = evaluate.format_table(evaluate.evaluate(methods, {"set5": pairs}, scale=2))
     assert "bicubic" in table and "paper's" not in table
 
 
 def test_a_models_name_with_its_scale_has_the_papers_row_too(data_dir):
-    lines = evaluation.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
+    lines = evaluate.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
     row = next(i for i, line in enumerate(lines) if line.startswith("srgan_x4"))
     assert lines[row + 1].split() == ["paper's", "SRGAN", "29.40", "0.8472"]
 
 
 def test_the_files_have_every_pictures_figures(data_dir):
     results = score(data_dir)
-    evaluation.write_results(results, data_dir / "out")
+    evaluate.write_results(results, data_dir / "out")
     assert json.loads((data_dir / "out" / "results.json").read_text()) == results
     rows = list(csv.DictReader((data_dir / "out" / "results.csv").open()))
     assert len(rows) == 5 * len(BASELINES)
@@ -142,43 +142,43 @@ def test_the_files_have_every_pictures_figures(data_dir):
 def test_an_infinite_figure_becomes_null_in_json(data_dir):
     results = score(data_dir)
     results["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] = math.inf
-    evaluation.write_results(results, data_dir)
+    evaluate.write_results(results, data_dir)
     written = json.loads((data_dir / "results.json").read_text(), parse_constant=pytest.fail)
     assert written["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] is None
 
 
 def test_a_place_that_cannot_be_written_is_named(data_dir):
     (data_dir / "taken").write_text("")
-    message = user_error(evaluation.write_results, score(data_dir), data_dir / "taken")
+    message = user_error(evaluate.write_results, score(data_dir), data_dir / "taken")
     assert str(data_dir / "taken") in message and "--output" in message
 
 
 def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
     from srgan_tf.networks import losses
-    pairs = benchmarks.load_pairs("set5", data_dir)[:2]  # the second one is grey
-    results = evaluation.evaluate({"bicubic": BASELINES["bicubic"]}, {"set5": pairs},
-                                  features=evaluation.load_vgg54(vgg_weights))
+    pairs = benchmark_sets.load_pairs("set5", data_dir)[:2]  # the second one is grey
+    results = evaluate.evaluate({"bicubic": BASELINES["bicubic"]}, {"set5": pairs},
+                                  features=evaluate.load_vgg54(vgg_weights))
     vgg = losses.vgg_model("vgg54", vgg_weights)
     for pair, picture in zip(pairs, results["sets"]["set5"]["pictures"]):
-        hr, lr = (metrics.as_rgb(p) for p in benchmarks.read_pair(pair))
+        hr, lr = (metrics.as_rgb(p) for p in benchmark_sets.read_pair(pair))
         hr, sr = (p[None].astype("float32") / 127.5 - 1 for p in (hr, BASELINES["bicubic"](lr)))
         expected = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
         assert picture["figures"]["bicubic"]["vgg54"] == pytest.approx(float(expected), rel=1e-5)
-    table = evaluation.format_table(results)
+    table = evaluate.format_table(results)
     assert "VGG54" in table.splitlines()[1] and f"{results['sets']['set5']['mean']['bicubic']['vgg54']:.4f}" in table
-    evaluation.write_results(results, data_dir / "out")
+    evaluate.write_results(results, data_dir / "out")
     assert "vgg54" in (data_dir / "out" / "results.csv").read_text().splitlines()[0]
 
 
 def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small_model):
     from srgan_tf.upscaling.upscaler import Upscaler
-    folder = evaluation.find_model(str(small_model))
-    pairs = benchmarks.load_pairs("set5", data_dir)
-    results = evaluation.evaluate({"small": evaluation.load_method(str(small_model))}, {"set5": pairs})
-    hr, lr = benchmarks.read_pair(pairs[0])
+    folder = evaluate.find_model(str(small_model))
+    pairs = benchmark_sets.load_pairs("set5", data_dir)
+    results = evaluate.evaluate({"small": evaluate.load_method(str(small_model))}, {"set5": pairs})
+    hr, lr = benchmark_sets.read_pair(pairs[0])
     sr = Upscaler(folder, precision="float32")(lr)
     assert results["sets"]["set5"]["pictures"][0]["figures"]["small"]["rgb"]["psnr"] == metrics.score(hr, sr, "rgb")[0]
-    facts = evaluation.provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
+    facts = evaluate.provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
     assert facts["models"]["small"]["sha256"] == json.loads(
         (folder / "assets.extra" / "attributes.json").read_text())["sha256"]
     assert facts["models"]["bicubic"] == {} and facts["files"]["set5"]["pictures"] == 5
@@ -186,19 +186,19 @@ def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small
 
 
 def test_a_model_of_another_scale_is_named(small_model):
-    message = user_error(evaluation.find_model, str(small_model), 2)
+    message = user_error(evaluate.find_model, str(small_model), 2)
     assert str(small_model) in message and "for 2" in message and "--scale 4" in message
 
 
 def test_an_unknown_model_is_named_with_what_there_is():
-    message = user_error(evaluation.load_method, "bicubci")
+    message = user_error(evaluate.load_method, "bicubci")
     assert "bicubci" in message and "bicubic" in message and "--model" in message
 
 
 def test_the_program_prints_the_table_and_writes_the_files(data_dir):
     done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == evaluation.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
+    assert done.stdout == evaluate.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
     written = json.loads((data_dir / "out" / "results.json").read_text())
     assert list(written["sets"]["set5"]["mean"]) == ["bicubic"]
     assert written["command"].startswith("python evaluate.py --set5 --data_dir")
@@ -282,8 +282,8 @@ def test_a_missing_package_for_codes_is_named_before_networks_are_loaded(missing
 
 
 def score(data_dir, methods=None, **settings):
-    sets = {"set5": benchmarks.load_pairs("set5", data_dir)}
-    return evaluation.evaluate(methods or BASELINES, sets, **settings)
+    sets = {"set5": benchmark_sets.load_pairs("set5", data_dir)}
+    return evaluate.evaluate(methods or BASELINES, sets, **settings)
 
 
 def write_pair(data_dir, number, hr, scale=4):

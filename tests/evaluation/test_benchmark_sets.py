@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf import benchmarks
+from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.errors import UserError
-from srgan_tf.metrics import lr_consistency
+from srgan_tf.evaluation.metrics import lr_consistency
 from srgan_tf.resize import imresize
 
 
@@ -29,22 +29,22 @@ def release(tmp_path, monkeypatch):
     write_set5(folder)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
     sums = {place: hashlib.sha256(content).hexdigest() for place, content in files.items()}
-    monkeypatch.setattr(benchmarks, "released_sums", lambda: sums)
+    monkeypatch.setattr(benchmark_sets, "released_sums", lambda: sums)
     monkeypatch.setenv("no_proxy", "*")
     with Release(files) as server:
         yield server
 
 
 def test_pairs_come_in_order_and_keep_their_mode(data_dir):
-    pairs = benchmarks.load_pairs("set5", data_dir)
+    pairs = benchmark_sets.load_pairs("set5", data_dir)
     assert [p.name for p in pairs] == ["img_001", "img_002", "img_003", "img_004", "img_005"]
-    shapes = [tuple(picture.shape for picture in benchmarks.read_pair(p)) for p in pairs]
+    shapes = [tuple(picture.shape for picture in benchmark_sets.read_pair(p)) for p in pairs]
     assert shapes[0] == ((48, 40, 3), (12, 10, 3))
     assert shapes[1] == ((48, 40), (12, 10))
 
 
 def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(tmp_path):
-    message = user_error(benchmarks.load_pairs, "bsd100", tmp_path)
+    message = user_error(benchmark_sets.load_pairs, "bsd100", tmp_path)
     assert "BSD100" in message and str(tmp_path / "BSD100" / "image_SRF_4") in message and "--data_dir" in message
 
 
@@ -52,7 +52,7 @@ def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(tmp_path):
 def test_a_missing_partner_is_named(data_dir, kind):
     path = path_of(data_dir, 3, kind)
     path.unlink()
-    message = user_error(benchmarks.load_pairs, "set5", data_dir)
+    message = user_error(benchmark_sets.load_pairs, "set5", data_dir)
     assert str(path) in message and "1 of its 10 files" in message
 
 
@@ -64,13 +64,13 @@ def test_a_corrupt_file_is_named(data_dir, kind, harm):
     middle = len(content) // 2
     path.write_bytes({"cut": content[:middle], "text": b"<html>not found</html>", "empty": b"",
                       "flipped": content[:middle] + bytes(255 - b for b in content[middle:])}[harm])
-    assert str(path) in user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[3])
+    assert str(path) in user_error(benchmark_sets.read_pair, benchmark_sets.load_pairs("set5", data_dir)[3])
 
 
 def test_a_wrong_size_is_named_with_both_sizes(data_dir):
     path = path_of(data_dir, 5, "HR")
     Image.fromarray(np.zeros((48, 44, 3), np.uint8)).save(path)
-    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[4])
+    message = user_error(benchmark_sets.read_pair, benchmark_sets.load_pairs("set5", data_dir)[4])
     assert str(path) in message and "44 x 48" in message and "40 x 48" in message
 
 
@@ -80,7 +80,7 @@ def test_a_wrong_size_is_named_with_both_sizes(data_dir):
 def test_a_picture_that_cannot_be_scored_is_named(data_dir, pixels, said):
     path = path_of(data_dir, 1, "HR")
     Image.fromarray(pixels).save(path)
-    message = user_error(benchmarks.read_pair, benchmarks.load_pairs("set5", data_dir)[0])
+    message = user_error(benchmark_sets.read_pair, benchmark_sets.load_pairs("set5", data_dir)[0])
     assert str(path) in message and said in message
 
 
@@ -88,10 +88,10 @@ def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
     hr = picture(1)
     save(tmp_path / "flowers" / "HR" / "rose.png", np.pad(hr, ((0, 3), (0, 2), (0, 0))))
     save(tmp_path / "flowers" / "HR" / "aster.bmp", hr)
-    name, pairs = benchmarks.load_folder(tmp_path / "flowers")
+    name, pairs = benchmark_sets.load_folder(tmp_path / "flowers")
     assert name == "flowers" and [p.name for p in pairs] == ["aster", "rose"]
     for pair in pairs:  # what is over a multiple of the scale is cut off below and to the right
-        found_hr, found_lr = benchmarks.read_pair(pair)
+        found_hr, found_lr = benchmark_sets.read_pair(pair)
         np.testing.assert_array_equal(found_hr, hr)
         np.testing.assert_array_equal(found_lr, imresize(hr, 1 / 4, edge="repeat"))
         assert lr_consistency(found_lr, found_hr) == math.inf
@@ -101,7 +101,7 @@ def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
 def test_a_folder_of_ones_own_may_bring_its_lr(tmp_path, lr_name):
     save(tmp_path / "HR" / "rose.png", picture(1))
     save(tmp_path / "LR" / lr_name, np.full((12, 10, 3), 7, np.uint8))
-    _, lr = benchmarks.read_pair(benchmarks.load_folder(tmp_path)[1][0])
+    _, lr = benchmark_sets.read_pair(benchmark_sets.load_folder(tmp_path)[1][0])
     assert (lr == 7).all()
 
 
@@ -110,19 +110,19 @@ def test_a_picture_without_a_partner_is_named(tmp_path, lonely, other):
     for kind in ("HR", "LR"):
         save(tmp_path / kind / "rose.png", picture(1))
     save(tmp_path / lonely / "tulip.png", picture(2))
-    message = user_error(benchmarks.load_folder, tmp_path)
+    message = user_error(benchmark_sets.load_folder, tmp_path)
     assert str(tmp_path / lonely / "tulip.png") in message and f"no {other} picture" in message
 
 
 def test_an_empty_set_is_named(tmp_path):
     (tmp_path / "HR").mkdir()
-    assert str(tmp_path / "HR") in user_error(benchmarks.load_folder, tmp_path)
+    assert str(tmp_path / "HR") in user_error(benchmark_sets.load_folder, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["set5", "Set5", "BSD100"])
 def test_a_folder_called_as_a_benchmark_is_not_taken_for_it(tmp_path, name):
     save(tmp_path / name / "HR" / "rose.png", picture(1))
-    assert benchmarks.load_folder(tmp_path / name)[0] == f"{name} (folder)"
+    assert benchmark_sets.load_folder(tmp_path / name)[0] == f"{name} (folder)"
 
 
 def test_a_set_is_downloaded_whole_and_then_left_alone(release, tmp_path):
@@ -200,7 +200,7 @@ def test_what_a_server_may_mend_is_tried_again(release, tmp_path, harm):
 
 def test_a_server_that_is_away_for_a_moment_is_tried_again(release, tmp_path, monkeypatch):
     release.close()
-    monkeypatch.setattr(benchmarks.time, "sleep", lambda seconds: release.open())
+    monkeypatch.setattr(benchmark_sets.time, "sleep", lambda seconds: release.open())
     download(release, tmp_path / "cache")
     assert all((tmp_path / "cache" / place).read_bytes() == content for place, content in release.files.items())
 
@@ -209,8 +209,8 @@ def test_a_file_is_tried_again_after_pauses_that_grow(release, tmp_path, monkeyp
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = ["crowded"] * 9
     pauses = []
-    monkeypatch.setattr(benchmarks.time, "sleep", pauses.append)
-    user_error(lambda: benchmarks.download("set5", tmp_path / "cache", url=release.url, pause=3))
+    monkeypatch.setattr(benchmark_sets.time, "sleep", pauses.append)
+    user_error(lambda: benchmark_sets.download("set5", tmp_path / "cache", url=release.url, pause=3))
     assert pauses == [3, 6, 12]
 
 
@@ -238,7 +238,7 @@ def test_without_a_network_one_line_says_where_the_files_are_put_by_hand(release
 
 
 def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmarks, "released_sums", dict)
+    monkeypatch.setattr(benchmark_sets, "released_sums", dict)
     place = "Set5/image_SRF_4/img_004_SRF_4_HR.png"
     release.answer[place] = ["broken"]
     download(release, tmp_path / "cache")
@@ -248,26 +248,26 @@ def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypa
 
 
 def test_a_scale_that_is_not_released_is_refused(tmp_path):
-    assert "--scale 8" in user_error(benchmarks.download, "set5", tmp_path, 8)
+    assert "--scale 8" in user_error(benchmark_sets.download, "set5", tmp_path, 8)
 
 
 def test_every_file_of_the_paper_has_a_sum_and_urban100_has_none():
-    sums = benchmarks.released_sums()
+    sums = benchmark_sets.released_sums()
     assert len(sums) == 2 * (5 + 14 + 100) and not any(place.startswith("Urban100") for place in sums)
     assert all(len(digest) == 64 and int(digest, 16) for digest in sums.values())
 
 
 def test_the_sums_are_those_of_the_released_files(benchmarks_folder):
     for name in ("set5", "set14", "bsd100"):
-        found = benchmarks.fingerprint(benchmarks.load_pairs(name, benchmarks_folder))
-        assert found["released"] is True and found["pictures"] == benchmarks.BENCHMARKS[name][1]
+        found = benchmark_sets.fingerprint(benchmark_sets.load_pairs(name, benchmarks_folder))
+        assert found["released"] is True and found["pictures"] == benchmark_sets.BENCHMARKS[name][1]
 
 
 def test_a_fingerprint_tells_changed_files(data_dir):
-    before = benchmarks.fingerprint(benchmarks.load_pairs("set5", data_dir))
+    before = benchmark_sets.fingerprint(benchmark_sets.load_pairs("set5", data_dir))
     assert before["released"] is False  # the sums are of other files
     save(path_of(data_dir, 5, "LR"), np.zeros((12, 10, 3), np.uint8))
-    assert benchmarks.fingerprint(benchmarks.load_pairs("set5", data_dir))["sha256"] != before["sha256"]
+    assert benchmark_sets.fingerprint(benchmark_sets.load_pairs("set5", data_dir))["sha256"] != before["sha256"]
 
 
 @pytest.fixture(name="benchmarks_folder")
@@ -348,7 +348,7 @@ class Release:
 
 
 def download(release, folder, timeout=30):
-    benchmarks.download("set5", folder, url=release.url, timeout=timeout, pause=0)
+    benchmark_sets.download("set5", folder, url=release.url, timeout=timeout, pause=0)
 
 
 def write_set5(folder):

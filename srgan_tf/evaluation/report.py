@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf import evaluation, pages
+from srgan_tf.evaluation import evaluate, pages
 from srgan_tf.errors import UserError
-from srgan_tf.metrics import as_rgb
+from srgan_tf.evaluation.metrics import as_rgb
 
 GAP, TEXT = 16, 15  # of a montage, pixels
 INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
@@ -60,7 +60,7 @@ class Report:
         Returns:
             The path of the page.
         """
-        labels = {method: evaluation.label(method) for method in results["methods"]} | {"hr": "HR"}
+        labels = {method: evaluate.label(method) for method in results["methods"]} | {"hr": "HR"}
         montages = {}
         for set_name, (_, name, focus, shown) in self.striking.items():
             figures = next(p["figures"] for p in results["sets"][set_name]["pictures"] if p["name"] == name)
@@ -68,12 +68,12 @@ class Report:
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
-        evaluation.write_results(results, self.folder)
+        evaluate.write_results(results, self.folder)
         pages.write(self.folder, "--report", "report", {
-            "results": evaluation.finite(results), "labels": labels, "views": self.views, "montages": montages,
-            "titles": {name: evaluation.set_title(name) for name in results["sets"]},
-            "paper": {name: [(evaluation.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
-                      for name in results["sets"] if (rows := evaluation.paper_rows(name, results["scale"]))}})
+            "results": evaluate.finite(results), "labels": labels, "views": self.views, "montages": montages,
+            "titles": {name: evaluate.set_title(name) for name in results["sets"]},
+            "paper": {name: [(evaluate.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
+                      for name in results["sets"] if (rows := evaluate.paper_rows(name, results["scale"]))}})
         return self.folder / "index.html"
 
     def _save(self, image, file):

@@ -1,0 +1,1 @@
+"""Benchmark sets, metrics, and the pages that show what was measured."""

@@ -21,9 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.datasets import Folder, Picture  # noqa: E402
-from srgan_tf.pipeline import Crops  # noqa: E402
-from srgan_tf.store import as_rgb, open_store  # noqa: E402
+from srgan_tf.training.datasets import Folder, Picture  # noqa: E402
+from srgan_tf.training.batches import Crops  # noqa: E402
+from srgan_tf.training.store import as_rgb, open_store  # noqa: E402
 
 SCALE, CROP, BATCH = 4, 96, 16
 DIV2K = 1356, 2040  # pixels, height and width

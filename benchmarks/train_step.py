@@ -18,8 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.recipes import Recipe  # noqa: E402
-from srgan_tf.steps import State, make_step  # noqa: E402
+from srgan_tf.training.recipes import Recipe  # noqa: E402
+from srgan_tf.training.step import State, make_step  # noqa: E402
 
 try:
     import torch

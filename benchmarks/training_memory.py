@@ -29,11 +29,11 @@ def resident():
 
 
 def child(task, folder, seconds):
-    from srgan_tf.devices import concrete
-    from srgan_tf.pipeline import Crops
-    from srgan_tf.recipes import RECIPES
-    from srgan_tf.steps import State, make_step
-    from srgan_tf.store import Store
+    from srgan_tf.training.distribution import concrete
+    from srgan_tf.training.batches import Crops
+    from srgan_tf.training.recipes import RECIPES
+    from srgan_tf.training.step import State, make_step
+    from srgan_tf.training.store import Store
     import tensorflow as tf
     crops = 0
     began = time.perf_counter()
@@ -65,8 +65,8 @@ def main():
     if not args.data_dir:
         parser.error("give --data_dir")
 
-    from srgan_tf.datasets import Folder
-    from srgan_tf.store import open_store
+    from srgan_tf.training.datasets import Folder
+    from srgan_tf.training.store import open_store
     with tempfile.TemporaryDirectory() as folder:
         pictures = sorted(p for p in Path(args.data_dir).resolve().rglob("*") if p.is_file())
         one = Path(folder, "one")

@@ -23,10 +23,10 @@ import tensorflow as tf  # noqa: E402
 
 from srgan_tf.saved_models import export, zoo  # noqa: E402
 from srgan_tf.networks import graph, losses, models  # noqa: E402
-from srgan_tf.datasets import Folder  # noqa: E402
-from srgan_tf.pipeline import Crops  # noqa: E402
+from srgan_tf.training.datasets import Folder  # noqa: E402
+from srgan_tf.training.batches import Crops  # noqa: E402
 from srgan_tf.networks.pixels import to_lr  # noqa: E402
-from srgan_tf.store import open_store  # noqa: E402
+from srgan_tf.training.store import open_store  # noqa: E402
 
 SCALE, WARMUP = 4, 20
 MEMORY = 0.98  # of the mean power around the points, which is that of some hundreds of crops

@@ -15,10 +15,6 @@ ORDER = [  # a module imports from its own package and from those to its left; o
     {"qr"}, {"commands"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TO_MOVE = {  # what still lies at the top, by the package it belongs to
-    name: package for package, names in {
-        "training": "recipes optimizers datasets store pipeline steps trainer runs checkpoints devices",
-    }.items() for name in names.split()}
 
 
 def named(path):
@@ -51,8 +47,7 @@ def module_of(name):
 
 
 def level(module):
-    package = TO_MOVE.get(module[0], module[0])
-    return next(i for i, packages in enumerate(ORDER) if package in packages)
+    return next(i for i, packages in enumerate(ORDER) if module[0] in packages)
 
 
 def test_a_module_imports_from_its_own_package_and_from_those_to_its_left():
@@ -61,8 +56,7 @@ def test_a_module_imports_from_its_own_package_and_from_those_to_its_left():
         if not module:  # srgan_tf itself names what is public
             continue
         for other in imports(path):
-            inside = TO_MOVE.get(other[0], other[0]) == TO_MOVE.get(module[0], module[0])
-            assert inside or level(other) < level(module), f"{path} imports {'.'.join(other)}"
+            assert other[0] == module[0] or level(other) < level(module), f"{path} imports {'.'.join(other)}"
 
 
 def test_no_module_imports_itself_by_way_of_others():

@@ -12,7 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.store import Store, as_rgb
+from srgan_tf.training.store import Store, as_rgb
 
 TRAIN = ROOT / "train.py"
 

@@ -8,8 +8,8 @@ from absl import flags
 
 from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import CONTENTS, FREEZES, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
-from srgan_tf.recipes import SMOKE as SMOKE_CHANGES
+from srgan_tf.training.recipes import CONTENTS, FREEZES, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
+from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
 
@@ -114,13 +114,13 @@ def main(argv):
     _check_run_dir(run_dir)
     source, validation = _sources(scale)
 
-    from srgan_tf import checkpoints, devices, trainer
+    from srgan_tf.training import checkpoints, distribution, trainer
     from srgan_tf.networks import losses
-    from srgan_tf.store import open_store
+    from srgan_tf.training.store import open_store
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(
         os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
-    strategy = devices.strategy(DISTRIBUTE.value)
+    strategy = distribution.strategy(DISTRIBUTE.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = open_store(validation, scale, cache_dir) if validation else None
     for pictures in filter(None, (store, validation_store)):
@@ -140,7 +140,7 @@ def main(argv):
             xla=XLA.value)
         batches = source.batches(recipe) if endless else store
         saved = trainer.train(run_, batches, validation_store, strategy=strategy)
-        if devices.is_chief(strategy):
+        if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
             best = checkpoints.marked(run_dir / phase / "checkpoints", "best")
             if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR says nothing of SRGAN
@@ -240,7 +240,7 @@ def _sources(scale):
     if DATASET.value == "qr":
         from srgan_tf.qr import batches
         return batches.Endless(_code_options()), batches.Pictures(2 if SMOKE.value else 24, scale)
-    from srgan_tf import datasets
+    from srgan_tf.training import datasets
     if DATA_DIR.value:
         source, validation = datasets.Folder(DATA_DIR.value, scale), None
     elif SMOKE.value:

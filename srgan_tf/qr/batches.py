@@ -3,8 +3,8 @@ import dataclasses
 
 import numpy as np
 
-from srgan_tf.datasets import Picture
-from srgan_tf.pipeline import Batches
+from srgan_tf.training.datasets import Picture
+from srgan_tf.training.batches import Batches
 from srgan_tf.qr import codes
 from srgan_tf.qr.drawing import Damage, View, picture_of, whole_view
 from srgan_tf.qr.options import Options

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.datasets import Folder, Picture, Waves
+from srgan_tf.training.datasets import Folder, Picture, Waves
 from srgan_tf.errors import UserError
-from srgan_tf.pipeline import Crops
-from srgan_tf.store import as_rgb, open_store
+from srgan_tf.training.batches import Crops
+from srgan_tf.training.store import as_rgb, open_store
 
 
 class Source:
@@ -205,8 +205,8 @@ def test_the_parts_of_replicas_are_together_the_whole_batch(store):
 
 BUILD = """
 import sys
-from srgan_tf.datasets import Waves
-from srgan_tf.store import open_store
+from srgan_tf.training.datasets import Waves
+from srgan_tf.training.store import open_store
 open_store(Waves(150, 4), 4, sys.argv[1])
 """
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from srgan_tf.images import formats
 from srgan_tf.errors import UserError
-from srgan_tf.store import PIXEL, as_rgb
+from srgan_tf.training.store import PIXEL, as_rgb
 
 RELEASE = 2 ** 24  # bytes of pictures to look at before their pages are given back; the system maps more around them
 

@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf import optimizers
+from srgan_tf.training import optimizers
 from srgan_tf.networks import graph, losses, models
 from srgan_tf.networks.pixels import to_hr, to_lr
 

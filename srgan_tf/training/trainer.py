@@ -14,17 +14,17 @@ import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
 
-from srgan_tf import checkpoints, devices, runs, steps
+from srgan_tf.training import checkpoints, distribution, run_folder, step as training_step
 from srgan_tf.evaluation import metrics
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.images import formats
 from srgan_tf.networks import graph, losses, models
 from srgan_tf.errors import UserError
-from srgan_tf.pipeline import Batches, Crops
+from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.networks.pixels import to_lr, to_uint8
-from srgan_tf.recipes import decay_start, learning_rate, norm_is_frozen
-from srgan_tf.runs import Run  # noqa: F401 what `train` takes
-from srgan_tf.store import as_rgb
+from srgan_tf.training.recipes import decay_start, learning_rate, norm_is_frozen
+from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
+from srgan_tf.training.store import as_rgb
 
 VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
 MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is none, would make it infinite
@@ -50,8 +50,8 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         UserError: if the folder holds another run, no checkpoint can be read, the losses are not finite, the batch
             cannot be shared equally, or a worker is gone.
     """
-    strategy = strategy or devices.strategy()
-    recipe, folder = devices.concrete(run.recipe), Path(run.folder)
+    strategy = strategy or distribution.strategy()
+    recipe, folder = distribution.concrete(run.recipe), Path(run.folder)
     run = dataclasses.replace(run, recipe=recipe)  # the precision that it has is what its config.json tells
     _check_replicas(run, recipe, strategy)
     if run.deterministic:
@@ -59,26 +59,26 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     crops = store
     if not isinstance(store, Batches):
         crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
-    chief = devices.is_chief(strategy)
+    chief = distribution.is_chief(strategy)
     if chief and crops is not store and (small := len(store) - len(crops.usable)):
         print(f"left out: {small} of {len(store)} pictures, a side of which is below {recipe.drawn} pixels: a smaller "
               "--crop would use them")
-    with _told(folder, strategy), runs.held(folder) if chief else contextlib.nullcontext():
-        started, start = runs.claim(run) if chief else (None, {})
+    with _told(folder, strategy), run_folder.held(folder) if chief else contextlib.nullcontext():
+        started, start = run_folder.claim(run) if chief else (None, {})
         with strategy.scope():
             vgg = None
             if recipe.content != "mse":
                 policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
                 vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
-            state = steps.State(recipe)
+            state = training_step.State(recipe)
         step = _restore_everywhere(run, state, started, strategy)
         if not step and (run.init or initial_weights):
             _start_from(state, initial_weights() if initial_weights else _weights(run.init))
-        journal = runs.Journal(folder, step) if chief else None
+        journal = run_folder.Journal(folder, step) if chief else None
         loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
         with _Interruption() as interruption:
-            loop.run(step, crops, steps.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
-            devices.agree(strategy, step)  # the next phase reads what the first worker has just written
+            loop.run(step, crops, training_step.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
+            distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
         if interruption:  # since the last step
             raise UserError(f"stopped after the last step of {recipe.phase}, which is saved: the same command goes on "
                             "from there")
@@ -118,8 +118,8 @@ def _check_replicas(run, recipe, strategy):
 
 def _restore_everywhere(run, state, started, strategy):
     """Restore the newest good checkpoint, on all workers the one that the first of them chooses; returns its step."""
-    chief = devices.is_chief(strategy)
-    step = devices.agree(strategy, runs.restore(run, state) if chief and started else 0)
+    chief = distribution.is_chief(strategy)
+    step = distribution.agree(strategy, run_folder.restore(run, state) if chief and started else 0)
     if step and not chief:
         path = checkpoints.path(Path(run.folder) / "checkpoints", step)
         try:
@@ -203,7 +203,7 @@ class _Loop:
         """Whether to stop after this step; several workers ask each other now and then, to stop at the same one."""
         if self.strategy.cluster_resolver is None:
             return bool(interruption)
-        return step % self.run_.log_every == 0 and bool(devices.agree(self.strategy, int(bool(interruption))))
+        return step % self.run_.log_every == 0 and bool(distribution.agree(self.strategy, int(bool(interruption))))
 
     def _log(self, step, means, seconds):
         if not all(np.isfinite(list(means.values()))):

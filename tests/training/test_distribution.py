@@ -14,10 +14,10 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf import devices
+from srgan_tf.training import distribution
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import Recipe
-from srgan_tf.steps import State, make_step
+from srgan_tf.training.recipes import Recipe
+from srgan_tf.training.step import State, make_step
 
 TWO_PROCESSORS = """
 import sys
@@ -170,16 +170,16 @@ def test_float16_scales_the_loss_and_passes_over_a_step_that_overflows():
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bfloat16_where_the_processor_computes_in_it(native, monkeypatch):
-    monkeypatch.setattr(devices, "computes_bfloat16", lambda: native)
-    assert devices.concrete(Recipe(precision="auto")).precision == ("bfloat16" if native else "float32")
-    assert devices.concrete(Recipe(precision="float16")).precision == "float16"
+    monkeypatch.setattr(distribution, "computes_bfloat16", lambda: native)
+    assert distribution.concrete(Recipe(precision="auto")).precision == ("bfloat16" if native else "float32")
+    assert distribution.concrete(Recipe(precision="float16")).precision == "float16"
 
 
 @pytest.mark.parametrize("config", ["", "{", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}}'])
 def test_workers_without_a_tf_config_are_told_what_it_must_say(config, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match='TF_CONFIG.*"worker"'):
-        devices.strategy("multiworker")
+        distribution.strategy("multiworker")
 
 
 @pytest.mark.parametrize("wrong, said", [(["--batch", "5"], "--batch"), (["--xla"], "--xla")])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.datasets import Div2k, Folder
+from srgan_tf.training.datasets import Div2k, Folder
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 

@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from srgan_tf import checkpoints
+from srgan_tf.training import checkpoints
 from srgan_tf.errors import UserError
 
 ARRAYS = {"a/b": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from srgan_tf import atomic, checkpoints
+from srgan_tf import atomic
+from srgan_tf.training import checkpoints
 from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import Recipe, decay_start
+from srgan_tf.training.recipes import Recipe, decay_start
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 

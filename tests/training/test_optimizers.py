@@ -3,7 +3,7 @@ import keras
 import numpy as np
 import pytest
 
-from srgan_tf import optimizers
+from srgan_tf.training import optimizers
 from srgan_tf.networks import models
 
 

@@ -3,7 +3,7 @@ import dataclasses
 
 import pytest
 
-from srgan_tf.recipes import RECIPES, Recipe, decay_start, learning_rate
+from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, learning_rate
 
 
 def test_the_papers_recipe_is_section_3_2():

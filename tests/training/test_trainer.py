@@ -11,14 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf import checkpoints, runs, trainer
+from srgan_tf.training import checkpoints, run_folder, trainer
 from srgan_tf.saved_models import export
 from srgan_tf.images import formats
 from srgan_tf.networks import models
-from srgan_tf.datasets import Folder
+from srgan_tf.training.datasets import Folder
 from srgan_tf.errors import UserError
-from srgan_tf.recipes import Recipe
-from srgan_tf.store import open_store
+from srgan_tf.training.recipes import Recipe
+from srgan_tf.training.store import open_store
 
 RECIPE = Recipe(steps=4, blocks=1, features=8, crop=32, batch=2, learning_rate=1e-3, start="interpolation")
 
@@ -79,7 +79,7 @@ def test_tensorboard_reads_the_same_figures(start):
 
 def test_the_exported_model_is_the_last_checkpoint(start):
     run = start()
-    state = trainer.steps.State(RECIPE)
+    state = trainer.training_step.State(RECIPE)
     state.restore(checkpoints.load(run / "checkpoints" / "step-00000004.npz"))
     for name, value in weights(run, 4).items():
         np.testing.assert_array_equal(value, models.named_weights(state.generator)[name])
@@ -154,7 +154,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
 def test_an_export_names_the_model_that_training_began_from_and_not_another_of_its_name(start, monkeypatch, capsys):
     init = str(start(folder="base") / "saved_model")
     for sha256 in ("one", "two"):
-        monkeypatch.setattr(runs, "_start", lambda init, sha256=sha256: {"start": sha256})
+        monkeypatch.setattr(run_folder, "_start", lambda init, sha256=sha256: {"start": sha256})
         run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)
     assert "is another model since" in capsys.readouterr().err
     assert export.attributes(run / "saved_model" / "6")["start"] == "one"
@@ -234,7 +234,7 @@ def test_checkpoints_without_their_configuration_are_no_new_run(start):
 
 
 def test_no_two_processes_train_in_one_folder(start, tmp_path):
-    with runs.held(tmp_path / "run"), pytest.raises(UserError, match="another process trains in .*run"):
+    with run_folder.held(tmp_path / "run"), pytest.raises(UserError, match="another process trains in .*run"):
         start()
     start()
 

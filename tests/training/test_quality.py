@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import skimage
 
-from srgan_tf import trainer
-from srgan_tf.datasets import Folder
-from srgan_tf.recipes import RECIPES
-from srgan_tf.store import open_store
+from srgan_tf.training import trainer
+from srgan_tf.training.datasets import Folder
+from srgan_tf.training.recipes import RECIPES
+from srgan_tf.training.store import open_store
 
 pytestmark = pytest.mark.long
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"

@@ -1,0 +1,1 @@
+"""From pictures to a trained network: recipes, crops, the step, the run and its folder."""

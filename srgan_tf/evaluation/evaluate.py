@@ -46,7 +46,7 @@ def evaluate(methods, sets, protocols=PROTOCOLS, *, scale=4, features=None, done
 
     Args:
         methods: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR.
-        sets: a mapping of names to lists of `benchmarks.Pair`.
+        sets: a mapping of names to lists of `benchmark_sets.Pair`.
         protocols: some of `metrics.PROTOCOLS`.
         scale: of the sets; as many pixels are cut off each side before scoring.
         features: from `load_vgg54`, for a VGG54 distance too.
@@ -121,7 +121,7 @@ def load_vgg54(weights):
 
 
 def load_method(name, scale=4):
-    """The callable, LR -> SR, of a name: a baseline, or a network as an `upscaling.Upscaler`.
+    """The callable, LR -> SR, of a name: a baseline, or a network as an `upscaler.Upscaler`.
 
     Raises:
         UserError: for a model that is not found or of another scale.
@@ -184,7 +184,7 @@ def provenance(command, models, sets, vgg_weights=None):
     Args:
         command: the command line.
         models: a mapping of method names to the folders of their networks; None for a baseline.
-        sets: a mapping of names to lists of `benchmarks.Pair`.
+        sets: a mapping of names to lists of `benchmark_sets.Pair`.
         vgg_weights: the file of VGG19's weights, if any.
     """
     facts = {
@@ -283,7 +283,7 @@ def not_released(results, sets):
 
     Args:
         results: of `evaluate`.
-        sets: a mapping of names to lists of `benchmarks.Pair`, as it got it.
+        sets: a mapping of names to lists of `benchmark_sets.Pair`, as it got it.
     """
     return [name for name, pairs in sets.items() if "paper" in results["protocols"]
             and paper_rows(name, results["scale"]) and benchmark_sets.fingerprint(pairs)["released"] is False]

@@ -47,7 +47,7 @@ class OpinionTest:
         self.trials, self.nearest = [], {}
 
     def add(self, set_name, name, hr, lr, srs):
-        """Keep what was made of one picture; the arguments are those of `evaluation.evaluate`'s `seen`."""
+        """Keep what was made of one picture; the arguments are those of `evaluate.evaluate`'s `seen`."""
         for method, image in {**srs, HR: as_rgb(hr)}.items():
             self.trials.append({"set": set_name, "picture": name, "method": method, "width": hr.shape[1],
                                 "height": hr.shape[0], "file": self._save(image, set_name, name, method)})
@@ -58,7 +58,7 @@ class OpinionTest:
         """Write the page; one picture, which the seed draws, calibrates and is not rated if there are others.
 
         Args:
-            results: of `evaluation.evaluate`, with `evaluation.provenance`.
+            results: of `evaluate.evaluate`, with `evaluate.provenance`.
 
         Returns:
             The path of the page.

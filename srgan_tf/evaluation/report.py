@@ -37,7 +37,7 @@ class Report:
         self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture
 
     def add(self, set_name, name, hr, lr, srs):
-        """Keep what was made of one picture; the arguments are those of `evaluation.evaluate`'s `seen`."""
+        """Keep what was made of one picture; the arguments are those of `evaluate.evaluate`'s `seen`."""
         del lr  # the page shows it as nearest does
         shown = {**srs, "hr": as_rgb(hr)}
         files = {}
@@ -55,7 +55,7 @@ class Report:
         """Write the montages, the figures and the page.
 
         Args:
-            results: of `evaluation.evaluate`, with `evaluation.provenance`.
+            results: of `evaluate.evaluate`, with `evaluate.provenance`.
 
         Returns:
             The path of the page.

@@ -1,7 +1,7 @@
 """A faster TensorFlow view of the Keras models for training: the same variables, the same function.
 
 `models.py` says what the networks are, on `keras` alone; here the same layers are computed the way that costs
-TensorFlow least. Exact but for rounding (`tests/test_graph.py`):
+TensorFlow least. Exact but for rounding (`tests/networks/test_graph.py`):
 
 - Batch normalisation is TensorFlow's fused kernel; on several replicas its statistics are the whole batch's. By the
   averages it is folded into the convolution before it.

@@ -1,7 +1,7 @@
 """A faster TensorFlow view of the Keras generator for inference: the same variables, the same function.
 
 `models.py` says what the network is, on `keras` alone; here it is computed the way that costs TensorFlow least, and
-from the variables as they were trained. Exact but for rounding (`tests/test_inference.py`):
+from the variables as they were trained. Exact but for rounding (`tests/networks/test_inference.py`):
 
 - Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one.
 - In bfloat16 the first convolution and the last bias stay float32: rounded, they cost SRResNet version 3 0.025

@@ -20,7 +20,7 @@ class Examples:
         self.path, self._rows = pathlib.Path(path), {}
 
     def add(self, sample, pictures, texts):
-        """As `evaluation.evaluate` calls `seen`."""
+        """As `evaluate.evaluate` calls `seen`."""
         fitting = [row for row in ROWS if row[0] == sample.condition and row[1] <= sample.pitch < row[1] + 0.1]
         for row in fitting[-1:]:
             self._rows.setdefault(row, (sample, pictures, texts))

@@ -2,7 +2,7 @@
 
 They are declared here, on protobuf alone: the package `tensorflow-serving-api` says the same, but holds the
 installation to one version of TensorFlow and takes seconds to load it. Numbers of fields never change, they are the
-API; `tests/test_protos.py` compares them with that package's.
+API; `tests/saved_models/test_serving_messages.py` compares them with that package's.
 """
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -1,4 +1,4 @@
-"""A training run: steps, checkpoints, validation, logs and exports; `runs.py` says what lies in its folder."""
+"""A training run: steps, checkpoints, validation, logs and exports; `run_folder.py` says what lies in its folder."""
 import contextlib
 import dataclasses
 import itertools
@@ -36,11 +36,11 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
 
     Args:
         run: a `Run`.
-        store: the `store.Store` of the training pictures, or `pipeline.Batches` of the recipe's crop and batch.
+        store: the `store.Store` of the training pictures, or `batches.Batches` of the recipe's crop and batch.
         validation: a `store.Store` of validation pictures, or None.
         initial_weights: function that gives the arrays by "layer/variable" that the generator starts from, in place of
             those of `run.init`; called only where the run has no checkpoint yet.
-        strategy: the `tf.distribute.Strategy` of `devices.strategy`; None for one device. Of several workers the
+        strategy: the `tf.distribute.Strategy` of `distribution.strategy`; None for one device. Of several workers the
             first one writes the folder of the run, and all read it.
 
     Returns:

@@ -44,7 +44,7 @@ def run(paths, output=None, *, address, label, upscaler, recursive=False, format
         paths, output, label, recursive, format: as `plans.plan` takes them.
         address: HOST:PORT of a cluster, "auto" for the one that this machine belongs to, "local" for one that is
             started for this run.
-        upscaler: keyword arguments of `upscaling.Upscaler`; a model that is not shipped is a path that all machines
+        upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped is a path that all machines
             see.
         overwrite, tell, complain: as `jobs.run` takes them.
         worker: what stands in for `Worker`.

@@ -24,7 +24,7 @@ TIMEOUT = 600.0  # seconds that one tile may take
 
 
 class Remote(Enlarger):
-    """An `upscaling.Upscaler` whose network is on a server: 8-bit pictures only, as the model's signatures have it.
+    """An `upscaler.Upscaler` whose network is on a server: 8-bit pictures only, as the model's signatures have it.
 
         upscale = Remote(["grpc://one:8500/srgan_x4", "grpc://two:8500/srgan_x4"])
 

@@ -1,6 +1,6 @@
 """Draw variants of a recipe side by side, from the folders of their runs:
 
-    python docs/variants.py OUT KODAK LABEL=RUN/srgan...
+    python tools/variants.py OUT KODAK LABEL=RUN/srgan...
 
 OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation pictures over the steps. OUT.jpg:
 details of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:

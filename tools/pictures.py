@@ -1,8 +1,8 @@
 """Draw README's pictures: details as bicubic, SRResNet, SRGAN and the original, side by side.
 
-    python docs/pictures.py example KODAK     # docs/example.png, from the folder of Kodak's pictures
-    python docs/pictures.py set14 SETS        # docs/set14.jpg, from the folder that evaluate.py keeps the sets in
-    python docs/pictures.py bsd100 SETS       # docs/bsd100.jpg
+    python tools/pictures.py example KODAK     # docs/example.png, from the folder of Kodak's pictures
+    python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder that evaluate.py keeps the sets in
+    python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
 """
 import sys
 from pathlib import Path
@@ -56,7 +56,7 @@ def sheet(name, folder, networks):
 
 def main(name, folder):
     drawn = sheet(name, folder, {"SRResNet": Upscaler("srresnet"), "SRGAN": Upscaler("srgan")})
-    out = Path(__file__).with_name(f"{name}.png" if name == "example" else f"{name}.jpg")
+    out = Path(__file__).parents[1] / "docs" / (f"{name}.png" if name == "example" else f"{name}.jpg")
     drawn.save(out, optimize=True, quality=93, subsampling=0)
 
 

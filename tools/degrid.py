@@ -1,6 +1,6 @@
 """Take the last of a grid out of a trained generator:
 
-    python docs/degrid.py MODEL BASE PICTURES OUT
+    python tools/degrid.py MODEL BASE PICTURES OUT
 
 MODEL goes on learning to make the pictures that it makes (MSE), but for what repeats every 2 or 4 pixels of what it
 adds to BASE, the network that it was trained from: as in benchmarks/grid.py, the power at these points of the spectrum

@@ -137,7 +137,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(
     def fail(*_, **__):
         raise UserError("out of memory")
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.steps, "make_step", fail)
+        patch.setattr(trainer.training_step, "make_step", fail)
         with pytest.raises(UserError, match="out of memory"):
             start(dataclasses.replace(RECIPE, learning_rate=1.0))
     assert (start() / "saved_model" / "4").is_dir()

@@ -13,7 +13,7 @@ TensorFlow least. Exact but for rounding (`tests/networks/test_graph.py`):
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.networks.inference import block_number, half_size_kernel
+from srgan_tf.networks.kernels import block_number, half_size_kernel
 
 
 def generator(model, lr, *, training, dtype=tf.float32):

@@ -15,12 +15,10 @@ from the variables as they were trained. Exact but for rounding (`tests/networks
 - Small pictures of a batch are computed together, large ones one after the other, and the up-sampling part, which
   takes most of the memory, in strips: horizontal ones, unless the picture is very wide.
 """
-import numpy as np
 import tensorflow as tf
-
 from srgan_tf.networks import pixels
+from srgan_tf.networks.kernels import depth_to_space, folded, rows_as_channels, rows_summed, signed, block_number, half_size_kernel
 
-EPSILON = 1e-3  # of `models.BN`, which Keras would have to be loaded for
 TOGETHER = 2 ** 18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
 STRIP = 2 ** 16  # LR pixels that are enlarged at once: about 8 kB each in float32
 REACH = 3  # LR rows or columns: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
@@ -70,26 +68,6 @@ class Generator:
                                              (lambda x: network.enlarge(x, pixel), features, dtype)))
 
 
-def half_size_kernel(kernel):
-    """A kernel on the large picture as one between its 2 x 2 blocks: [9, 9, C, F] -> [5, 5, 4C, 4F].
-
-    Output pixel i of a block reads input pixel p of the block r steps away with tap 2r + p - i.
-    """
-    taps, _, channels, features = kernel.shape
-    r, p, i = np.ogrid[-2:3, :2, :2]
-    tap = (2 * r + p - i + taps // 2 + 1).astype(np.int32)  # + 1: the padding below stands for "no tap"
-    padded = tf.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    rows = tf.gather(padded, tap, axis=0)  # [r, p, i, 11, C, F]
-    both = tf.gather(rows, tap, axis=3)  # [r, p, i, r', p', i', C, F]
-    both = tf.transpose(both, (0, 3, 1, 4, 6, 2, 5, 7))
-    return tf.reshape(both, (5, 5, 4 * channels, 4 * features))
-
-
-def block_number(name):
-    """7 of "block07": `--blocks 100` and more have another digit."""
-    return int(name.removeprefix("block"))
-
-
 class _Network:
     """The network in one precision. Its kernels are derived from the variables once, in front of all loops."""
 
@@ -101,21 +79,21 @@ class _Network:
         prelus = {name: _Prelu(variables[f"{name}/alpha"]) for name in names if name.endswith("_prelu")}
         trunk, reads = prelus["head_prelu"].sign, prelus["head_prelu"].sign
         kernel, bias = variables["head_conv/kernel"] / 255.0, variables["head_conv/bias"]
-        convs = {"head_conv": _signed(kernel, bias, tf.ones(3), prelus["head_prelu"].gain)}
+        convs = {"head_conv": signed(kernel, bias, tf.ones(3), prelus["head_prelu"].gain)}
         for block in self.blocks:
             inner = prelus[f"{block}_prelu"]
-            convs[f"{block}_conv1"] = _signed(*_folded(variables, f"{block}_conv1"), trunk, inner.gain)
-            convs[f"{block}_conv2"] = _signed(*_folded(variables, f"{block}_conv2"), inner.sign, trunk)
-        convs["trunk_conv"] = _signed(*_folded(variables, "trunk_conv"), trunk, trunk)
+            convs[f"{block}_conv1"] = signed(*folded(variables, f"{block}_conv1"), trunk, inner.gain)
+            convs[f"{block}_conv2"] = signed(*folded(variables, f"{block}_conv2"), inner.sign, trunk)
+        convs["trunk_conv"] = signed(*folded(variables, "trunk_conv"), trunk, trunk)
         for k in range(1, self.stages + 1):
             kernel, bias, inner = variables[f"up{k}_conv/kernel"], variables[f"up{k}_conv/bias"], prelus[f"up{k}_prelu"]
-            convs[f"up{k}_conv"] = _signed(kernel, bias, reads, tf.tile(inner.gain, (4,)))
+            convs[f"up{k}_conv"] = signed(kernel, bias, reads, tf.tile(inner.gain, (4,)))
             reads = inner.sign
         tail = half_size_kernel(variables["tail_conv/kernel"] * reads[:, None])
         kinds = {name: tf.float32 if name == "head_conv" else dtype for name in convs}
         self.kernels = {name: tf.cast(kernel, kinds[name]) for name, (kernel, _) in convs.items()}
-        self.kernels["tail_conv"] = tf.cast(_rows_as_channels(tail), dtype)
-        self.kernels["tail_sum"] = tf.cast(_rows_summed(), dtype)
+        self.kernels["tail_conv"] = tf.cast(rows_as_channels(tail), dtype)
+        self.kernels["tail_sum"] = tf.cast(rows_summed(), dtype)
         self.biases = {name: tf.cast(bias, kinds[name]) for name, (_, bias) in convs.items()}
         self.biases["tail_sum"] = tf.tile(variables["tail_conv/bias"], (4,))
         self.slopes = {name: tf.cast(prelu.slope, tf.float32 if name == "head_prelu" else dtype)
@@ -169,7 +147,7 @@ class _Network:
         rows = tf.nn.conv2d(x, self.kernels["tail_conv"], 1, "SAME")
         sr = tf.nn.conv2d(rows, self.kernels["tail_sum"], 1, "SAME")
         sr = tf.cast(sr, tf.float32) + self.biases["tail_sum"]
-        return _depth_to_space(pixels.to_uint8(sr) if pixel == tf.uint8 else pixels.to_levels(sr))
+        return depth_to_space(pixels.to_uint8(sr) if pixel == tf.uint8 else pixels.to_levels(sr))
 
     def _conv(self, name, x):
         return tf.nn.bias_add(tf.nn.conv2d(x, self.kernels[name], 1, "SAME"), self.biases[name])
@@ -190,41 +168,6 @@ class _Prelu:
         self.gain = tf.where(alpha > 1, -alpha, 1.0)
         self.sign = tf.where(alpha > 1, -1.0, 1.0)
         self.slope = tf.where(alpha > 1, 1 / tf.maximum(alpha, 1.0), alpha)
-
-
-def _signed(kernel, bias, before, after):
-    """A convolution of channels that come times `before`, a sign each, and leave times `after`."""
-    return kernel * before[:, None] * after, bias * after
-
-
-def _folded(variables, name):
-    """Kernel and bias of a convolution and its BN as one: scale (W x) + beta - scale mean."""
-    gamma, beta, mean, variance = (variables[f"{name.replace('conv', 'bn')}/{what}"]
-                                   for what in ("gamma", "beta", "moving_mean", "moving_variance"))
-    scale = gamma * tf.math.rsqrt(variance + EPSILON)
-    return variables[f"{name}/kernel"] * scale, beta - mean * scale
-
-
-def _rows_as_channels(kernel):
-    """[5, 5, C, 12] -> [1, 5, C, 64]: each row of taps gives 12 channels of its own, the last 4 are empty."""
-    rows = tf.concat(tf.unstack(kernel), axis=-1)[None]
-    return tf.pad(rows, ((0, 0), (0, 0), (0, 0), (0, 4)))
-
-
-def _rows_summed():
-    """[5, 1, 64, 12]: moves each row's channels to the row that they belong to, and sums them up."""
-    taps = np.pad(np.eye(60, dtype=np.float32), ((0, 4), (0, 0))).reshape(64, 5, 12)
-    return tf.constant(taps.transpose(1, 0, 2)[:, None])
-
-
-def _depth_to_space(x):
-    """[B, H, W, 12] -> [B, 2 H, 2 W, 3]; TensorFlow's own takes four times as long for so few channels."""
-    batch, height, width = tf.unstack(tf.shape(x)[:3])
-    pair = (3, 2) if x.dtype == tf.uint8 else (6,)  # bytes are moved two at a time
-    x = tf.reshape(x, (batch, height, width, 2, *pair))
-    x = tf.transpose(tf.bitcast(x, tf.uint16) if x.dtype == tf.uint8 else x, (0, 1, 3, 2, 4))
-    x = tf.bitcast(x, tf.uint8) if x.dtype == tf.uint16 else x
-    return tf.reshape(x, (batch, 2 * height, 2 * width, 3))
 
 
 def _in_turn(function, count, order):

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
 from srgan_tf.saved_models import zoo  # noqa: E402
-from srgan_tf.images import formats, images  # noqa: E402
+from srgan_tf.images import formats, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 SIDE = 256  # pixels of a tile: a multiple of all periods
@@ -85,7 +85,7 @@ def main():
     base, model = Upscaler(zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
     spectra = []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
-        hr = images.read(path).pixels
+        hr = reading.read(path).pixels
         hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
         lr = imresize(hr, 1 / 4)
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf import atomic
-from srgan_tf.images import animations, images
+from srgan_tf.images import animations, reading, writing
+from srgan_tf.images.picture import Picture
 
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """
@@ -56,7 +57,7 @@ def album(folder, side):
         Image.fromarray(noise(side, side + 1)).save(folder / "in" / f"{suffix}.{suffix}")
     bar, *others = (Image.fromarray(noise(side, side + i)[:, :side]) for i in range(3))
     bar.save(folder / "in" / "moving.gif", save_all=True, append_images=others, duration=100)
-    images.write(folder / "in" / "deep.tif", images.Picture.of(noise(side, side, np.uint16)))
+    writing.write(folder / "in" / "deep.tif", Picture.of(noise(side, side, np.uint16)))
     return folder
 
 
@@ -66,7 +67,7 @@ def assert_whole(folder):
         if path in parts(folder):
             continue
         found = animations.read(path)
-        size = (found.height, found.width) if found else images.read(path).pixels.shape[:2]
+        size = (found.height, found.width) if found else reading.read(path).pixels.shape[:2]
         with Image.open(folder.parent / "in" / path.name.replace("_x4", "")) as small:
             assert size == (4 * small.height, 4 * small.width)
 

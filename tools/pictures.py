@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
 from srgan_tf.evaluation import benchmark_sets  # noqa: E402
-from srgan_tf.images import images  # noqa: E402
+from srgan_tf.images import reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> picture, row and column of each detail's corner
@@ -31,7 +31,7 @@ def pairs(name, folder):
     """(HR, LR) of a sheet's pictures; LR of Kodak's is made here by imresize."""
     if name == "example":
         for detail, *_ in DETAILS[name]:
-            hr = images.read(Path(folder) / f"{detail}.png").pixels
+            hr = reading.read(Path(folder) / f"{detail}.png").pixels
             yield hr, imresize(hr, 1 / 4)
         return
     found = {pair.name: pair for pair in benchmark_sets.load_pairs(name, folder)}

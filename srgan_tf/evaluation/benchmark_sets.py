@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from srgan_tf.images import formats, images
+from srgan_tf.images import formats, reading
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import SSIM_WINDOW
 from srgan_tf.resize import imresize
@@ -302,7 +302,7 @@ def _wrong(part, digest):
     if digest is not None:
         return None if part.is_file() and _sha256(part) == digest else "its SHA-256 is not that of the release"
     try:
-        images.read(part)
+        reading.read(part)
     except UserError:
         return "it is no picture that can be read"
     return None
@@ -313,7 +313,7 @@ def _sha256(path):
 
 
 def _read(path):
-    picture = images.read(path)
+    picture = reading.read(path)
     if picture.alpha is not None and picture.alpha.min() < 255:
         raise UserError(f"the picture has transparent parts, {path}, flatten it or leave it out")
     if picture.pixels.dtype != np.uint8:

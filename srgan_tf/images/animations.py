@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 from PIL import Image
 
-from srgan_tf.images import formats, images
+from srgan_tf.images import formats, reading, writing
+from srgan_tf.images.picture import Picture
 from srgan_tf.errors import UserError
 from srgan_tf.images.palettes import with_palette
 
@@ -35,38 +36,38 @@ class Animation:
     grey: bool
 
     def frames(self):
-        """Every frame as an `images.Picture`, one decoded after the other."""
-        with images.opened(self.path) as image:
+        """Every frame as a `picture.Picture`, one decoded after the other."""
+        with reading.opened(self.path) as image:
             fields = None
             for array in _arrays(image):
                 if not fields:
-                    fields, orientation = images.said(image, self.path)
-                array = images.UPRIGHT[orientation](array)
+                    fields, orientation = reading.said(image, self.path)
+                array = reading.UPRIGHT[orientation](array)
                 grey = array[..., :1] if self.grey else array[..., :3]
-                yield images.Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
+                yield Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
 
 
 def read(path):
     """The animation in a file, which is decoded once to know its timing; None for a file of one picture.
 
     Raises:
-        UserError: as `images.read`, and for pages and other sequences that are no animation.
+        UserError: as `reading.read`, and for pages and other sequences that are no animation.
     """
-    with images.opened(path) as image:
-        if image is None or (count := images.count_frames(image)) == 1:
+    with reading.opened(path) as image:
+        if image is None or (count := reading.count_frames(image)) == 1:
             return None
         if image.format not in FORMATS:
             raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
-        if images.depth(image) == 16:
+        if reading.depth(image) == 16:
             raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
-        durations, alpha, grey = [], False, not images.has_rgb_profile(image)
+        durations, alpha, grey = [], False, not reading.has_rgb_profile(image)
         for array in _arrays(image):
             durations.append(image.info.get("duration", 0))
             alpha = alpha or bool((array[..., 3] < 255).any())
             grey = grey and bool((array[..., :1] == array[..., 1:3])[array[..., 3] > 0].all())
         if len(durations) == 1:  # a PNG file may show another picture where animations are not known
             raise UserError(f"the animation has one frame only, {path}, save it as a picture")
-        height, width = images.UPRIGHT[images.said(image, path)[1]](array).shape[:2]
+        height, width = reading.UPRIGHT[reading.said(image, path)[1]](array).shape[:2]
         return Animation(path, len(durations), tuple(durations), _plays(image), height, width, alpha, grey)
 
 
@@ -84,10 +85,10 @@ def write(path, animation, frames):
     pixel, of a PNG file all of them. Frames that equal the one before are joined with it.
 
     Args:
-        frames: iterable of `images.Picture`, as many as the animation has.
+        frames: iterable of `picture.Picture`, as many as the animation has.
 
     Returns:
-        As `images.write`.
+        As `writing.write`.
 
     Raises:
         UserError: as `check_fits`, and for a place that cannot be written.
@@ -95,7 +96,7 @@ def write(path, animation, frames):
     kind = formats.check_suffix(path)
     notes = []  # of the frames, as they come
     prepared = (_frame(frame, kind, notes) for frame in frames)
-    with images.written(path) as file:
+    with writing.written(path) as file:
         first, options = next(prepared)
         durations = list(animation.durations)
         if kind == "GIF" and (rounded := _in_hundredths(durations)) != durations:
@@ -182,7 +183,7 @@ def _frame(picture, kind, notes):
     """Pillow's image of a frame, and the options that it is saved with."""
     picture, changed = formats.fitted(picture, kind)
     notes += [*picture.notes, *changed]
-    image = images.as_image(picture)
+    image = writing.as_image(picture)
     if kind == "GIF" and image.mode != "L":
         image, same = with_palette(image, dither=False)
         notes += [] if same else ["reduced to 255 colours"]

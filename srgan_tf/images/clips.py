@@ -4,14 +4,11 @@ import io
 import os
 from fractions import Fraction
 from pathlib import Path
-
 import numpy as np
-
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError, one_line
+from srgan_tf.images.clip_names import CONTAINERS
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what is written, by suffix
-SUFFIXES = {*CONTAINERS, ".avi", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv"}
 OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to tell from what was encoded
 LONGEST = 16384  # pixels a side that the encoder takes
 UNSPECIFIED = 2  # of primaries, transfer and matrix
@@ -20,17 +17,6 @@ BT709, BT470BG, SMPTE170M, SMPTE240M = 1, 5, 6, 7  # matrices
 # which they are some levels off; PyAV for Python 3.10 has no names for these.
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 MPEG, JPEG = 1, 2  # ranges: luma 16 to 235, 0 to 255
-
-
-def is_clip(path):
-    """Whether a path's suffix is one of `SUFFIXES`."""
-    return Path(path).suffix.lower() in SUFFIXES
-
-
-def suffix_for(source):
-    """The suffix of a clip's result: its own, or .mkv where H.264 and copied sound would not be at home."""
-    suffix = Path(source).suffix
-    return suffix if suffix.lower() in CONTAINERS else ".mkv"
 
 
 def enlarge(source, target, function, *, frame=lambda done, count: None):

@@ -40,7 +40,7 @@ def check_fits(path, height, width, like=None):
 
     Args:
         height, width: of the picture.
-        like: an `images.Picture` of the same depth and channels, and transparent if the other is.
+        like: a `picture.Picture` of the same depth and channels, and transparent if the other is.
     """
     kind = check_suffix(path)
     if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):

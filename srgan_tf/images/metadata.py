@@ -63,7 +63,7 @@ def sound(dpi, orientation=1):
 
 
 def tags_for(kind, picture):
-    """A `PIL.Image.Exif` of what is still true of an `images.Picture`, to be written in Pillow's format `kind`."""
+    """A `PIL.Image.Exif` of what is still true of a `picture.Picture`, to be written in Pillow's format `kind`."""
     tags = Image.Exif()
     if picture.exif:
         tags.load(picture.exif)

@@ -47,7 +47,7 @@ def decode(data, transparent=None):
 
 
 def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=()):
-    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `images.Picture`.
+    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `picture.Picture`.
 
     Raises:
         ValueError: for more pixels than TensorFlow encodes.

@@ -88,7 +88,7 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
         file: binary, to write and to seek in, empty.
         array: uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
         tags: a `PIL.Image.Exif`, descriptive ones only.
-        icc, dpi, xmp: as in `images.Picture`.
+        icc, dpi, xmp: as in `picture.Picture`.
 
     Raises:
         ValueError: above 4 GB, which such a file cannot address.

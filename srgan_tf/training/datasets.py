@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.images import formats, images
+from srgan_tf.images import formats, reading
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
@@ -70,7 +70,7 @@ class Folder:
     def _picture(self, path):
         name = path.relative_to(self.folder).as_posix()
         try:
-            hr = _opaque(images.read(path))
+            hr = _opaque(reading.read(path))
         except UserError as error:
             return Picture(name, error=str(error))
         height, width = (side - side % self.scale for side in hr.shape[:2])

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from srgan_tf import atomic
 from srgan_tf.upscaling import memory, places
-from srgan_tf.images import animations, clips, formats, images
+from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
+from srgan_tf.images.picture import Picture
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.upscaling.plans import Job
 
@@ -66,7 +67,7 @@ def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, ste
 
     Args:
         jobs: as `plans.plan` gives them.
-        enlarge: a function of an `images.Picture` that returns a larger one. It is not called before a picture
+        enlarge: a function of a `picture.Picture` that returns a larger one. It is not called before a picture
             was read, so it may load its network when it is called.
         size: a function of a picture's height and width that gives those of its result: what the format cannot hold
             fails before it is computed.
@@ -124,7 +125,7 @@ def make(job, enlarge, size, frame=lambda done, count: None):
         before = 0
         with contextlib.suppress(OSError):  # told when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
-        made = (_do_clip if clips.is_clip(source) else _do)(Job(source, target), named, size, frame)
+        made = (_do_clip if clip_names.is_clip(source) else _do)(Job(source, target), named, size, frame)
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
@@ -133,7 +134,7 @@ def _do(job, enlarge, size, frame):
     try:
         with quiet_libraries():
             animation = animations.read(job.source)
-            small = None if animation else images.read(job.source)
+            small = None if animation else reading.read(job.source)
         if animation:
             small_height, small_width = animation.height, animation.width
             height, width = size(small_height, small_width)
@@ -153,7 +154,7 @@ def _do(job, enlarge, size, frame):
             _check_memory(job.source, height, width, formats.channels(small) * small.pixels.itemsize + 4)
             _make_folder(job.target.parent)
             large = enlarge(small)
-            notes = large.notes + images.write(job.target, large)
+            notes = large.notes + writing.write(job.target, large)
     except MemoryError:
         raise UserError(f"there is not enough memory, {job.source}, cut it into parts") from None
     return Made((small_width, small_height), (width, height), tuple(notes))
@@ -165,7 +166,7 @@ def _do_clip(job, enlarge, size, frame):
         if max(height, width) > clips.LONGEST:
             raise UserError(f"a clip has at most {clips.LONGEST} pixels a side, {job.source} would have {width} x "
                             f"{height}, give --outscale or --width")
-        return enlarge(images.Picture(rgb)).pixels
+        return enlarge(Picture(rgb)).pixels
 
     if not os.path.isfile(job.source):
         raise UserError(f"no such file, {job.source}, check its name")

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from srgan_tf.upscaling import places
-from srgan_tf.images import clips as clip_files, formats
+from srgan_tf.images import clip_names, formats
 from srgan_tf.errors import UserError, one_line
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
@@ -63,15 +63,15 @@ def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambd
     """
     output = None if output is None else places.of(output, flag="--output")
     files, folders = split(paths)
-    if format and (clips := [file for file in files if clip_files.is_clip(file.name)]):
+    if format and (clips := [file for file in files if clip_names.is_clip(file.name)]):
         raise UserError(f"a clip becomes a clip, {clips[0]} --format {format}, leave one of them out")
     if output is None or is_folder(output):
         if output is not None and places.exists(output) and not places.is_dir(output):
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
-        named = output is not None and (clip_files.is_clip(output.name) or formats.is_picture(output.name))
+        named = output is not None and (clip_names.is_clip(output.name) or formats.is_picture(output.name))
         if named and not places.exists(output):
             raise UserError(f"the format of the result is unknown, --output {output}, choose one of "
-                            f"{' '.join([*formats.FORMATS, *clip_files.CONTAINERS])}")
+                            f"{' '.join([*formats.FORMATS, *clip_names.CONTAINERS])}")
 
         def job(picture, below=""):
             return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
@@ -96,7 +96,7 @@ def split(paths):
 
 def is_folder(output):
     """Whether results go into a folder of that name: there is one, or it is not the name of a picture or a clip."""
-    return places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *clip_files.CONTAINERS}
+    return places.is_dir(output) or output.suffix.lower() not in {*formats.FORMATS, *clip_names.CONTAINERS}
 
 
 def checked(jobs):
@@ -135,7 +135,7 @@ def _in_folder(folder, recursive, output, job, tell):
         if recursive:
             pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
                         if not child.startswith(".") and places.identity(folder / below / child) != own]
-        clips += len(_originals(files, clip_files.is_clip)[0])
+        clips += len(_originals(files, clip_names.is_clip)[0])
         pictures, earlier = _originals(files, _is_ours)
         results += earlier
         if pictures:
@@ -179,8 +179,8 @@ def _stem(name):
 
 
 def _name(source, label, format):
-    if clip_files.is_clip(source.name):
-        return f"{source.stem}_{label}{clip_files.suffix_for(source.name)}"
+    if clip_names.is_clip(source.name):
+        return f"{source.stem}_{label}{clip_names.suffix_for(source.name)}"
     own = source.suffix if source.suffix.lower() in formats.FORMATS else ".png"
     return f"{source.stem}_{label}{'.' + format if format else own}"
 
@@ -188,7 +188,7 @@ def _name(source, label, format):
 def _without_namesakes(files, tell):
     """A shell's `*.png` names the results of earlier runs, too, of whatever size: they are not enlarged again."""
     def key(file, stem):
-        return _absolute(file.parent), stem, clip_files.is_clip(file.name)
+        return _absolute(file.parent), stem, clip_names.is_clip(file.name)
     originals = {key(file, file.stem) for file in files}
     own = [file for file in files
            if not ((result := RESULT.fullmatch(file.stem)) and key(file, result[1]) in originals)]

@@ -57,7 +57,7 @@ class Enlarger:
         raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
 
     def picture(self, picture, step=lambda share: None):
-        """Enlarge an `images.Picture`; what its file said about it goes along."""
+        """Enlarge a `picture.Picture`; what its file said about it goes along."""
         colour = picture.pixels[..., :1] if picture.grey else picture.pixels
         alpha = [] if picture.alpha is None else [picture.alpha]
         array = np.dstack([colour, *alpha])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.images import animations, images
+from srgan_tf.images import animations, reading, writing
+from srgan_tf.images.picture import Picture
 from srgan_tf.errors import UserError
 
 DURATIONS = (50, 120, 70, 300)
@@ -19,7 +20,7 @@ def picture(i, alpha=False, grey=False):
     array[4:9, 3 * i:3 * i + 6] = (200, 40 * i, 30, 255)
     if grey:
         array[..., 1:3] = array[..., :1]
-    return images.Picture.of(array[..., [*([0] if grey else [0, 1, 2]), *([3] if alpha else [])]])
+    return Picture.of(array[..., [*([0] if grey else [0, 1, 2]), *([3] if alpha else [])]])
 
 
 def animation(alpha=False, grey=False, durations=DURATIONS, plays=0):
@@ -42,7 +43,7 @@ def test_frames_timing_and_plays_come_back_from_every_format(tmp_path, suffix, g
         np.testing.assert_array_equal(before.pixels[seen], after.pixels[seen])
         np.testing.assert_array_equal(before.alpha, after.alpha)
     with pytest.raises(UserError, match="4 pictures"):
-        images.read(path)
+        reading.read(path)
 
 
 @pytest.mark.parametrize("suffix, field", [("gif", "comment"), ("webp", "xmp"), ("png", "xmp"), ("png", "texts")])
@@ -57,7 +58,7 @@ def test_what_the_file_says_goes_along(tmp_path, suffix, field):
 def test_an_orientation_is_applied_to_every_frame(tmp_path):
     tags = Image.Exif()
     tags[274] = 6  # a quarter to the right
-    first, *others = (images.as_image(picture(i)) for i in range(4))
+    first, *others = (writing.as_image(picture(i)) for i in range(4))
     first.save(tmp_path / "x.webp", save_all=True, append_images=others, lossless=True, exif=tags)
     found = animations.read(tmp_path / "x.webp")
     assert (found.height, found.width) == (20, 16)
@@ -80,7 +81,7 @@ def test_black_edges_of_a_transparent_gif_stay(tmp_path):
         array[3:-3, 3:-3, :3] = np.random.default_rng(i).integers(1, 6, (10, 14, 3)) * 40
         array[..., 3] = 255
         array[6:10, 8:12, 3] = 0
-        frames.append(images.Picture.of(array))
+        frames.append(Picture.of(array))
     animations.write(tmp_path / "x.gif", animation(alpha=True), frames)
     for before, after in zip(frames, animations.read(tmp_path / "x.gif").frames(), strict=True):
         np.testing.assert_array_equal(after.alpha, before.alpha)
@@ -89,7 +90,7 @@ def test_black_edges_of_a_transparent_gif_stay(tmp_path):
 
 def test_equal_frames_of_a_gif_keep_their_transparency(tmp_path):
     animations.write(tmp_path / "x.gif", animation(alpha=True), [picture(2, alpha=True)] * 4)
-    found = images.read(tmp_path / "x.gif")
+    found = reading.read(tmp_path / "x.gif")
     np.testing.assert_array_equal(found.alpha, picture(2, alpha=True).alpha)
 
 
@@ -126,7 +127,7 @@ def test_large_frames_are_not_all_in_memory(tmp_path, suffix):
 
 def test_colours_beyond_a_palette_are_reduced_and_it_is_said_once(tmp_path):
     rng = np.random.default_rng(0)
-    frames = [images.Picture.of(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(4)]
+    frames = [Picture.of(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(4)]
     assert animations.write(tmp_path / "x.gif", animation(), frames) == ("reduced to 255 colours",)
 
 
@@ -141,7 +142,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path):
 
 
 def test_a_png_files_picture_for_those_who_cannot_animate_is_no_frame(tmp_path):
-    still, *frames = (images.as_image(picture(i)) for i in range(3))
+    still, *frames = (writing.as_image(picture(i)) for i in range(3))
     still.save(tmp_path / "x.png", save_all=True, append_images=frames, default_image=True, duration=[40, 60])
     found = animations.read(tmp_path / "x.png")
     assert found.durations == (40, 60)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT
-from srgan_tf.images import clips
+from srgan_tf.images import clip_names, clips
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 
@@ -100,7 +100,7 @@ def run(small_model, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "avi"])
 def test_every_frame_keeps_its_place(tmp_path, suffix):
     clip = make(tmp_path / f"clip.{suffix}", frames=7, rate=30)
-    target = (tmp_path / "large").with_suffix(clips.suffix_for(clip))
+    target = (tmp_path / "large").with_suffix(clip_names.suffix_for(clip))
     notes = clips.enlarge(clip, target, larger)
     assert notes == ("7 frames",)
     before, after = frames_of(clip), frames_of(target)

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from srgan_tf.images import animations, images, png
+from srgan_tf.images import animations, png, reading, writing
+from srgan_tf.images.picture import Picture
 from srgan_tf.errors import UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -31,8 +32,8 @@ def smooth(height, width):
 @pytest.mark.parametrize("grey", [False, True])
 def test_lossless_formats_keep_every_pixel_and_grey_grey(tmp_path, suffix, grey):
     pixels = np.repeat(noise(7, 5, 1), 3, axis=2) if grey else noise(7, 5, 3)
-    images.write(tmp_path / f"x{suffix}", images.Picture(pixels, grey=grey))
-    found = images.read(tmp_path / f"x{suffix}")
+    writing.write(tmp_path / f"x{suffix}", Picture(pixels, grey=grey))
+    found = reading.read(tmp_path / f"x{suffix}")
     np.testing.assert_array_equal(found.pixels, pixels)
     assert (found.grey, found.alpha, found.notes) == (grey, None, ())
     assert Image.open(tmp_path / f"x{suffix}").mode == ("L" if grey else "RGB")
@@ -42,26 +43,26 @@ def test_lossless_formats_keep_every_pixel_and_grey_grey(tmp_path, suffix, grey)
 @pytest.mark.parametrize("grey", [False, True])
 def test_alpha_comes_back(tmp_path, suffix, grey):
     pixels = np.repeat(noise(7, 5, 1), 3, axis=2) if grey else noise(7, 5, 3)
-    images.write(tmp_path / f"x{suffix}", images.Picture(pixels, noise(7, 5), grey))
-    found = images.read(tmp_path / f"x{suffix}")
+    writing.write(tmp_path / f"x{suffix}", Picture(pixels, noise(7, 5), grey))
+    found = reading.read(tmp_path / f"x{suffix}")
     np.testing.assert_array_equal(found.pixels, pixels)
     np.testing.assert_array_equal(found.alpha, noise(7, 5))
     assert found.grey == grey
 
 
 def test_jpeg_is_written_at_quality_95_without_chroma_subsampling(tmp_path):
-    images.write(tmp_path / "x.jpg", images.Picture(smooth(40, 60)))
+    writing.write(tmp_path / "x.jpg", Picture(smooth(40, 60)))
     file = Image.open(tmp_path / "x.jpg")
     assert [component[1:3] for component in file.layer] == [(1, 1)] * 3
     reference = io.BytesIO()
     Image.fromarray(smooth(40, 60)).save(reference, "JPEG", quality=95)
     assert file.quantization == Image.open(reference).quantization
-    assert np.abs(images.read(tmp_path / "x.jpg").pixels.astype(int) - smooth(40, 60)).max() <= 6
+    assert np.abs(reading.read(tmp_path / "x.jpg").pixels.astype(int) - smooth(40, 60)).max() <= 6
 
 
 def test_webp_keeps_colours_and_alpha(tmp_path):
-    images.write(tmp_path / "x.webp", images.Picture(smooth(40, 60), noise(40, 60)))
-    found = images.read(tmp_path / "x.webp")
+    writing.write(tmp_path / "x.webp", Picture(smooth(40, 60), noise(40, 60)))
+    found = reading.read(tmp_path / "x.webp")
     visible = found.alpha > 0
     assert np.abs(found.pixels.astype(int) - smooth(40, 60))[visible].mean() < 4
     np.testing.assert_array_equal(found.alpha, noise(40, 60))
@@ -72,10 +73,10 @@ def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path):
     palette.save(tmp_path / "plain.png")
     palette.save(tmp_path / "transparent.png", transparency=3)
     palette.save(tmp_path / "transparent.gif", transparency=3)
-    np.testing.assert_array_equal(images.read(tmp_path / "plain.png").pixels, np.asarray(palette.convert("RGB")))
-    assert images.read(tmp_path / "plain.png").alpha is None
+    np.testing.assert_array_equal(reading.read(tmp_path / "plain.png").pixels, np.asarray(palette.convert("RGB")))
+    assert reading.read(tmp_path / "plain.png").alpha is None
     for name in ("transparent.png", "transparent.gif"):
-        found = images.read(tmp_path / name)
+        found = reading.read(tmp_path / name)
         np.testing.assert_array_equal(found.alpha, np.where(np.asarray(palette) == 3, 0, 255))
         np.testing.assert_array_equal(found.pixels[found.alpha > 0],
                                       np.asarray(palette.convert("RGB"))[found.alpha > 0])
@@ -92,7 +93,7 @@ def test_a_transparent_grey_of_few_bits_becomes_alpha(tmp_path, bits):
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", len(greys), 1, bits, 0, 0, 0, 0))
         + chunk(b"tRNS", struct.pack(">H", 1)) + chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes()))
         + chunk(b"IEND", b""))
-    found = images.read(tmp_path / "x.png")
+    found = reading.read(tmp_path / "x.png")
     np.testing.assert_array_equal(found.alpha[0], np.where(greys == 1, 0, 255))
     seen = greys != 1
     np.testing.assert_array_equal(found.pixels[0, seen, 0], (greys * (255 // greys[-1]))[seen])
@@ -102,16 +103,16 @@ def test_a_grey_palette_with_a_profile_of_colours_stays_rgb_and_keeps_it(tmp_pat
     grey = Image.fromarray(noise(6, 6)).convert("P")
     grey.save(tmp_path / "plain.png")
     grey.save(tmp_path / "profile.png", icc_profile=SRGB)
-    found = images.read(tmp_path / "profile.png")
-    assert images.read(tmp_path / "plain.png").grey and not found.grey and found.icc == SRGB
-    images.write(tmp_path / "y.png", found)
+    found = reading.read(tmp_path / "profile.png")
+    assert reading.read(tmp_path / "plain.png").grey and not found.grey and found.icc == SRGB
+    writing.write(tmp_path / "y.png", found)
     assert Image.open(tmp_path / "y.png").mode == "RGB"
 
 
 def test_a_ppm_of_16_bits_is_refused_as_it_would_be_cut_to_8(tmp_path):
     (tmp_path / "x.ppm").write_bytes(b"P6 2 2 65535\n" + bytes(24))
     with pytest.raises(UserError, match="or as PNG or TIFF with 16"):
-        images.read(tmp_path / "x.ppm")
+        reading.read(tmp_path / "x.ppm")
 
 
 def test_a_bmp_of_5_6_and_5_bits_a_channel_is_read(tmp_path):
@@ -121,7 +122,7 @@ def test_a_bmp_of_5_6_and_5_bits_a_channel_is_read(tmp_path):
     header += struct.pack("<IiiHHIIiiII", 40, 6, 4, 1, 16, 3, len(data), 0, 0, 0, 0)
     (tmp_path / "x.bmp").write_bytes(header + struct.pack("<III", 0xF800, 0x07E0, 0x001F) + data)
     wanted = np.dstack([red * 255 / 31, green * 255 / 63, blue * 255 / 31])
-    assert np.abs(images.read(tmp_path / "x.bmp").pixels - wanted).max() <= 1
+    assert np.abs(reading.read(tmp_path / "x.bmp").pixels - wanted).max() <= 1
 
 
 @pytest.mark.parametrize("mode, transparent", [("L", 7), ("RGB", (7, 7, 7))])
@@ -129,7 +130,7 @@ def test_a_transparent_colour_becomes_alpha(tmp_path, mode, transparent):
     array = noise(6, 6, 3) if mode == "RGB" else noise(6, 6)
     array[2, 3] = 7
     Image.fromarray(array).save(tmp_path / "x.png", transparency=transparent)
-    found = images.read(tmp_path / "x.png")
+    found = reading.read(tmp_path / "x.png")
     assert found.grey == (mode == "L")
     assert found.alpha[2, 3] == 0 and found.alpha[array.reshape(6, 6, -1)[..., 0] != 7].min() == 255
 
@@ -137,7 +138,7 @@ def test_a_transparent_colour_becomes_alpha(tmp_path, mode, transparent):
 def test_one_bit_becomes_grey(tmp_path):
     black_and_white = Image.fromarray(noise(6, 6)).convert("1")
     black_and_white.save(tmp_path / "x.png")
-    found = images.read(tmp_path / "x.png")
+    found = reading.read(tmp_path / "x.png")
     assert found.grey
     np.testing.assert_array_equal(found.pixels[..., 1], 255 * np.asarray(black_and_white))
 
@@ -145,7 +146,7 @@ def test_one_bit_becomes_grey(tmp_path):
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_cmyk_becomes_rgb_and_says_so(tmp_path, suffix):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / f"x{suffix}", quality=95)
-    found = images.read(tmp_path / f"x{suffix}")
+    found = reading.read(tmp_path / f"x{suffix}")
     assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() <= 3
     assert found.icc is None and found.notes == ("converted from CMYK to sRGB",)
 
@@ -154,7 +155,7 @@ def test_cmyk_becomes_rgb_and_says_so(tmp_path, suffix):
 def test_a_profile_that_does_not_fit_is_no_reason_to_refuse_cmyk(tmp_path, profile):
     cmyk = Image.fromarray(smooth(8, 8)).convert("CMYK")
     cmyk.save(tmp_path / "x.tif", icc_profile=profile)
-    found = images.read(tmp_path / "x.tif")
+    found = reading.read(tmp_path / "x.tif")
     np.testing.assert_array_equal(found.pixels, np.asarray(cmyk.convert("RGB")))
     assert (found.icc, found.notes) == (None, ("converted from CMYK to sRGB",))
 
@@ -170,7 +171,7 @@ def test_a_palette_with_a_broken_profile_is_read_without_it(tmp_path, name):
     broken = b"iCCPICC Profile\0\0" + bytes(length - 13)
     data = data[:start] + broken + struct.pack(">I", zlib.crc32(broken)) + data[start + 8 + length:]
     (tmp_path / name).write_bytes(data)
-    found = next(animations.read(tmp_path / name).frames()) if others else images.read(tmp_path / name)
+    found = next(animations.read(tmp_path / name).frames()) if others else reading.read(tmp_path / name)
     np.testing.assert_array_equal(found.pixels, np.asarray(image.convert("RGB")))
     assert found.icc is None
 
@@ -179,13 +180,13 @@ def test_orientation_is_applied_and_the_rest_of_exif_kept(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a cat"
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.png", exif=exif)
-    found = images.read(tmp_path / "in.png")
+    found = reading.read(tmp_path / "in.png")
     np.testing.assert_array_equal(found.pixels, np.rot90(noise(4, 7, 3), -1))
     for suffix in (".png", ".jpg", ".webp"):
-        images.write(tmp_path / f"out{suffix}", found)
+        writing.write(tmp_path / f"out{suffix}", found)
         tags = Image.open(tmp_path / f"out{suffix}").getexif()
         assert dict(tags) == {0x010E: "a cat"}
-        assert images.read(tmp_path / f"out{suffix}").pixels.shape == (7, 4, 3)
+        assert reading.read(tmp_path / f"out{suffix}").pixels.shape == (7, 4, 3)
 
 
 @pytest.mark.parametrize("orientation, dpi", [(3, (300, 200)), (5, (200, 300)), (6, (200, 300)), (8, (200, 300))])
@@ -200,7 +201,7 @@ def test_unequal_resolutions_are_turned_with_the_picture(tmp_path, name, orienta
     else:
         options = {"compression": "tiff_lzw"} if name == "lzw.tif" else {}
         Image.fromarray(noise(4, 7, 3)).save(tmp_path / name, exif=exif, dpi=(300, 200), **options)
-    found = images.read(tmp_path / name)
+    found = reading.read(tmp_path / name)
     assert found.dpi == pytest.approx(dpi, abs=0.02)
     assert found.pixels.shape == ((4, 7, 3) if orientation < 5 else (7, 4, 3))
     if name == "x.jpg":
@@ -214,14 +215,14 @@ def test_a_tiff_with_damaged_tags_is_read_without_them(tmp_path, dtype):
     pytest.importorskip("tifffile").imwrite(
         tmp_path / "x.tif", np.ones((4, 7, 3), dtype), photometric="rgb",
         extratags=[(315, 5, 1, (1, 2), True), (274, 3, 1, 6, True)])
-    found = images.read(tmp_path / "x.tif")
+    found = reading.read(tmp_path / "x.tif")
     assert found.pixels.shape == (7, 4, 3) and found.notes == ("without its EXIF data, which is damaged",)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_profile_and_resolution_are_carried_over(tmp_path, suffix):
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / f"in{suffix}", icc_profile=SRGB, dpi=(300, 200))
-    images.write(tmp_path / f"out{suffix}", images.read(tmp_path / f"in{suffix}"))
+    writing.write(tmp_path / f"out{suffix}", reading.read(tmp_path / f"in{suffix}"))
     info = Image.open(tmp_path / f"out{suffix}").info
     assert info["icc_profile"] == SRGB
     assert [round(x) for x in info["dpi"]] == [300, 200]
@@ -233,9 +234,9 @@ def test_16_bits_a_channel_are_kept(tmp_path, suffix, channels):
     array = np.random.default_rng(channels).integers(0, 65536, (9, 7, channels), dtype=np.uint16)
     tags = Image.Exif()
     tags[0x010E] = "a cat"
-    picture = images.Picture.of(array, icc=SRGB, dpi=(300.0, 200.0), exif=tags.tobytes())
-    assert images.write(tmp_path / f"x{suffix}", picture) == ()
-    found = images.read(tmp_path / f"x{suffix}")
+    picture = Picture.of(array, icc=SRGB, dpi=(300.0, 200.0), exif=tags.tobytes())
+    assert writing.write(tmp_path / f"x{suffix}", picture) == ()
+    found = reading.read(tmp_path / f"x{suffix}")
     np.testing.assert_array_equal(found.array(), array)
     assert (found.icc, found.dpi) == (SRGB, pytest.approx((300, 200), abs=0.02))
     tags = Image.Exif()
@@ -246,9 +247,9 @@ def test_16_bits_a_channel_are_kept(tmp_path, suffix, channels):
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".gif"])
 def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suffix):
     deep = np.full((8, 8, 3), 32767, np.uint16)  # 127.5 of 255
-    notes = images.write(tmp_path / f"x{suffix}", images.Picture.of(deep))
+    notes = writing.write(tmp_path / f"x{suffix}", Picture.of(deep))
     assert "rounded to 8 bits a channel" in notes
-    assert np.abs(images.read(tmp_path / f"x{suffix}").pixels.astype(float) - 127.5).max() <= 1.5
+    assert np.abs(reading.read(tmp_path / f"x{suffix}").pixels.astype(float) - 127.5).max() <= 1.5
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
@@ -258,17 +259,17 @@ def test_a_tiff_of_10_to_14_bits_is_as_light_in_16(tmp_path, bits, channels):
     levels = np.linspace(0, 2 ** bits - 1, 9 * 7 * channels).astype(np.uint16).reshape(9, 7, channels)
     tifffile.imwrite(tmp_path / "x.tif", levels.squeeze(), bitspersample=bits,
                      photometric="rgb" if channels == 3 else "minisblack")
-    found = images.read(tmp_path / "x.tif").array()
+    found = reading.read(tmp_path / "x.tif").array()
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, np.rint(levels / (2 ** bits - 1) * 65535))
 
 
 def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
-    images.write(tmp_path / "x.tif", images.Picture.of(np.ones((3, 4, 3), np.uint16)))
+    writing.write(tmp_path / "x.tif", Picture.of(np.ones((3, 4, 3), np.uint16)))
     monkeypatch.setitem(sys.modules, "tifffile", None)
     assert_refused(tmp_path / "x.tif", r"srgan_tf\[tiff\]")
-    images.write(tmp_path / "grey.tif", images.Picture.of(np.ones((3, 4, 1), np.uint16)))
-    assert images.read(tmp_path / "grey.tif").pixels.dtype == np.uint16
+    writing.write(tmp_path / "grey.tif", Picture.of(np.ones((3, 4, 1), np.uint16)))
+    assert reading.read(tmp_path / "grey.tif").pixels.dtype == np.uint16
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
@@ -278,8 +279,8 @@ def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
     exif.get_ifd(0x8769).update({0x829A: (1, 50), 0xA002: 7, 0xA003: 4, 0x9214: (3, 2), 0xA214: (3, 2)})
     exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 31.0, 12.5)})
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.jpg", exif=exif)
-    found = images.read(tmp_path / "in.jpg")
-    images.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=noise(28, 16, 3)))
+    found = reading.read(tmp_path / "in.jpg")
+    writing.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=noise(28, 16, 3)))
     with Image.open(tmp_path / f"out{suffix}") as image:
         image.load()
         tags = image.getexif()
@@ -291,8 +292,8 @@ def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_resolution_is_read_from_where_each_format_has_it(tmp_path, suffix):
-    images.write(tmp_path / f"a{suffix}", images.Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
-    assert images.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
+    writing.write(tmp_path / f"a{suffix}", Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
+    assert reading.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
 
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -310,10 +311,10 @@ def test_the_folder_within_exif_goes_through_tiff_files(tmp_path, dtype):
     tags = Image.Exif()
     tags[0x010E] = "a cat"
     tags.get_ifd(0x8769).update({0x9003: "2020:02:20 20:20:20", 0xA005: {1: "R98", 2: b"0100"}})
-    images.write(tmp_path / "x.tif", images.Picture(np.ones((3, 4, 3), dtype), exif=tags.tobytes()))
-    images.write(tmp_path / "y.tif", images.read(tmp_path / "x.tif"))
+    writing.write(tmp_path / "x.tif", Picture(np.ones((3, 4, 3), dtype), exif=tags.tobytes()))
+    writing.write(tmp_path / "y.tif", reading.read(tmp_path / "x.tif"))
     for name in ("x.tif", "y.tif"):
-        found = images.read(tmp_path / name)
+        found = reading.read(tmp_path / name)
         assert found.notes == ()
         tags = Image.Exif()
         tags.load(found.exif)
@@ -327,17 +328,17 @@ def test_a_resolution_that_none_has_is_left_out(tmp_path, name, suffix):
     tags = Image.Exif()
     tags[0x011A], tags[0x011B], tags[0x0128] = 4294967295, 4294967295, 2
     Image.fromarray(noise(5, 7, 3)).save(tmp_path / "x.webp", exif=tags)
-    deep = images.Picture.of(np.ones((5, 7, 3), np.uint16), dpi=(300.0, 200.0))
-    images.write(tmp_path / "x.tif", deep)
+    deep = Picture.of(np.ones((5, 7, 3), np.uint16), dpi=(300.0, 200.0))
+    writing.write(tmp_path / "x.tif", deep)
     data = (tmp_path / "x.tif").read_bytes()
     for dots in (300, 200):
         assert data.count(struct.pack("<II", dots, 1)) == 1
         data = data.replace(struct.pack("<II", dots, 1), bytes(8))  # 0/0
     (tmp_path / "x.tif").write_bytes(data)
-    found = images.read(tmp_path / name)
+    found = reading.read(tmp_path / name)
     assert found.dpi is None
-    images.write(tmp_path / f"large{suffix}", found)
-    assert images.read(tmp_path / f"large{suffix}").dpi is None
+    writing.write(tmp_path / f"large{suffix}", found)
+    assert reading.read(tmp_path / f"large{suffix}").dpi is None
 
 
 def save_with_xmp(path, packet, orientation=1):
@@ -375,26 +376,26 @@ WITH_XMP = ["x.png", "x.jpg", "x.webp", "x.tif", "deep.png", "deep.tif"]
 def test_xmp_goes_from_every_format_to_every_format(tmp_path, source):
     packet = XMP.format(stale="").encode()
     save_with_xmp(tmp_path / source, packet)
-    found = images.read(tmp_path / source)
+    found = reading.read(tmp_path / source)
     assert found.xmp == packet and found.notes == ()
     for suffix in (".png", ".jpg", ".webp", ".tif"):
-        images.write(tmp_path / f"out{suffix}", found)
+        writing.write(tmp_path / f"out{suffix}", found)
         assert xmp_of(tmp_path / f"out{suffix}") == packet
-    assert "without its XMP data" in images.write(tmp_path / "out.bmp", found)
+    assert "without its XMP data" in writing.write(tmp_path / "out.bmp", found)
 
 
 @pytest.mark.parametrize("name", WITH_XMP)
 def test_xmp_tells_no_orientation_that_is_applied_and_the_size_of_the_result(tmp_path, name):
     save_with_xmp(tmp_path / name, XMP.format(stale=STALE).encode())
-    found = images.read(tmp_path / name)
+    found = reading.read(tmp_path / name)
     assert found.pixels.shape == (7, 4, 3)
     large = found.pixels.repeat(4, axis=0).repeat(4, axis=1)
     for suffix in (".png", ".jpg", ".webp", ".tif"):
-        images.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=large))
+        writing.write(tmp_path / f"out{suffix}", dataclasses.replace(found, pixels=large))
         packet = xmp_of(tmp_path / f"out{suffix}").decode()
         assert "Orientation" not in packet and "Zoë" in packet
         assert re.findall(r'[a-zX-Y]+="([0-9]+)"', packet) == ["16", "16", "28"]
-        assert images.read(tmp_path / f"out{suffix}").pixels.shape == large.shape
+        assert reading.read(tmp_path / f"out{suffix}").pixels.shape == large.shape
 
 
 REGIONS = ("<r:Regions xmlns:r='http://www.metadataworkinggroup.com/schemas/regions/'><r:RegionList/></r:Regions>"
@@ -406,7 +407,7 @@ def test_faces_that_xmp_marks_stay_where_they_are_or_are_left_out(tmp_path, name
     packet = XMP.format(stale="").replace("<dc:creator>", REGIONS).encode()
     for orientation, note in ((1, ()), (6, ("without the regions that its XMP data marks",))):
         save_with_xmp(tmp_path / name, packet, orientation)
-        found = images.read(tmp_path / name)
+        found = reading.read(tmp_path / name)
         assert found.notes == note and (b"Regions" in found.xmp) == (not note) and b"Zo" in found.xmp
 
 
@@ -414,70 +415,70 @@ def test_xmp_among_exif_is_not_written_twice(tmp_path):
     tags = Image.Exif()
     tags[700] = XMP.format(stale=STALE).encode()
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.webp", exif=tags)
-    images.write(tmp_path / "out.jpg", images.read(tmp_path / "in.webp"))
+    writing.write(tmp_path / "out.jpg", reading.read(tmp_path / "in.webp"))
     assert b"Zo" in xmp_of(tmp_path / "out.jpg") and b"Orientation" not in xmp_of(tmp_path / "out.jpg")
     assert 700 not in Image.open(tmp_path / "out.jpg").getexif()
 
 
 def test_what_is_too_long_for_jpeg_is_left_out_and_said(tmp_path):
-    long = images.Picture(noise(200, 300, 3), xmp=XMP.format(stale="").encode() + b" " * 65503, comment=b"c" * 65501)
-    notes = images.write(tmp_path / "x.jpg", long)
+    long = Picture(noise(200, 300, 3), xmp=XMP.format(stale="").encode() + b" " * 65503, comment=b"c" * 65501)
+    notes = writing.write(tmp_path / "x.jpg", long)
     assert notes == ("without its XMP data, too long for JPEG", "without its comment, too long for JPEG")
-    assert images.write(tmp_path / "x.jpg", images.Picture(long.pixels, xmp=long.xmp[:65504])) == ()
+    assert writing.write(tmp_path / "x.jpg", Picture(long.pixels, xmp=long.xmp[:65504])) == ()
     assert xmp_of(tmp_path / "x.jpg") == long.xmp[:65504]
-    assert images.write(tmp_path / "x.jpg", images.Picture(long.pixels, comment=b"c" * 65500)) == ()
+    assert writing.write(tmp_path / "x.jpg", Picture(long.pixels, comment=b"c" * 65500)) == ()
     assert Image.open(tmp_path / "x.jpg").info["comment"] == b"c" * 65500
 
 
 def test_a_comment_goes_along_where_there_are_comments(tmp_path):
     for kind in ("jpg", "gif"):
         Image.fromarray(noise(4, 7)).save(tmp_path / f"in.{kind}", comment="Zoë's".encode())
-        found = images.read(tmp_path / f"in.{kind}")
+        found = reading.read(tmp_path / f"in.{kind}")
         for suffix in (".jpg", ".gif"):
-            images.write(tmp_path / f"out{suffix}", found)
+            writing.write(tmp_path / f"out{suffix}", found)
             assert Image.open(tmp_path / f"out{suffix}").info["comment"] == "Zoë's".encode()
-        assert images.write(tmp_path / "out.png", found) == ("without its comment",)
+        assert writing.write(tmp_path / "out.png", found) == ("without its comment",)
 
 
 def test_texts_go_to_png_files_only_and_it_is_said(tmp_path):
     info = PngInfo()
     info.add_text("parameters", "a cat")
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.png", pnginfo=info)
-    found = images.read(tmp_path / "in.png")
+    found = reading.read(tmp_path / "in.png")
     for suffix in (".jpg", ".webp", ".tif", ".bmp"):
-        assert images.write(tmp_path / f"out{suffix}", found) == ("without its texts",)
+        assert writing.write(tmp_path / f"out{suffix}", found) == ("without its texts",)
 
 
 def test_gif_keeps_few_colours_exactly_and_says_when_there_are_more(tmp_path):
     few = np.kron(noise(3, 5, 3), np.ones((20, 20, 1), np.uint8))
-    assert images.write(tmp_path / "few.gif", images.Picture(few)) == ()
-    np.testing.assert_array_equal(images.read(tmp_path / "few.gif").pixels, few)
+    assert writing.write(tmp_path / "few.gif", Picture(few)) == ()
+    np.testing.assert_array_equal(reading.read(tmp_path / "few.gif").pixels, few)
     many = smooth(60, 80)
-    assert images.write(tmp_path / "many.gif", images.Picture(many)) == ("reduced to 255 colours",)
-    assert np.abs(images.read(tmp_path / "many.gif").pixels.astype(int) - many).mean() < 6
-    grey = images.Picture.of(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
-    assert images.write(tmp_path / "grey.gif", grey) == ()
-    np.testing.assert_array_equal(images.read(tmp_path / "grey.gif").pixels, grey.pixels)
+    assert writing.write(tmp_path / "many.gif", Picture(many)) == ("reduced to 255 colours",)
+    assert np.abs(reading.read(tmp_path / "many.gif").pixels.astype(int) - many).mean() < 6
+    grey = Picture.of(np.arange(256, dtype=np.uint8).reshape(16, 16, 1))
+    assert writing.write(tmp_path / "grey.gif", grey) == ()
+    np.testing.assert_array_equal(reading.read(tmp_path / "grey.gif").pixels, grey.pixels)
 
 
 def test_opaque_alpha_is_no_transparency(tmp_path):
-    images.write(tmp_path / "x.jpg", images.Picture(smooth(9, 9), np.full((9, 9), 255, np.uint8)))
-    assert images.read(tmp_path / "x.jpg").alpha is None
+    writing.write(tmp_path / "x.jpg", Picture(smooth(9, 9), np.full((9, 9), 255, np.uint8)))
+    assert reading.read(tmp_path / "x.jpg").alpha is None
 
 
 def test_what_a_format_has_no_place_for_is_said(tmp_path):
-    notes = images.write(tmp_path / "x.bmp", images.Picture(smooth(9, 9), icc=SRGB))
+    notes = writing.write(tmp_path / "x.bmp", Picture(smooth(9, 9), icc=SRGB))
     assert notes == ("without its colour profile",)
-    grey = images.Picture.of(np.zeros((3, 4, 1), np.uint8))
+    grey = Picture.of(np.zeros((3, 4, 1), np.uint8))
     profile = SRGB[:16] + b"GRAY" + SRGB[20:]
-    notes = images.write(tmp_path / "x.webp", dataclasses.replace(grey, icc=profile))
+    notes = writing.write(tmp_path / "x.webp", dataclasses.replace(grey, icc=profile))
     with Image.open(tmp_path / "x.webp") as image:  # as RGB, for WebP has no grey
         assert notes == ("without its colour profile",) and "icc_profile" not in image.info
 
 
 def assert_refused(path, problem):
     with pytest.raises(UserError, match=problem) as refusal:
-        images.read(path)
+        reading.read(path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
 
 
@@ -522,26 +523,26 @@ def test_missing_files_and_folders_are_refused(tmp_path):
 
 def test_content_tells_the_format_not_the_name(tmp_path):
     (tmp_path / "really_jpeg.png").write_bytes(encoded("JPEG"))
-    assert images.read(tmp_path / "really_jpeg.png").pixels.shape == (40, 40, 3)
+    assert reading.read(tmp_path / "really_jpeg.png").pixels.shape == (40, 40, 3)
 
 
 @pytest.mark.parametrize("path, picture, problem", [
-    ("x.jpg", images.Picture(noise(4, 4, 3), noise(4, 4)), "transparency"),
-    ("x.xyz", images.Picture(noise(4, 4, 3)), "format"),
-    ("x", images.Picture(noise(4, 4, 3)), "format"),
-    ("x.webp", images.Picture(noise(1, 16384, 3)), "too many"),
-    ("missing/x.png", images.Picture(noise(4, 4, 3)), "cannot be written"),
+    ("x.jpg", Picture(noise(4, 4, 3), noise(4, 4)), "transparency"),
+    ("x.xyz", Picture(noise(4, 4, 3)), "format"),
+    ("x", Picture(noise(4, 4, 3)), "format"),
+    ("x.webp", Picture(noise(1, 16384, 3)), "too many"),
+    ("missing/x.png", Picture(noise(4, 4, 3)), "cannot be written"),
 ])
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, picture, problem):
     with pytest.raises(UserError, match=problem):
-        images.write(tmp_path / path, picture)
+        writing.write(tmp_path / path, picture)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, monkeypatch):
     monkeypatch.setattr("srgan_tf.images.tiff._END", 1000)  # 4 GB
     with pytest.raises(UserError, match="ends at 4 GB.*x.tif, choose .png"):
-        images.write(tmp_path / "x.tif", images.Picture(noise(40, 40, 3)))
+        writing.write(tmp_path / "x.tif", Picture(noise(40, 40, 3)))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -553,11 +554,11 @@ def test_an_interrupted_write_keeps_what_was_there(tmp_path, monkeypatch, failur
     (tmp_path / "x.png").write_bytes(b"an older result")
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises((UserError, KeyboardInterrupt)):
-        images.write(tmp_path / "x.png", images.Picture(noise(4, 4, 3)))
+        writing.write(tmp_path / "x.png", Picture(noise(4, 4, 3)))
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("x.png", b"an older result")]
 
 
 def test_a_written_file_has_ordinary_permissions(tmp_path):
-    images.write(tmp_path / "x.png", images.Picture(noise(4, 4, 3)))
+    writing.write(tmp_path / "x.png", Picture(noise(4, 4, 3)))
     (tmp_path / "y").touch()
     assert os.stat(tmp_path / "x.png").st_mode == os.stat(tmp_path / "y").st_mode

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from srgan_tf.images import images, png
+from srgan_tf.images import png, reading, writing
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 TITLE, AUTHOR = (b"tEXt", b"Title\0A cat, caf\xe9"), (b"zTXt", b"Author\0\0" + zlib.compress(b"Zo\xeb " * 99))
@@ -46,10 +46,10 @@ def chunks(path):
 @pytest.mark.parametrize("deep", [False, True])
 def test_every_kind_of_text_comes_back_as_it_was_wherever_it_lies(tmp_path, deep):
     parameters = (b"tEXt", b"parameters\0a cat\nSteps: 20, Size: 512x512")
-    found = images.read(write(tmp_path / "in.png", TITLE, AUTHOR, WORKFLOW, behind=[parameters, TITLE], deep=deep))
-    assert found.notes == () and images.write(tmp_path / "out.png", found) == ()
+    found = reading.read(write(tmp_path / "in.png", TITLE, AUTHOR, WORKFLOW, behind=[parameters, TITLE], deep=deep))
+    assert found.notes == () and writing.write(tmp_path / "out.png", found) == ()
     assert chunks(tmp_path / "out.png") == [TITLE, AUTHOR, WORKFLOW, parameters, TITLE]
-    np.testing.assert_array_equal(images.read(tmp_path / "out.png").array(), PIXELS.astype(np.uint16) * 257 if deep
+    np.testing.assert_array_equal(reading.read(tmp_path / "out.png").array(), PIXELS.astype(np.uint16) * 257 if deep
                                   else PIXELS)
 
 
@@ -60,9 +60,9 @@ def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
     raw = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n%s\n" % (len(profile), profile.hex().encode()))
     write(tmp_path / "in.png", (b"zTXt", raw), (b"tEXt", b"exif:Orientation\x006"), TITLE,
           (b"tEXt", b"exif:PixelXDimension\x007"))
-    found = images.read(tmp_path / "in.png")
+    found = reading.read(tmp_path / "in.png")
     np.testing.assert_array_equal(found.pixels, np.rot90(PIXELS, -1))
-    images.write(tmp_path / "out.png", found)
+    writing.write(tmp_path / "out.png", found)
     assert chunks(tmp_path / "out.png") == [TITLE]
     assert dict(Image.open(tmp_path / "out.png").getexif()) == {0x010E: "a cat"}
 
@@ -78,21 +78,21 @@ LIKE_SRGB = (b"gAMA", struct.pack(">I", 45455))
 @pytest.mark.parametrize("colours, note", [
     ([LINEAR], True), ([WIDE, LIKE_SRGB], True), ([HDR, SRGB], True), ([LIKE_SRGB], False), ([SRGB, LIKE_SRGB], False)])
 def test_what_its_colours_mean_goes_to_png_files_and_is_told_where_it_is_lost(tmp_path, colours, note, deep):
-    found = images.read(write(tmp_path / "in.png", *colours, TITLE, deep=deep))
-    assert images.write(tmp_path / "out.png", found) == ()
+    found = reading.read(write(tmp_path / "in.png", *colours, TITLE, deep=deep))
+    assert writing.write(tmp_path / "out.png", found) == ()
     data = (tmp_path / "out.png").read_bytes()
     assert all(0 < data.find(chunk(*colour)) < data.find(b"IDAT") for colour in colours)
-    assert images.read(tmp_path / "out.png").colours == tuple(colours)
+    assert reading.read(tmp_path / "out.png").colours == tuple(colours)
     for name in ("out.jpg", "out.tif"):
-        assert ("without its colour chunks" in images.write(tmp_path / name, found)) == note
+        assert ("without its colour chunks" in writing.write(tmp_path / name, found)) == note
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_profile_goes_before_other_words_about_colours(tmp_path, deep):
     profile = (b"iCCP", b"x\0\0" + zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()))
-    found = images.read(write(tmp_path / "in.png", HDR, profile, LINEAR, SRGB, deep=deep))
+    found = reading.read(write(tmp_path / "in.png", HDR, profile, LINEAR, SRGB, deep=deep))
     assert found.icc and found.colours == (HDR,)
-    images.write(tmp_path / "out.png", found)
+    writing.write(tmp_path / "out.png", found)
     data = (tmp_path / "out.png").read_bytes()
     assert b"iCCP" in data and b"sRGB\0" not in data and chunk(*HDR) in data
 
@@ -110,7 +110,7 @@ def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can
     (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.LONGEST)])
 def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_done(tmp_path, hostile, deep):
     for place in ({"behind": [hostile]}, {"behind": [TITLE, hostile]}):
-        found = images.read(write(tmp_path / "in.png", AUTHOR, **place, deep=deep))
+        found = reading.read(write(tmp_path / "in.png", AUTHOR, **place, deep=deep))
         np.testing.assert_array_equal(found.array() // (257 if deep else 1), PIXELS)
         assert found.notes == ("without texts that are too long",)
         assert found.texts == (AUTHOR, *place["behind"][:-1])
@@ -118,7 +118,7 @@ def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_do
 
 def test_texts_that_are_too_many_are_left_out_with_one_note(tmp_path):
     many = (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(png.LONGEST)[:-1]))
-    found = images.read(write(tmp_path / "in.png", TITLE, *[many] * 100, AUTHOR))
+    found = reading.read(write(tmp_path / "in.png", TITLE, *[many] * 100, AUTHOR))
     np.testing.assert_array_equal(found.pixels, PIXELS)
     assert found.texts[0] == TITLE and 10 < len(found.texts) < 20
     assert found.notes == ("without texts that are too long",)
@@ -134,8 +134,8 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
     code = """if True:
         import resource, sys
         resource.setrlimit(resource.RLIMIT_AS, (2 ** 30, -1))
-        from srgan_tf.images import images
-        found = images.read(sys.argv[1])
+        from srgan_tf.images import reading
+        found = reading.read(sys.argv[1])
         assert found.notes == ("without texts that are too long",) and len(found.texts) == 1, found
     """
     subprocess.run([sys.executable, "-c", code, tmp_path / "in.png"], check=True)
@@ -145,13 +145,13 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
 @pytest.mark.parametrize("text", [
     (b"tEXt", b""), (b"tEXt", b"no end"), (b"iTXt", b"key\0"), (b"iTXt", b"key\0\1\0\0\0no zlib"), (b"zTXt", b"key\0")])
 def test_texts_that_are_none_do_no_harm(tmp_path, text):
-    images.write(tmp_path / "out.png", images.read(write(tmp_path / "in.png", text)))
-    np.testing.assert_array_equal(images.read(tmp_path / "out.png").pixels, PIXELS)
+    writing.write(tmp_path / "out.png", reading.read(write(tmp_path / "in.png", text)))
+    np.testing.assert_array_equal(reading.read(tmp_path / "out.png").pixels, PIXELS)
     assert chunks(tmp_path / "out.png") == [text]
 
 
 def test_what_is_cut_off_within_a_text_is_damaged(tmp_path):
     path = write(tmp_path / "in.png", TITLE)
     path.write_bytes(path.read_bytes()[:45])
-    with pytest.raises(images.UserError, match="damaged|no picture"):
-        images.read(path)
+    with pytest.raises(reading.UserError, match="damaged|no picture"):
+        reading.read(path)

@@ -16,7 +16,8 @@ from helpers import ROOT
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf.upscaling import cluster as cluster_module
 from srgan_tf.upscaling import jobs, places, plans
-from srgan_tf.images import images
+from srgan_tf.images import writing
+from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling.upscaler import Upscaler
 
 PICTURES = 300
@@ -54,7 +55,7 @@ def album(tmp_path_factory, small_model):
     for i in range(PICTURES):
         suffix = ("png", "jpg", "webp")[i % 3]
         pixels = rng.integers(0, 256, (rng.integers(8, 32), rng.integers(8, 32), 3), dtype=np.uint8)
-        images.write(folder / "in" / f"{i:03}.{suffix}", images.Picture.of(pixels))
+        writing.write(folder / "in" / f"{i:03}.{suffix}", Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
     upscaler = Upscaler(small_model)
     jobs.run(plans.plan([folder / "in"], folder / "local", label="x4"), upscaler.picture, size=upscaler.size.of,

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from srgan_tf.upscaling import upscaler
-from srgan_tf.images import images
+from srgan_tf.images.picture import Picture
 from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
@@ -349,7 +349,7 @@ def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
     pixels = np.repeat(picture(6, 5, 1), 3, axis=2) if grey else picture(6, 5, 3)
-    small = images.Picture(pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc",
+    small = Picture(pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc",
                            dpi=(300.0, 300.0), notes=("note",))
     large = upscale.picture(small)
     assert large.pixels.shape == (24, 20, 3)

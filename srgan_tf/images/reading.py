@@ -1,73 +1,22 @@
-"""Picture files in and out: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
+"""Picture files in: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
 import contextlib
-import dataclasses
 import io
 import stat
-import struct
 import warnings
 from pathlib import Path
-
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
-
-from srgan_tf.images import formats, metadata, png, tiff, xmp
-from srgan_tf.atomic import whole_file
+from srgan_tf.images import metadata, png, tiff, xmp
 from srgan_tf.errors import UserError
-from srgan_tf.images.palettes import with_palette
+from srgan_tf.images.picture import Picture
 
 MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
-
 _CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
              "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
 _DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
             6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """A picture and what its file said about it.
-
-    pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
-    alpha: of the same type, [H, W], 0 is transparent; None where there is none.
-    grey: whether the file is greyscale, and is to stay so.
-    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None for none.
-    icc: the colour profile of the pixels; None where there is none.
-    dpi: dots an inch, (x, y); None where the file says nothing.
-    xmp: as in the file, but for what `xmp.upright` leaves out; None for none.
-    texts: the chunks of a PNG file that tell a title, an author or how it was made: (kind, data) as they are.
-    colours: the chunks of a PNG file that say what its colours mean, in the same way.
-    comment: of a JPEG or GIF file; None for none.
-    lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
-    notes: what was changed on the way and is worth telling, such as a conversion of colours.
-    """
-
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
-    grey: bool = False
-    exif: bytes | None = None
-    icc: bytes | None = None
-    dpi: tuple[float, float] | None = None
-    xmp: bytes | None = None
-    texts: tuple[tuple[bytes, bytes], ...] = ()
-    colours: tuple[tuple[bytes, bytes], ...] = ()
-    comment: bytes | None = None
-    lossless: bool = False
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, array, **said):
-        """A picture from [H, W, C]: grey, grey and alpha, RGB or RGBA."""
-        grey = array.shape[2] < 3
-        alpha = np.ascontiguousarray(array[..., -1]) if array.shape[2] in (2, 4) else None
-        pixels = np.repeat(array[..., :1], 3, axis=2) if grey else np.ascontiguousarray(array[..., :3])
-        return cls(pixels, alpha, grey, **said)
-
-    def array(self):
-        """[H, W, C]: grey, grey and alpha, RGB or RGBA."""
-        colour = self.pixels[..., :1] if self.grey else self.pixels
-        return np.ascontiguousarray(colour if self.alpha is None else np.dstack([colour, self.alpha]))
 
 
 def read(path):
@@ -139,55 +88,6 @@ def count_frames(image):
             count -= image.tag_v2.get(254, 0) & 1
         image.seek(0)
     return count
-
-
-def write(path, picture):
-    """Write a picture in the format of the path's suffix, at once or not at all.
-
-    JPEG has quality 95 and no chroma subsampling. What its file said goes along where the format holds it.
-
-    Returns:
-        A tuple of what the format could not hold and is worth telling, such as 16 bits a channel.
-
-    Raises:
-        UserError: as `formats.check_fits`, and for a place that cannot be written.
-    """
-    kind = formats.check_fits(path, *picture.pixels.shape[:2], picture)
-    picture, notes = formats.fitted(picture, kind)
-    with written(path) as file:
-        if kind == "TIFF":
-            tags = metadata.tags_for(kind, picture)
-            tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp)
-        elif picture.pixels.dtype == np.uint16:
-            file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp,
-                                  texts=picture.texts, colours=picture.colours))
-        else:
-            image = as_image(picture)
-            if kind == "GIF" and image.mode != "L":
-                image, same = with_palette(image)
-                notes += () if same else ("reduced to 255 colours",)
-            image.save(file, kind, **formats.save_options(kind, picture))
-    return notes
-
-
-@contextlib.contextmanager
-def written(path):
-    """A binary file to write a picture to, which takes its place when it is whole; UserError when it cannot."""
-    try:
-        with whole_file(path) as file:
-            yield file
-    except (OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
-        if reason := getattr(error, "strerror", None):
-            raise UserError(f"the picture cannot be written ({reason}), {path}, choose another place") from None
-        # Pillow's own: the format has no room for it
-        other = "choose another format" if Path(path).suffix.lower() == ".png" else "choose .png"
-        raise UserError(f"the picture cannot be written ({_one_line(error)}), {path}, {other}") from None
-
-
-def as_image(picture):
-    """A picture of 8 bits a channel as Pillow's image: L, LA, RGB or RGBA."""
-    array = picture.array()
-    return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 
 
 def eight_bits(image):

@@ -1,0 +1,48 @@
+"""A picture and what its file said about it."""
+import dataclasses
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture and what its file said about it.
+
+    pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
+    alpha: of the same type, [H, W], 0 is transparent; None where there is none.
+    grey: whether the file is greyscale, and is to stay so.
+    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None for none.
+    icc: the colour profile of the pixels; None where there is none.
+    dpi: dots an inch, (x, y); None where the file says nothing.
+    xmp: as in the file, but for what `xmp.upright` leaves out; None for none.
+    texts: the chunks of a PNG file that tell a title, an author or how it was made: (kind, data) as they are.
+    colours: the chunks of a PNG file that say what its colours mean, in the same way.
+    comment: of a JPEG or GIF file; None for none.
+    lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
+    notes: what was changed on the way and is worth telling, such as a conversion of colours.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    grey: bool = False
+    exif: bytes | None = None
+    icc: bytes | None = None
+    dpi: tuple[float, float] | None = None
+    xmp: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    colours: tuple[tuple[bytes, bytes], ...] = ()
+    comment: bytes | None = None
+    lossless: bool = False
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, array, **said):
+        """A picture from [H, W, C]: grey, grey and alpha, RGB or RGBA."""
+        grey = array.shape[2] < 3
+        alpha = np.ascontiguousarray(array[..., -1]) if array.shape[2] in (2, 4) else None
+        pixels = np.repeat(array[..., :1], 3, axis=2) if grey else np.ascontiguousarray(array[..., :3])
+        return cls(pixels, alpha, grey, **said)
+
+    def array(self):
+        """[H, W, C]: grey, grey and alpha, RGB or RGBA."""
+        colour = self.pixels[..., :1] if self.grey else self.pixels
+        return np.ascontiguousarray(colour if self.alpha is None else np.dstack([colour, self.alpha]))

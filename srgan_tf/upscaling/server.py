@@ -14,7 +14,8 @@ from srgan_tf.upscaling import endpoints, memory
 from srgan_tf.upscaling.endpoints import Away
 from srgan_tf.errors import UserError
 from srgan_tf.upscaling.sizes import Size
-from srgan_tf.upscaling.tiling import Enlarger, spans
+from srgan_tf.upscaling.enlarger import Enlarger
+from srgan_tf.upscaling.tiles import spans
 
 CONNECTIONS = 2  # tiles on their way to one server: one is computed while the other travels
 ATTEMPTS = 8  # failures in a row after which a server is given up: when all are, so is the picture

@@ -10,7 +10,8 @@ from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.networks.precision import computes_bfloat16
 from srgan_tf.upscaling.sizes import Size
-from srgan_tf.upscaling.tiling import Enlarger, Span, spans
+from srgan_tf.upscaling.enlarger import Enlarger
+from srgan_tf.upscaling.tiles import Span, spans
 
 TILE = 768  # LR pixels: larger ones save little more of the halo
 SMALL = 2 ** 12  # LR pixels that are computed without a look at the memory: below 100 MB

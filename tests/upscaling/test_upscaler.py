@@ -13,7 +13,8 @@ from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 from srgan_tf.upscaling.sizes import Size
-from srgan_tf.upscaling.tiling import Enlarger, bleed
+from srgan_tf.upscaling.alpha import bleed
+from srgan_tf.upscaling.enlarger import Enlarger
 from srgan_tf.upscaling.upscaler import Upscaler
 
 

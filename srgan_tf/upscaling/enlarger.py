@@ -1,9 +1,8 @@
-"""Pictures of every kind as batches of RGB and back, and how they are cut into tiles; on NumPy alone."""
+"""Pictures of every kind as batches of RGB and back; on NumPy alone."""
 import dataclasses
-
 import numpy as np
-
 from srgan_tf.resize import imresize
+from srgan_tf.upscaling.alpha import bleed, settle
 
 
 class Enlarger:
@@ -91,88 +90,3 @@ class Enlarger:
         """What the network made of a picture of the shape `before`, as large as it is to be."""
         size = self.size.of(*before)
         return large if size == large.shape[:2] else imresize(large, size=size)
-
-
-@dataclasses.dataclass(frozen=True)
-class Span:
-    """One tile along one side, in LR pixels: it answers for [start, stop) and sees [first, last)."""
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-    @property
-    def seen(self):
-        return slice(self.first, self.last)
-
-    def larger(self, scale):
-        """Its place in the result."""
-        return slice(scale * self.start, scale * self.stop)
-
-    def within(self, scale):
-        """Its place in what the network made of the pixels it sees."""
-        return slice(scale * (self.start - self.first), scale * (self.stop - self.first))
-
-
-def spans(length, tile, halo, part=None):
-    """Cut a side, or a part of it, into tiles of about equal length, at most `tile` each.
-
-    A tile sees `halo` more pixels on both sides, but never beyond the picture: there the network's own padding
-    is what the whole picture would get, too.
-    """
-    start, stop = (0, length) if part is None else (part.start, part.stop)
-    count = -(-(stop - start) // tile)
-    cuts = [start + round(i * (stop - start) / count) for i in range(count + 1)]
-    return [Span(start, stop, max(0, start - halo), min(length, stop + halo))
-            for start, stop in zip(cuts, cuts[1:])]
-
-
-def settle(large, small):
-    """Take back, in place, what a network invented where there is nothing to invent in alpha.
-
-    Args:
-        large: uint8 or uint16 [S H, S W], alpha as the network enlarged it.
-        small: of the same type, [H, W], what it was; where it is 0, or opaque, for two pixels around, so is `large`.
-    """
-    (height, width), scale = small.shape, len(large) // len(small)
-    blocks = large.reshape(height, scale, width, scale)
-    for value in (0, np.iinfo(small.dtype).max):
-        same = np.pad(small == value, 2, constant_values=True)
-        same = np.logical_and.reduce([same[i:i + height] for i in range(5)])
-        same = np.logical_and.reduce([same[:, i:i + width] for i in range(5)])
-        np.copyto(blocks, value, where=same[:, None, :, None])
-
-
-def bleed(colour, alpha):
-    """Replace the colours of fully transparent pixels by those of visible ones around them.
-
-    Args:
-        colour: uint8 or uint16 [H, W, C].
-        alpha: of the same type, [H, W].
-
-    Returns:
-        Of the same type, [H, W, C]; the same where alpha is not 0.
-    """
-    known = alpha > 0
-    if known.all() or not known.any():
-        return colour
-    return np.rint(_fill(colour.astype(np.float32), known)).astype(colour.dtype)
-
-
-def _fill(colour, known):
-    """Unknown pixels take the mean of the known ones in the smallest block of 2, 4, 8 ... that has any."""
-    if known.all():
-        return colour
-    height, width = known.shape
-    odd = ((0, height % 2), (0, width % 2))
-    weight = np.pad(known, odd).astype(np.float32)[..., None]
-    count = _block_sums(weight)
-    mean = _block_sums(np.pad(colour, (*odd, (0, 0))) * weight) / np.maximum(count, 1)
-    coarse = _fill(mean, count[..., 0] > 0)
-    fine = coarse.repeat(2, axis=0).repeat(2, axis=1)[:height, :width]
-    return np.where(known[..., None], colour, fine)
-
-
-def _block_sums(x):
-    return x[::2, ::2] + x[::2, 1::2] + x[1::2, ::2] + x[1::2, 1::2]

@@ -94,11 +94,12 @@ def main(argv):
         raise UserError("there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
                         "FOLDER with your pictures in FOLDER/HR")
 
-    from srgan_tf.evaluation import benchmark_sets, evaluate
+    from srgan_tf.evaluation import benchmark_sets, evaluate, paper_table
+    from srgan_tf.evaluation.results import claim, provenance, write_results
     names = MODEL.value or _default_models(scale)
     folders = {name: evaluate.find_model(name, scale) for name in names}
     if OUTPUT.value:
-        evaluate.claim(OUTPUT.value)
+        claim(OUTPUT.value)
     observers = _pages(list(folders), scale)
     sets = _sets(own, scale)
     benchmark_sets.check(itertools.chain(*sets.values()), scale)
@@ -112,14 +113,14 @@ def main(argv):
     with _progress(sum(map(len, sets.values()))) as bar:
         results = evaluate.evaluate(methods, sets, list(dict.fromkeys(PROTOCOL.value)), scale=scale,
                                       features=features, done=bar.update, seen=seen)
-    print(evaluate.format_table(results))
-    for name in evaluate.not_released(results, sets):
-        print(f"warning: the files of {evaluate.set_title(name)} in {DATA_DIR.value} are not those of the release, "
+    print(paper_table.format_table(results))
+    for name in paper_table.not_released(results, sets):
+        print(f"warning: the files of {paper_table.set_title(name)} in {DATA_DIR.value} are not those of the release, "
               "the paper's figures are of others", file=sys.stderr)
     if OUTPUT.value or observers:
-        results |= evaluate.provenance(_command(), folders, sets, VGG_WEIGHTS.value)
+        results |= provenance(_command(), folders, sets, VGG_WEIGHTS.value)
     if OUTPUT.value:
-        evaluate.write_results(results, OUTPUT.value)
+        write_results(results, OUTPUT.value)
     for page in observers:
         print(f"\nopen {page.finish(results)}")
 
@@ -141,6 +142,7 @@ def _score_opinions(files):
 def _score_codes(scale):
     """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
     from srgan_tf.evaluation import evaluate
+    from srgan_tf.evaluation.results import claim, provenance
     from srgan_tf.qr import evaluation as qr_evaluation
     from srgan_tf.qr import codes, examples, readers
     names = MODEL.value or [name for name in (*NETWORKS, "qr") if f"{name}_x{scale}" in zoo.shipped()]
@@ -148,7 +150,7 @@ def _score_codes(scale):
     codes.generator()
     loaded = readers.load_readers()
     if OUTPUT.value:
-        evaluate.claim(OUTPUT.value)
+        claim(OUTPUT.value)
     networks = {name: evaluate.load_method(name, scale) for name in folders}
     count = QR_CODES.value or qr_evaluation.CODES
     shown = examples.Examples(Path(OUTPUT.value) / "examples.png") if OUTPUT.value else None
@@ -157,7 +159,7 @@ def _score_codes(scale):
                                          seen=shown and shown.add)
     print(qr_evaluation.format_table(results))
     if OUTPUT.value:
-        results |= evaluate.provenance(_command(), folders, {})
+        results |= provenance(_command(), folders, {})
         qr_evaluation.write_results(results, OUTPUT.value)
         print(f"\nexamples: {shown.write()}")
 
@@ -186,7 +188,7 @@ def _pages(methods, scale):
 
 
 def _sets(own, scale):
-    from srgan_tf.evaluation import benchmark_sets
+    from srgan_tf.evaluation import benchmark_sets, download
     sets = {}
     if own:
         name, pairs = benchmark_sets.load_folder(DATA_DIR.value, scale)
@@ -196,7 +198,7 @@ def _sets(own, scale):
             folder = DATA_DIR.value
             if own or not folder:
                 folder = benchmark_sets.default_data_dir()
-                benchmark_sets.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or benchmark_sets.RELEASE)
+                download.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or download.RELEASE)
             sets[flag.name] = benchmark_sets.load_pairs(flag.name, folder, scale)
     return sets
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srgan_tf.evaluation import evaluate, pages
+from srgan_tf.evaluation import evaluate, pages, paper_table
+from srgan_tf.evaluation.results import write_json
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import as_rgb
 
@@ -58,7 +59,7 @@ class OpinionTest:
         """Write the page; one picture, which the seed draws, calibrates and is not rated if there are others.
 
         Args:
-            results: of `evaluate.evaluate`, with `evaluate.provenance`.
+            results: of `evaluate.evaluate`, with `results.provenance`.
 
         Returns:
             The path of the page.
@@ -179,17 +180,17 @@ def format_table(scores):
     if scores["shown_smaller"]:
         lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown smaller than they are")
     for name, found in scores["sets"].items():
-        paper = {method: mos for method, (_, _, mos) in evaluate.paper_rows(name, scores["scale"]).items()}
+        paper = {method: mos for method, (_, _, mos) in paper_table.paper_rows(name, scores["scale"]).items()}
         if paper:
-            paper[HR] = evaluate.PAPER_HR_MOS[name]
-        labels = {method: "HR" if method == HR else evaluate.label(method) for method in found}
+            paper[HR] = paper_table.PAPER_HR_MOS[name]
+        labels = {method: "HR" if method == HR else paper_table.label(method) for method in found}
         width = max(16, *(len(label) for label in labels.values()))
-        lines += ["", f"{evaluate.set_title(name)}",
+        lines += ["", f"{paper_table.set_title(name)}",
                   f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS)
                   + "   the paper's"]
         for method, row in found.items():
             interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
-            theirs = paper.get(method.removesuffix(f"_x{evaluate.PAPER_SCALE}"))
+            theirs = paper.get(method.removesuffix(f"_x{paper_table.PAPER_SCALE}"))
             lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>17}{row['ratings']:10}"
                          + "".join(f"{count:6}" for count in row["distribution"])
                          + (f"{theirs:14.2f}" if theirs else ""))
@@ -202,7 +203,7 @@ def write(scores, folder):
     Raises:
         UserError: when it cannot be written.
     """
-    evaluate.write_json(scores, Path(folder) / "opinion.json")
+    write_json(scores, Path(folder) / "opinion.json")
 
 
 def _read(path):

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf.evaluation import evaluate, pages
+from srgan_tf.evaluation import pages, paper_table
+from srgan_tf.evaluation.results import finite, write_results
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import as_rgb
 
@@ -55,12 +56,12 @@ class Report:
         """Write the montages, the figures and the page.
 
         Args:
-            results: of `evaluate.evaluate`, with `evaluate.provenance`.
+            results: of `evaluate.evaluate`, with `results.provenance`.
 
         Returns:
             The path of the page.
         """
-        labels = {method: evaluate.label(method) for method in results["methods"]} | {"hr": "HR"}
+        labels = {method: paper_table.label(method) for method in results["methods"]} | {"hr": "HR"}
         montages = {}
         for set_name, (_, name, focus, shown) in self.striking.items():
             figures = next(p["figures"] for p in results["sets"][set_name]["pictures"] if p["name"] == name)
@@ -68,12 +69,12 @@ class Report:
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
-        evaluate.write_results(results, self.folder)
+        write_results(results, self.folder)
         pages.write(self.folder, "--report", "report", {
-            "results": evaluate.finite(results), "labels": labels, "views": self.views, "montages": montages,
-            "titles": {name: evaluate.set_title(name) for name in results["sets"]},
-            "paper": {name: [(evaluate.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
-                      for name in results["sets"] if (rows := evaluate.paper_rows(name, results["scale"]))}})
+            "results": finite(results), "labels": labels, "views": self.views, "montages": montages,
+            "titles": {name: paper_table.set_title(name) for name in results["sets"]},
+            "paper": {name: [(paper_table.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
+                      for name in results["sets"] if (rows := paper_table.paper_rows(name, results["scale"]))}})
         return self.folder / "index.html"
 
     def _save(self, image, file):

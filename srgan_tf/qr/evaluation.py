@@ -10,7 +10,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from srgan_tf.evaluation.evaluate import bicubic, write_json, write_text
+from srgan_tf.evaluation.evaluate import bicubic
+from srgan_tf.evaluation.results import write_json, write_text
 from srgan_tf.qr import codes
 from srgan_tf.qr.drawing import Damage, picture_of, whole_view
 

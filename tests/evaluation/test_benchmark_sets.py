@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from srgan_tf.evaluation import benchmark_sets
+from srgan_tf.evaluation import download as downloads
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import lr_consistency
 from srgan_tf.resize import imresize
@@ -29,7 +30,8 @@ def release(tmp_path, monkeypatch):
     write_set5(folder)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
     sums = {place: hashlib.sha256(content).hexdigest() for place, content in files.items()}
-    monkeypatch.setattr(benchmark_sets, "released_sums", lambda: sums)
+    for module in (benchmark_sets, downloads):
+        monkeypatch.setattr(module, "released_sums", lambda: sums)
     monkeypatch.setenv("no_proxy", "*")
     with Release(files) as server:
         yield server
@@ -200,7 +202,7 @@ def test_what_a_server_may_mend_is_tried_again(release, tmp_path, harm):
 
 def test_a_server_that_is_away_for_a_moment_is_tried_again(release, tmp_path, monkeypatch):
     release.close()
-    monkeypatch.setattr(benchmark_sets.time, "sleep", lambda seconds: release.open())
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: release.open())
     download(release, tmp_path / "cache")
     assert all((tmp_path / "cache" / place).read_bytes() == content for place, content in release.files.items())
 
@@ -209,8 +211,8 @@ def test_a_file_is_tried_again_after_pauses_that_grow(release, tmp_path, monkeyp
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = ["crowded"] * 9
     pauses = []
-    monkeypatch.setattr(benchmark_sets.time, "sleep", pauses.append)
-    user_error(lambda: benchmark_sets.download("set5", tmp_path / "cache", url=release.url, pause=3))
+    monkeypatch.setattr(downloads.time, "sleep", pauses.append)
+    user_error(lambda: downloads.download("set5", tmp_path / "cache", url=release.url, pause=3))
     assert pauses == [3, 6, 12]
 
 
@@ -238,7 +240,7 @@ def test_without_a_network_one_line_says_where_the_files_are_put_by_hand(release
 
 
 def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypatch):
-    monkeypatch.setattr(benchmark_sets, "released_sums", dict)
+    monkeypatch.setattr(downloads, "released_sums", dict)
     place = "Set5/image_SRF_4/img_004_SRF_4_HR.png"
     release.answer[place] = ["broken"]
     download(release, tmp_path / "cache")
@@ -248,7 +250,7 @@ def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypa
 
 
 def test_a_scale_that_is_not_released_is_refused(tmp_path):
-    assert "--scale 8" in user_error(benchmark_sets.download, "set5", tmp_path, 8)
+    assert "--scale 8" in user_error(downloads.download, "set5", tmp_path, 8)
 
 
 def test_every_file_of_the_paper_has_a_sum_and_urban100_has_none():
@@ -348,7 +350,7 @@ class Release:
 
 
 def download(release, folder, timeout=30):
-    benchmark_sets.download("set5", folder, url=release.url, timeout=timeout, pause=0)
+    downloads.download("set5", folder, url=release.url, timeout=timeout, pause=0)
 
 
 def write_set5(folder):

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.evaluation import benchmark_sets, evaluate, metrics
+from srgan_tf.evaluation import benchmark_sets, evaluate, metrics, paper_table
+from srgan_tf.evaluation.results import provenance, write_results
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
@@ -93,7 +94,7 @@ def test_the_methods_of_a_large_picture_are_scored_one_by_one_with_the_same_figu
 
 
 def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
-    lines = evaluate.format_table(score(data_dir)).splitlines()
+    lines = paper_table.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"
     rows = [line.split() for line in lines[3:]]
     assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
@@ -105,30 +106,30 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
 
 
 def test_the_papers_figures_stand_below_its_protocol_whatever_the_order(data_dir):
-    lines = evaluate.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
+    lines = paper_table.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
     paper = [line for line in lines if line.startswith("  paper's")]
     assert len(paper) == 8 and {len(line) for line in paper} == {column}
 
 
 def test_the_papers_figures_are_left_out_where_they_are_not_comparable(data_dir):
-    assert "paper" not in evaluate.format_table(score(data_dir, protocols=("bt601", "rgb")))
+    assert "paper" not in paper_table.format_table(score(data_dir, protocols=("bt601", "rgb")))
     write_pair(data_dir, 1, np.zeros((48, 40, 3), np.uint8), scale=2)
     pairs = [benchmark_sets.Pair("img_001", *(path_of(data_dir, 1, kind, 2) for kind in ("HR", "LR")))]
     methods = {"bicubic": evaluate.load_method("bicubic", 2)}
-    table = evaluate.format_table(evaluate.evaluate(methods, {"set5": pairs}, scale=2))
+    table = paper_table.format_table(evaluate.evaluate(methods, {"set5": pairs}, scale=2))
     assert "bicubic" in table and "paper's" not in table
 
 
 def test_a_models_name_with_its_scale_has_the_papers_row_too(data_dir):
-    lines = evaluate.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
+    lines = paper_table.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
     row = next(i for i, line in enumerate(lines) if line.startswith("srgan_x4"))
     assert lines[row + 1].split() == ["paper's", "SRGAN", "29.40", "0.8472"]
 
 
 def test_the_files_have_every_pictures_figures(data_dir):
     results = score(data_dir)
-    evaluate.write_results(results, data_dir / "out")
+    write_results(results, data_dir / "out")
     assert json.loads((data_dir / "out" / "results.json").read_text()) == results
     rows = list(csv.DictReader((data_dir / "out" / "results.csv").open()))
     assert len(rows) == 5 * len(BASELINES)
@@ -142,14 +143,14 @@ def test_the_files_have_every_pictures_figures(data_dir):
 def test_an_infinite_figure_becomes_null_in_json(data_dir):
     results = score(data_dir)
     results["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] = math.inf
-    evaluate.write_results(results, data_dir)
+    write_results(results, data_dir)
     written = json.loads((data_dir / "results.json").read_text(), parse_constant=pytest.fail)
     assert written["sets"]["set5"]["mean"]["bicubic"]["rgb"]["psnr"] is None
 
 
 def test_a_place_that_cannot_be_written_is_named(data_dir):
     (data_dir / "taken").write_text("")
-    message = user_error(evaluate.write_results, score(data_dir), data_dir / "taken")
+    message = user_error(write_results, score(data_dir), data_dir / "taken")
     assert str(data_dir / "taken") in message and "--output" in message
 
 
@@ -164,9 +165,9 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
         hr, sr = (p[None].astype("float32") / 127.5 - 1 for p in (hr, BASELINES["bicubic"](lr)))
         expected = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
         assert picture["figures"]["bicubic"]["vgg54"] == pytest.approx(float(expected), rel=1e-5)
-    table = evaluate.format_table(results)
+    table = paper_table.format_table(results)
     assert "VGG54" in table.splitlines()[1] and f"{results['sets']['set5']['mean']['bicubic']['vgg54']:.4f}" in table
-    evaluate.write_results(results, data_dir / "out")
+    write_results(results, data_dir / "out")
     assert "vgg54" in (data_dir / "out" / "results.csv").read_text().splitlines()[0]
 
 
@@ -178,7 +179,7 @@ def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small
     hr, lr = benchmark_sets.read_pair(pairs[0])
     sr = Upscaler(folder, precision="float32")(lr)
     assert results["sets"]["set5"]["pictures"][0]["figures"]["small"]["rgb"]["psnr"] == metrics.score(hr, sr, "rgb")[0]
-    facts = evaluate.provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
+    facts = provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
     assert facts["models"]["small"]["sha256"] == json.loads(
         (folder / "assets.extra" / "attributes.json").read_text())["sha256"]
     assert facts["models"]["bicubic"] == {} and facts["files"]["set5"]["pictures"] == 5
@@ -198,7 +199,7 @@ def test_an_unknown_model_is_named_with_what_there_is():
 def test_the_program_prints_the_table_and_writes_the_files(data_dir):
     done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == evaluate.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
+    assert done.stdout == paper_table.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
     written = json.loads((data_dir / "out" / "results.json").read_text())
     assert list(written["sets"]["set5"]["mean"]) == ["bicubic"]
     assert written["command"].startswith("python evaluate.py --set5 --data_dir")

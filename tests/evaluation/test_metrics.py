@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.evaluation import metrics
+from srgan_tf.evaluation import daala, metrics
 from srgan_tf.resize import imresize
 
 # PSNR and SSIM of nearest and bicubic at scale 4 from the benchmark sets' LR files.
@@ -68,7 +68,7 @@ def test_the_protocol_picture_has_its_known_scores(method, protocol, psnr, ssim)
 
 
 def test_the_generator_gives_the_known_draws_and_those_of_a_step_by_step_one():
-    stream = metrics.kiss99(chunk=100)  # chunks that are no power of two, and more than one
+    stream = daala.kiss99(chunk=100)  # chunks that are no power of two, and more than one
     draws = np.concatenate([next(stream) for _ in range(30)])
     assert draws[:8].tolist() == [
         769445856, 742012328, 2121196314, 2805620942, 3214428071, 3762104941, 2038049824, 2598763430]
@@ -76,7 +76,7 @@ def test_the_generator_gives_the_known_draws_and_those_of_a_step_by_step_one():
 
 
 def test_the_deviates_are_the_known_ones_and_those_drawn_one_by_one():
-    deviates = metrics.deviates(2000)
+    deviates = daala.deviates(2000)
     assert deviates[0].tolist() == [
         [27433528, -684424628, -547676870], [662606395, 597007450, -273016341],
         [441129234, -673583834, -2617554], [-101089519, 871440460, -541119501]]
@@ -92,16 +92,16 @@ def test_the_deviates_are_the_known_ones_and_those_drawn_one_by_one():
     (472, "1 2 4 7 13 21 28 35 34 35 28 21 13 7 4 2 1"),
     (504, "1 2 4 8 14 21 27 33 36 33 27 21 14 8 4 2 1")])
 def test_the_paper_window_follows_the_height(height, kernel):
-    assert metrics.paper_kernel(height, 400).tolist() == [int(k) for k in kernel.split()]
+    assert daala.paper_kernel(height, 400).tolist() == [int(k) for k in kernel.split()]
 
 
 def test_the_paper_luma_of_a_small_picture_is_the_known_one():
     y, x = np.mgrid[:6, :8]
     image = np.stack([(37 * x + 11 * y) % 256, (5 * x * y + 60) % 256, (255 - 29 * x - 3 * y) % 256], -1)
-    luma = metrics.paper_luma(image.astype(np.uint8))
+    luma = daala.paper_luma(image.astype(np.uint8))
     assert luma[0].tolist() == [69, 73, 78, 84, 89, 93, 99, 56]
     assert luma[5].tolist() == [78, 97, 118, 137, 159, 178, 152, 173]
-    plain = metrics.paper_luma(image.astype(np.uint8), dither=False)
+    plain = daala.paper_luma(image.astype(np.uint8), dither=False)
     assert plain[0].tolist() == [69, 73, 79, 84, 89, 94, 99, 56]
 
 
@@ -109,23 +109,23 @@ def test_the_paper_luma_of_a_small_picture_is_the_known_one():
 def test_odd_sides_repeat_their_last_row_and_column(height, width):
     image = picture(height, width)
     whole = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    expected = metrics.paper_luma(whole, dither=False)[:height, :width]
-    np.testing.assert_array_equal(metrics.paper_luma(image, dither=False), expected)
-    assert metrics.paper_luma(image).shape == (height, width)
+    expected = daala.paper_luma(whole, dither=False)[:height, :width]
+    np.testing.assert_array_equal(daala.paper_luma(image, dither=False), expected)
+    assert daala.paper_luma(image).shape == (height, width)
 
 
 def test_the_dither_depends_on_the_size_alone():
-    assert np.array_equal(metrics.dither_offsets(5, 7), metrics.dither_offsets(6, 8)[:5, :7])
-    first = metrics.dither_offsets(40, 60).copy()
-    metrics.dither_offsets(300, 200)  # a larger table begins with the smaller one
-    metrics.dither_offsets.cache_clear()
-    assert np.array_equal(metrics.dither_offsets(40, 60), first)
+    assert np.array_equal(daala.dither_offsets(5, 7), daala.dither_offsets(6, 8)[:5, :7])
+    first = daala.dither_offsets(40, 60).copy()
+    daala.dither_offsets(300, 200)  # a larger table begins with the smaller one
+    daala.dither_offsets.cache_clear()
+    assert np.array_equal(daala.dither_offsets(40, 60), first)
 
 
 def test_black_and_white_are_the_ends_of_studio_range():
     black, white = (np.full((8, 8), level, np.uint8) for level in (0, 255))
-    assert np.all(metrics.paper_luma(black, dither=False) == 16)
-    assert np.all(metrics.paper_luma(white, dither=False) == 235)
+    assert np.all(daala.paper_luma(black, dither=False) == 16)
+    assert np.all(daala.paper_luma(white, dither=False) == 235)
 
 
 @pytest.mark.parametrize("rgb, luma", [((0, 0, 0), 16), ((255, 255, 255), 235), ((255, 0, 0), 81), ((0, 255, 0), 145),

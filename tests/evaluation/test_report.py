@@ -9,6 +9,7 @@ from PIL import Image
 
 from helpers import browser as browsers
 from srgan_tf.evaluation import benchmark_sets, evaluate, pages, report
+from srgan_tf.evaluation.results import provenance
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
@@ -38,7 +39,7 @@ def evaluated(tmp_path_factory):
     methods = METHODS | {"runs/x/saved_model/20000": sharper}
     made = report.Report(root / "page", list(methods))
     results = evaluate.evaluate(methods, sets, seen=made.add)
-    results |= evaluate.provenance("python evaluate.py --data_dir flowers", dict.fromkeys(methods), sets)
+    results |= provenance("python evaluate.py --data_dir flowers", dict.fromkeys(methods), sets)
     return made.finish(results), results
 
 

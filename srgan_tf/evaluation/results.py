@@ -1,0 +1,128 @@
+"""The figures of an evaluation as files, and what it takes to repeat it."""
+import csv
+import datetime
+import hashlib
+import importlib.metadata
+import io
+import json
+import math
+import os
+import pathlib
+import platform
+import tempfile
+from srgan_tf.evaluation import benchmark_sets
+from srgan_tf.saved_models import zoo
+from srgan_tf.errors import UserError
+
+PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
+
+
+def provenance(command, models, sets, vgg_weights=None):
+    """What it takes to repeat an evaluation, as a dict of plain values to be added to its results.
+
+    Args:
+        command: the command line.
+        models: a mapping of method names to the folders of their networks; None for a baseline.
+        sets: a mapping of names to lists of `benchmark_sets.Pair`.
+        vgg_weights: the file of VGG19's weights, if any.
+    """
+    facts = {
+        "command": command,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": platform.platform(),
+        "models": {name: zoo.attributes(folder) if folder else {} for name, folder in models.items()},
+        "files": {name: benchmark_sets.fingerprint(pairs) for name, pairs in sets.items()},
+    }
+    if vgg_weights:
+        facts["vgg_weights_sha256"] = hashlib.sha256(pathlib.Path(vgg_weights).read_bytes()).hexdigest()
+    return facts
+
+
+def claim(folder):
+    """Make the folder of the figures and see that it can be written, before they are computed.
+
+    Raises:
+        UserError: when it cannot.
+    """
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(_unwritable(error, folder)) from error
+
+
+def write_results(results, folder):
+    """Write `results.json`, all there is, and `results.csv`, a row for each picture and method.
+
+    JSON has no infinity: null stands for it there. Each file appears whole or not at all.
+
+    Raises:
+        UserError: when they cannot be written.
+    """
+    folder = pathlib.Path(folder)
+    write_json(results, folder / "results.json")
+    write_text(folder / "results.csv", _csv(results))
+
+
+def write_json(value, path):
+    """Write plain values as strict JSON, whole or not at all; the folder is made.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    write_text(pathlib.Path(path), json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path, text):
+    """Write a text file, whole or not at all; the folder is made.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(_unwritable(error, path)) from error
+
+
+def finite(value):
+    """The same plain values with None for what JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(results):
+    protocols = results["protocols"]
+    measures = [f"{protocol}_{measure}" for protocol in protocols for measure in ("psnr", "ssim")]
+    rest = ["lr_consistency"] + ["vgg54"] * results["vgg54"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["set", "picture", "method", *measures, *rest])
+    for name, found in results["sets"].items():
+        for picture in found["pictures"]:
+            for method, figures in picture["figures"].items():
+                cells = [figures[protocol][measure] for protocol in protocols for measure in ("psnr", "ssim")]
+                writer.writerow([name, picture["name"], method, *cells, *(figures[key] for key in rest)])
+    return text.getvalue()
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "checkout" if package == "srgan_tf" else None
+
+
+def _unwritable(error, path):
+    return f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with --output"

@@ -19,7 +19,8 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from srgan_tf.training.recipes import Recipe  # noqa: E402
-from srgan_tf.training.step import State, make_step  # noqa: E402
+from srgan_tf.training.state import State  # noqa: E402
+from srgan_tf.training.step import make_step  # noqa: E402
 
 try:
     import torch

@@ -32,7 +32,8 @@ def child(task, folder, seconds):
     from srgan_tf.training.distribution import concrete
     from srgan_tf.training.batches import Crops
     from srgan_tf.training.recipes import RECIPES
-    from srgan_tf.training.step import State, make_step
+    from srgan_tf.training.state import State
+    from srgan_tf.training.step import make_step
     from srgan_tf.training.store import Store
     import tensorflow as tf
     crops = 0

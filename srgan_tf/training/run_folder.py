@@ -95,7 +95,7 @@ def claim(run):
 
 
 def restore(run, state):
-    """Restore the newest good checkpoint into a `step.State`; returns its step, 0 if there is none yet.
+    """Restore the newest good checkpoint into a `state.State`; returns its step, 0 if there is none yet.
 
     Raises:
         UserError: when there are some, but none can be read.

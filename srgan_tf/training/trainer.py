@@ -5,30 +5,24 @@ import itertools
 import math
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
-
-from srgan_tf.training import checkpoints, distribution, run_folder, step as training_step
+from srgan_tf.training import checkpoints, distribution, run_folder
 from srgan_tf.evaluation import metrics
 from srgan_tf.saved_models import export, zoo
-from srgan_tf.images import formats
 from srgan_tf.networks import graph, losses, models
 from srgan_tf.errors import UserError
 from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.networks.pixels import to_lr, to_uint8
 from srgan_tf.training.recipes import decay_start, learning_rate, norm_is_frozen
 from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
-from srgan_tf.training.store import as_rgb
-
-VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
-MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is none, would make it infinite
-BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
+from srgan_tf.training.state import State
+from srgan_tf.training.step import make_step
+from srgan_tf.training.validation import BICUBIC_REACH, MOST, centres
 
 
 def train(run, store, validation=None, *, initial_weights=None, strategy=None):
@@ -70,14 +64,14 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
             if recipe.content != "mse":
                 policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
                 vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
-            state = training_step.State(recipe)
+            state = State(recipe)
         step = _restore_everywhere(run, state, started, strategy)
         if not step and (run.init or initial_weights):
             _start_from(state, initial_weights() if initial_weights else _weights(run.init))
         journal = run_folder.Journal(folder, step) if chief else None
         loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
         with _Interruption() as interruption:
-            loop.run(step, crops, training_step.make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
+            loop.run(step, crops, make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
             distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
         if interruption:  # since the last step
             raise UserError(f"stopped after the last step of {recipe.phase}, which is saved: the same command goes on "
@@ -149,7 +143,7 @@ class _Loop:
     def __init__(self, run, recipe, state, validation, strategy, journal, start):
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
-        self.validation = _centres(validation, run.recipe.jpeg) if validation is not None else []
+        self.validation = centres(validation, run.recipe.jpeg) if validation is not None else []
         self.start = start
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
@@ -288,25 +282,6 @@ class _Loop:
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
             print(f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
                   flush=True)
-
-
-def _centres(store, jpeg):
-    """The middle of every picture, LR uint8 [h, w, 3] and HR uint8 [s h, s w, 3], at most 256 HR pixels a side.
-
-    LR is compressed where that of the training crops is, at the middle of their qualities.
-    """
-    side = VALIDATION_CROP // store.scale
-    pairs, least = [], max(metrics.SSIM_WINDOW + 2 * store.scale, (2 * BICUBIC_REACH + 1) * store.scale)
-    for i in range(len(store)):
-        if store.scale * min(store.sizes[i]) < least:
-            print(f"left out of the validation: {store.names[i]} has less than {least} pixels a side", file=sys.stderr)
-            continue
-        y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
-        lr, hr = store.pair(i)
-        s = store.scale
-        small, large = as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])
-        pairs.append((formats.as_jpeg(small, (jpeg + 95) // 2) if jpeg else small, large))
-    return pairs
 
 
 class _Interruption:

@@ -17,7 +17,8 @@ from helpers import ROOT
 from srgan_tf.training import distribution
 from srgan_tf.errors import UserError
 from srgan_tf.training.recipes import Recipe
-from srgan_tf.training.step import State, make_step
+from srgan_tf.training.state import State
+from srgan_tf.training.step import make_step
 
 TWO_PROCESSORS = """
 import sys

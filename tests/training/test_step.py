@@ -8,7 +8,8 @@ import tensorflow as tf
 from srgan_tf.networks import losses, models
 from srgan_tf.networks.pixels import to_hr, to_lr
 from srgan_tf.training.recipes import OPTIMIZERS, RECIPES, Recipe
-from srgan_tf.training.step import State, make_step
+from srgan_tf.training.state import State
+from srgan_tf.training.step import make_step
 
 SMALL = {"blocks": 2, "features": 8, "crop": 32, "batch": 2}
 RATE = tf.constant(1e-3)

@@ -11,13 +11,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.training import checkpoints, run_folder, trainer
+from srgan_tf.training import checkpoints, run_folder, trainer, validation
 from srgan_tf.saved_models import export
 from srgan_tf.images import formats
 from srgan_tf.networks import models
 from srgan_tf.training.datasets import Folder
 from srgan_tf.errors import UserError
 from srgan_tf.training.recipes import Recipe
+from srgan_tf.training.state import State
 from srgan_tf.training.store import open_store
 
 RECIPE = Recipe(steps=4, blocks=1, features=8, crop=32, batch=2, learning_rate=1e-3, start="interpolation")
@@ -79,7 +80,7 @@ def test_tensorboard_reads_the_same_figures(start):
 
 def test_the_exported_model_is_the_last_checkpoint(start):
     run = start()
-    state = trainer.training_step.State(RECIPE)
+    state = State(RECIPE)
     state.restore(checkpoints.load(run / "checkpoints" / "step-00000004.npz"))
     for name, value in weights(run, 4).items():
         np.testing.assert_array_equal(value, models.named_weights(state.generator)[name])
@@ -137,7 +138,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(
     def fail(*_, **__):
         raise UserError("out of memory")
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.training_step, "make_step", fail)
+        patch.setattr(trainer, "make_step", fail)
         with pytest.raises(UserError, match="out of memory"):
             start(dataclasses.replace(RECIPE, learning_rate=1.0))
     assert (start() / "saved_model" / "4").is_dir()
@@ -218,7 +219,7 @@ def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, caps
 
 
 def test_validation_compresses_lr_as_training_does(data):
-    plain, worse = (trainer._centres(data[1], jpeg) for jpeg in (0, 10))
+    plain, worse = (validation.centres(data[1], jpeg) for jpeg in (0, 10))
     for (lr, hr), (lr_worse, hr_worse) in zip(plain, worse, strict=True):
         np.testing.assert_array_equal(hr, hr_worse)
         np.testing.assert_array_equal(formats.as_jpeg(lr, 52), lr_worse)

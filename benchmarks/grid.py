@@ -9,6 +9,7 @@ multiples of an eighth. How far such a one stands above its neighbours, in dB, i
 object: the peaks of both by period; `elsewhere`, how high one of a hundred points stands where no period of these
 lies; and `excess`, the largest of the model's peaks above HR's.
 """
+
 import argparse
 import json
 import os
@@ -21,9 +22,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
-from srgan_tf.saved_models import zoo  # noqa: E402
 from srgan_tf.images import formats, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
+from srgan_tf.saved_models import zoo  # noqa: E402
 
 SIDE = 256  # pixels of a tile: a multiple of all periods
 AROUND = 5  # frequencies on both sides that are a peak's neighbours
@@ -36,7 +37,7 @@ def power(difference):
     window = np.hanning(SIDE + 1)[:-1]
     window = window[:, None] * window
     height, width = (n // SIDE * SIDE for n in difference.shape)
-    tiles = [difference[y:y + SIDE, x:x + SIDE] for y in range(0, height, SIDE) for x in range(0, width, SIDE)]
+    tiles = [difference[y : y + SIDE, x : x + SIDE] for y in range(0, height, SIDE) for x in range(0, width, SIDE)]
     return np.mean([np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles], axis=0)
 
 
@@ -63,17 +64,27 @@ def peaks(spectrum):
     found = {}
     for period in PERIODS:
         step = SIDE // period
-        found[period] = round(max(level(spectrum, y, x) for y in range(0, SIDE // 2 + 1, step)
-                                  for x in range(0, SIDE, step)
-                                  if y % (2 * step) or x % (2 * step)), 2)  # the others repeat more often
+        found[period] = round(
+            max(
+                level(spectrum, y, x)
+                for y in range(0, SIDE // 2 + 1, step)
+                for x in range(0, SIDE, step)
+                if y % (2 * step) or x % (2 * step)
+            ),
+            2,
+        )  # the others repeat more often
     return found
 
 
 def elsewhere(spectrum):
     """What by chance one of a hundred points has that are no multiples of an eighth, in dB."""
     least, step = SIDE // 8, SIDE // max(PERIODS)
-    points = [(y, x) for y in range(0, SIDE // 2, 3) for x in range(0, SIDE // 2, 3)
-              if (y % step or x % step) and max(y, x) > least]
+    points = [
+        (y, x)
+        for y in range(0, SIDE // 2, 3)
+        for x in range(0, SIDE // 2, 3)
+        if (y % step or x % step) and max(y, x) > least
+    ]
     return round(float(np.percentile([level(spectrum, y, x) for y, x in points], 99)), 2)
 
 
@@ -86,7 +97,7 @@ def main():
     spectra = []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = reading.read(path).pixels
-        hr = hr[:hr.shape[0] // 4 * 4, :hr.shape[1] // 4 * 4]
+        hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
         lr = imresize(hr, 1 / 4)
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))
         spectra.append([power(sr - smooth), power(hr - smooth)])

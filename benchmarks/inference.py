@@ -10,6 +10,7 @@ line, one JSON object:
 - `float32_matmul_share`, `bfloat16_matmul_share`: our FLOP/s, counted on the network as the paper has it, over
   those of a 3000 x 3000 matrix product measured between the rounds, geometric mean over sizes.
 """
+
 import importlib.util
 import json
 import os
@@ -37,6 +38,7 @@ def main(_):
         sys.exit(f"error: {', '.join(missing)} missing, benchmarks/inference.py, pip install 'srgan_tf[benchmark]'")
     logging.set_verbosity(logging.WARNING)
     import tensorflow as tf
+
     tf.config.threading.set_intra_op_parallelism_threads(THREADS.value)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     generator = network()
@@ -57,22 +59,28 @@ def network():
     """The shipped SRResNet, or without one the same network with random weights."""
     import keras
 
-    from srgan_tf.saved_models import export, zoo
     from srgan_tf.networks import models
+    from srgan_tf.saved_models import export, zoo
+
     if folder := zoo.shipped().get("srresnet_x4"):
         return export.restore(folder)
     keras.utils.set_random_seed(1)
     generator, rng = models.srresnet(4), np.random.default_rng(1)
     models.start_as_interpolation(generator)
-    models.load_named_weights(generator, {
-        name: v + np.abs(rng.normal(0, 0.1, v.shape)) * name.endswith(("gamma", "variance", "alpha"))
-        for name, v in models.named_weights(generator).items()})
+    models.load_named_weights(
+        generator,
+        {
+            name: v + np.abs(rng.normal(0, 0.1, v.shape)) * name.endswith(("gamma", "variance", "alpha"))
+            for name, v in models.named_weights(generator).items()
+        },
+    )
     return generator
 
 
 def ours(generator, folder):
     from srgan_tf.saved_models import export
     from srgan_tf.upscaling.upscaler import Upscaler
+
     export.export(generator, Path(folder) / "1")
     return {("ours", precision): Upscaler(folder, precision=precision) for precision in ("float32", "bfloat16")}
 
@@ -82,6 +90,7 @@ def pytorch(generator):
     import torch
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
+
     torch.set_num_threads(THREADS.value)
 
     def conv(name, dtype):
@@ -103,8 +112,10 @@ def pytorch(generator):
 
     def build(dtype):
         convs = {name: conv(name, dtype) for name in conv_names(generator)}
-        slopes = {name: torch.tensor(np.asarray(generator.get_layer(name).alpha).ravel()).to(dtype)
-                  for name in prelu_names(generator)}
+        slopes = {
+            name: torch.tensor(np.asarray(generator.get_layer(name).alpha).ravel()).to(dtype)
+            for name in prelu_names(generator)
+        }
 
         def prelu(name, x):
             return nn.functional.prelu(x, slopes[name])
@@ -122,6 +133,7 @@ def pytorch(generator):
             x = convs["tail_conv"](x).float()
             x = ((x + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
             return x.permute(0, 2, 3, 1).contiguous().numpy()
+
         return run
 
     return {("PyTorch", "float32"): build(torch.float32), ("PyTorch", "bfloat16"): build(torch.bfloat16)}
@@ -129,6 +141,7 @@ def pytorch(generator):
 
 def onnx_runtime(generator, size):
     import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = THREADS.value, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would take the next one's time
@@ -138,14 +151,23 @@ def onnx_runtime(generator, size):
 
 def openvino(generator, size, folder):
     import openvino as ov
+
     path = Path(folder) / f"{size}.onnx"
     path.write_bytes(onnx_model(generator, size))
     core = ov.Core()
 
     def build(precision):
-        model = core.compile_model(core.read_model(path), "CPU", {
-            "INFERENCE_NUM_THREADS": THREADS.value, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": precision, "ENABLE_CPU_PINNING": False})
+        model = core.compile_model(
+            core.read_model(path),
+            "CPU",
+            {
+                "INFERENCE_NUM_THREADS": THREADS.value,
+                "NUM_STREAMS": 1,
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_PRECISION_HINT": precision,
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
         request = model.create_infer_request()
         return lambda image: request.infer({0: image})[0].copy()
 
@@ -155,6 +177,7 @@ def openvino(generator, size, folder):
 def onnx_model(generator, size):
     """The network in ONNX for one size of picture, which both runtimes then optimise: a file's bytes."""
     from onnx import TensorProto, helper, numpy_helper
+
     nodes, constants = [], []
 
     def constant(name, array):
@@ -173,8 +196,15 @@ def onnx_model(generator, size):
         inputs += [constant(f"{name}_bias", np.asarray(layer.bias))] if layer.use_bias else []
         x = node("Conv", x, *inputs, pads=[kernel.shape[2] // 2] * 4)
         if bn := norm_of(generator, name):
-            x = node("BatchNormalization", x, *[constant(f"{bn.name}_{what}", np.asarray(getattr(bn, what))) for what
-                     in ("gamma", "beta", "moving_mean", "moving_variance")], epsilon=bn.epsilon)
+            x = node(
+                "BatchNormalization",
+                x,
+                *[
+                    constant(f"{bn.name}_{what}", np.asarray(getattr(bn, what)))
+                    for what in ("gamma", "beta", "moving_mean", "moving_variance")
+                ],
+                epsilon=bn.epsilon,
+            )
         return x
 
     def prelu(name, x):
@@ -190,12 +220,17 @@ def onnx_model(generator, size):
     x = node("Add", first, conv("trunk_conv", x))
     for k in (1, 2):
         x = prelu(f"up{k}_prelu", node("DepthToSpace", conv(f"up{k}_conv", x), blocksize=2, mode="DCR"))
-    x = node("Mul", node("Add", conv("tail_conv", x), constant("one", np.float32(1))),
-             constant("to_uint8", np.float32(127.5)))
+    x = node(
+        "Mul",
+        node("Add", conv("tail_conv", x), constant("one", np.float32(1))),
+        constant("to_uint8", np.float32(127.5)),
+    )
     x = node("Clip", node("Round", x), constant("least", np.float32(0)), constant("most", np.float32(255)))
     x = node("Cast", node("Transpose", x, perm=[0, 2, 3, 1]), to=TensorProto.UINT8)
-    ends = [helper.make_tensor_value_info(name, TensorProto.UINT8, [1, side, side, 3])
-            for name, side in (("image", size), (x, 4 * size))]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.UINT8, [1, side, side, 3])
+        for name, side in (("image", size), (x, 4 * size))
+    ]
     graph = helper.make_graph(nodes, "srresnet", ends[:1], ends[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     return model.SerializeToString()
@@ -203,6 +238,7 @@ def onnx_model(generator, size):
 
 def matrix_product():
     import tensorflow as tf
+
     product = tf.function(lambda x: tf.reduce_max(tf.matmul(x, x)))
 
     def build(dtype):
@@ -262,17 +298,22 @@ def print_table(size, seconds):
 
 def summary(generator, times):
     """The JSON object of the last line."""
-    found = {"milliseconds": {str(size): {f"{name} {precision}": round(1000 * value, 2)
-                                          for (name, precision), value in seconds.items()}
-                              for size, seconds in times.items()}}
+    found = {
+        "milliseconds": {
+            str(size): {f"{name} {precision}": round(1000 * value, 2) for (name, precision), value in seconds.items()}
+            for size, seconds in times.items()
+        }
+    }
     for precision in ("float32", "bfloat16"):
         ratios, shares = [], []
         for size, seconds in times.items():
             own = seconds["ours", precision]
-            ratios.append(min(value for (name, p), value in seconds.items()
-                              if p == precision and name not in ("ours", "matmul")) / own)
-            rate = 2 * SIDE ** 3 / seconds["matmul", precision]
-            shares.append(flops_of_a_pixel(generator) * size ** 2 / own / rate)
+            ratios.append(
+                min(value for (name, p), value in seconds.items() if p == precision and name not in ("ours", "matmul"))
+                / own
+            )
+            rate = 2 * SIDE**3 / seconds["matmul", precision]
+            shares.append(flops_of_a_pixel(generator) * size**2 / own / rate)
         found[f"{precision}_ratio"] = round(geometric_mean(ratios), 3)
         found[f"{precision}_matmul_share"] = round(geometric_mean(shares), 3)
     return found

@@ -6,6 +6,7 @@ The usual way is that of the TensorFlow SRGANs: decoded pictures through `Datase
 with flips and quarter turns from each. Both give batches of 16 aligned 96-pixel crops. The pictures are repeated or cut
 to the size of DIV2K's, 2040 x 1356, unless `--own_size` is given: the usual way reads whole pictures, ours does not.
 """
+
 import argparse
 import itertools
 import json
@@ -21,8 +22,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.training.datasets import Folder, Picture  # noqa: E402
 from srgan_tf.training.batches import Crops  # noqa: E402
+from srgan_tf.training.datasets import Folder, Picture  # noqa: E402
 from srgan_tf.training.store import as_rgb, open_store  # noqa: E402
 
 SCALE, CROP, BATCH = 4, 96, 16
@@ -52,6 +53,7 @@ class SameSize:
 
 def usual(store, cache_file):
     """Decoded pictures cached in a file, a crop of each."""
+
     def pictures():
         for i in range(len(store)):
             yield tuple(as_rgb(pixels) for pixels in store.pair(i))
@@ -60,12 +62,14 @@ def usual(store, cache_file):
         side = CROP // SCALE
         y = tf.random.uniform((), maxval=tf.shape(lr)[0] - side + 1, dtype=tf.int32)
         x = tf.random.uniform((), maxval=tf.shape(lr)[1] - side + 1, dtype=tf.int32)
-        lr, hr = lr[y:y + side, x:x + side], hr[SCALE * y:SCALE * (y + side), SCALE * x:SCALE * (x + side)]
+        lr, hr = lr[y : y + side, x : x + side], hr[SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)]
         turns = tf.random.uniform((), maxval=4, dtype=tf.int32)
         lr, hr = tf.image.rot90(lr, turns), tf.image.rot90(hr, turns)
         flip = tf.random.uniform(()) < 0.5
-        return (tf.cond(flip, lambda: tf.image.flip_left_right(lr), lambda: lr),
-                tf.cond(flip, lambda: tf.image.flip_left_right(hr), lambda: hr))
+        return (
+            tf.cond(flip, lambda: tf.image.flip_left_right(lr), lambda: lr),
+            tf.cond(flip, lambda: tf.image.flip_left_right(hr), lambda: hr),
+        )
 
     spec = tf.TensorSpec((None, None, 3), tf.uint8)
     cached = tf.data.Dataset.from_generator(pictures, output_signature=(spec, spec)).cache(str(cache_file))

@@ -4,6 +4,7 @@
 
 Prints, as its last line, one JSON object in seconds, medians: `upscale`, `import_tensorflow`, `beyond`.
 """
+
 import json
 import statistics
 import subprocess
@@ -21,12 +22,15 @@ SIDE = flags.DEFINE_integer("side", 64, "Side of the square picture in pixels.")
 
 def main(_):
     from PIL import Image
+
     root = SMALL.parent.parent
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small.png", Path(folder) / "large.png"
         Image.open(SMALL).convert("RGB").crop((0, 0, SIDE.value, SIDE.value)).save(small)
-        commands = {"upscale": [root / "upscale.py", small, "-o", large, "--overwrite"],
-                    "import_tensorflow": ["-c", "import tensorflow"]}
+        commands = {
+            "upscale": [root / "upscale.py", small, "-o", large, "--overwrite"],
+            "import_tensorflow": ["-c", "import tensorflow"],
+        }
         seconds = {name: [] for name in commands}
         for i in range(ROUNDS.value + 1):
             for name, command in commands.items():

@@ -5,6 +5,7 @@
 Both take a batch of uint8 crops, compute the MSE in training mode, differentiate it and update with Adam. PyTorch
 is eager, without torch.compile.
 """
+
 import argparse
 import json
 import os
@@ -33,8 +34,12 @@ class Block(nn.Module):
     def __init__(self):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.PReLU(64),
-            nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64))
+            nn.Conv2d(64, 64, 3, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+            nn.PReLU(64),
+            nn.Conv2d(64, 64, 3, padding=1, bias=False),
+            nn.BatchNorm2d(64),
+        )
 
     def forward(self, x):
         return x + self.layers(x)
@@ -44,8 +49,9 @@ class SRResNet(nn.Module):
     def __init__(self):
         super().__init__()
         self.head = nn.Sequential(nn.Conv2d(3, 64, 9, padding=4), nn.PReLU(64))
-        self.trunk = nn.Sequential(*[Block() for _ in range(16)],
-                                   nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64))
+        self.trunk = nn.Sequential(
+            *[Block() for _ in range(16)], nn.Conv2d(64, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)
+        )
         up = [layer for _ in range(2) for layer in (nn.Conv2d(64, 256, 3, padding=1), nn.PixelShuffle(2), nn.PReLU(64))]
         self.tail = nn.Sequential(*up, nn.Conv2d(64, 3, 9, padding=4))
 
@@ -60,6 +66,7 @@ def ours(precision):
 
     def run(lr, hr):
         return float(step(lr, hr, rate)["loss"])
+
     return run
 
 
@@ -76,6 +83,7 @@ def pytorch(precision):
         loss.backward()
         optimizer.step()
         return loss.item()
+
     return run
 
 
@@ -89,8 +97,9 @@ def main():
     lr = rng.integers(0, 256, (args.batch, 24, 24, 3)).astype(np.uint8)
     hr = rng.integers(0, 256, (args.batch, 96, 96, 3)).astype(np.uint8)
     report = {}
-    print(f"SRResNet x4, batch {args.batch}, {torch.get_num_threads()} threads, seconds a step, "
-          f"median of {args.rounds}")
+    print(
+        f"SRResNet x4, batch {args.batch}, {torch.get_num_threads()} threads, seconds a step, median of {args.rounds}"
+    )
     for precision in ("float32", "bfloat16"):
         steps = ours(precision), pytorch(precision)
         seconds = []
@@ -101,8 +110,11 @@ def main():
                 seconds.append(time.perf_counter() - began)
         mine, peer = np.median(np.reshape(seconds, (-1, 2))[2:], axis=0)
         print(f"  {precision:9}  srgan_tf {mine:.3f}   PyTorch {peer:.3f}   ratio {peer / mine:.2f}")
-        report |= {f"{precision}_seconds": round(mine, 4), f"{precision}_pytorch_seconds": round(peer, 4),
-                   f"{precision}_ratio": round(peer / mine, 3)}
+        report |= {
+            f"{precision}_seconds": round(mine, 4),
+            f"{precision}_pytorch_seconds": round(peer, 4),
+            f"{precision}_ratio": round(peer / mine, 3),
+        }
     print(json.dumps(report))
 
 

@@ -6,6 +6,7 @@ The pictures are taken again, under other names, until the store has 3 GB. Four 
 (Linux, /proc): one that does nothing but load the same modules, one that reads batches of 16 crops as fast as it can,
 and two that train SRResNet, on one picture and on all of them.
 """
+
 import argparse
 import json
 import os
@@ -19,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-LEAST = 3 * 10 ** 9  # bytes of the store
+LEAST = 3 * 10**9  # bytes of the store
 
 
 def resident():
@@ -29,13 +30,15 @@ def resident():
 
 
 def child(task, folder, seconds):
-    from srgan_tf.training.distribution import concrete
+    import tensorflow as tf
+
     from srgan_tf.training.batches import Crops
+    from srgan_tf.training.distribution import concrete
     from srgan_tf.training.recipes import RECIPES
     from srgan_tf.training.state import State
     from srgan_tf.training.step import make_step
     from srgan_tf.training.store import Store
-    import tensorflow as tf
+
     crops = 0
     began = time.perf_counter()
     if task != "nothing":
@@ -68,6 +71,7 @@ def main():
 
     from srgan_tf.training.datasets import Folder
     from srgan_tf.training.store import open_store
+
     with tempfile.TemporaryDirectory() as folder:
         pictures = sorted(p for p in Path(args.data_dir).resolve().rglob("*") if p.is_file())
         one = Path(folder, "one")
@@ -85,10 +89,18 @@ def main():
         large = _folder_of(open_store(Folder(many, 4), 4, folder), folder)
         size = sum(p.stat().st_size for p in large.iterdir())
         figures = {"store": size}
-        for name, task, where in (("nothing", "nothing", large), ("read", "read", large),
-                                  ("train_one_picture", "train", small), ("train", "train", large)):
-            done = subprocess.run([sys.executable, __file__, "--seconds", str(args.seconds), "--child", task, where],
-                                  check=True, capture_output=True, text=True)
+        for name, task, where in (
+            ("nothing", "nothing", large),
+            ("read", "read", large),
+            ("train_one_picture", "train", small),
+            ("train", "train", large),
+        ):
+            done = subprocess.run(
+                [sys.executable, __file__, "--seconds", str(args.seconds), "--child", task, where],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
             now, most, rate = json.loads(done.stdout.splitlines()[-1])
             figures[name] = {"resident": now, "most": most, "crops_per_second": rate}
             print(f"{name:18} {now / 1e6:7.0f} MB, at most {most / 1e6:7.0f} MB, {rate:9,.1f} crops/s", flush=True)

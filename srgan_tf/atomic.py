@@ -1,4 +1,5 @@
 """Files that are there as a whole or not at all, whenever the process ends."""
+
 import contextlib
 import os
 import secrets

@@ -1,4 +1,5 @@
 """What the person at the keyboard can mend."""
+
 import unicodedata
 
 
@@ -14,5 +15,9 @@ class UserError(Exception):
 
 def one_line(text):
     r"""Text with what would break a line or steer a terminal spelt out (`\n`): file names may hold anything."""
-    return "".join(character.encode("unicode_escape").decode()
-                   if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character for character in text)
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in text
+    )

@@ -3,13 +3,14 @@
 Super-resolution results depend on how LR was made: an enlarger trained on one kernel and scored on another
 loses several dB. MATLAB's is the one that DIV2K, the benchmark sets and the paper use.
 """
+
 import functools
 import math
 
 import numpy as np
 
 EDGES = ("mirror", "repeat")
-BAND = 2 ** 20  # samples that are computed together: in float64 a large picture would take several GB
+BAND = 2**20  # samples that are computed together: in float64 a large picture would take several GB
 
 
 def imresize(image, scale=None, *, size=None, edge="mirror"):
@@ -44,19 +45,20 @@ def imresize(image, scale=None, *, size=None, edge="mirror"):
         raise ValueError(f"the result must have at least one pixel. Received: size {tuple(lengths)}")
     # MATLAB starts with the side that shrinks most; equal factors start with the rows.
     first = int(np.argsort(factors, kind="stable")[0])
-    down, across = (_taps(n, int(length), float(factor), edge)
-                    for n, length, factor in zip(image.shape, lengths, factors))
+    down, across = (
+        _taps(n, int(length), float(factor), edge) for n, length, factor in zip(image.shape, lengths, factors)
+    )
     result = np.empty((*map(int, lengths), *image.shape[2:]), image.dtype)
     rows = max(1, BAND // max(1, image[:1].size, result[:1].size))
     for start in range(0, len(result), rows):
-        taps, weights = down[0][start:start + rows], down[1][start:start + rows]
+        taps, weights = down[0][start : start + rows], down[1][start : start + rows]
         if first == 0:
             band = _resize_axis(_resize_axis(image, 0, taps, weights), 1, *across)
         else:
             top = taps.min()
-            band = _resize_axis(image[top:taps.max() + 1], 1, *across)
+            band = _resize_axis(image[top : taps.max() + 1], 1, *across)
             band = _resize_axis(band, 0, taps - top, weights)
-        result[start:start + rows] = band
+        result[start : start + rows] = band
     return result
 
 

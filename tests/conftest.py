@@ -1,4 +1,5 @@
 """Fixtures that more than one test file needs."""
+
 import os
 import pathlib
 
@@ -26,6 +27,7 @@ def benchmarks():
 def vgg_weights(tmp_path_factory):
     """A file as `--vgg_weights` takes it, with random weights: what is tested is not what VGG19 has learnt."""
     import keras
+
     path = tmp_path_factory.mktemp("vgg") / "vgg19.weights.h5"
     keras.applications.VGG19(include_top=False, weights=None).save_weights(path)
     return path
@@ -37,13 +39,17 @@ def small_model(tmp_path_factory):
     import keras
     import numpy as np
 
-    from srgan_tf.saved_models import export
     from srgan_tf.networks import models
+    from srgan_tf.saved_models import export
+
     keras.utils.set_random_seed(1)
     generator = models.srresnet(4, blocks=2, features=16)
     models.start_as_interpolation(generator)
-    own = {name: np.full(value.shape, 0.05, "float32") for name, value in models.named_weights(generator).items()
-           if name.endswith("gamma")}
+    own = {
+        name: np.full(value.shape, 0.05, "float32")
+        for name, value in models.named_weights(generator).items()
+        if name.endswith("gamma")
+    }
     models.load_named_weights(generator, own, partial=True)
     folder = tmp_path_factory.mktemp("models") / "small"
     export.export(generator, folder / "1", attributes={"step": 1})

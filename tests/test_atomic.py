@@ -1,4 +1,5 @@
 """Results are there as a whole or not at all: killed at any instant, on a full disk."""
+
 import errno
 import fcntl
 import os
@@ -41,8 +42,15 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_
 def start(program, folder, **options):
     program = [sys.executable, ROOT / "upscale.py", "-n", program] if program else [sys.executable, "-c", REPEATING]
     flag = ["-o"] if len(program) == 4 else []
-    return subprocess.Popen([*program, "in", *flag, "out"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)}, **options)
+    return subprocess.Popen(
+        [*program, "in", *flag, "out"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        **options,
+    )
 
 
 def parts(folder):
@@ -102,12 +110,19 @@ def test_a_killed_run_leaves_whole_results_only_and_the_next_one_goes_on_and_cle
 
 
 def test_what_another_process_is_writing_is_not_swept(tmp_path):
-    program = ("import sys; from srgan_tf.atomic import whole_file\n"
-               "with whole_file('x.png') as file:\n"
-               "  file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.readline()")
-    process = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path,
-                               env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, text=True)
+    program = (
+        "import sys; from srgan_tf.atomic import whole_file\n"
+        "with whole_file('x.png') as file:\n"
+        "  file.write(b'half'); file.flush(); print('ready', flush=True); sys.stdin.readline()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout.readline() == "ready\n"
     atomic.sweep(tmp_path)
     assert len(parts(tmp_path)) == 1
@@ -136,8 +151,10 @@ def test_nothing_is_swept_between_its_last_byte_and_its_name_nor_where_locks_nee
 
 
 def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
-    program = ("from srgan_tf.atomic import whole_file; import os, signal\n"
-               "with whole_file('x.png') as file:\n  file.write(b'half'); os.kill(os.getpid(), signal.SIGKILL)")
+    program = (
+        "from srgan_tf.atomic import whole_file; import os, signal\n"
+        "with whole_file('x.png') as file:\n  file.write(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)})
     for name in (".mine.part", "download.part", "y.png"):
         (tmp_path / name).touch()
@@ -179,4 +196,5 @@ def test_a_limit_of_the_file_size_is_one_line_a_picture(tmp_path):
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
     assert_one_line_each(folder, lambda: start(None, folder, preexec_fn=limit), "File too large")

@@ -1,4 +1,5 @@
 """Packages import from left to right only, and what must start fast loads nothing heavy."""
+
 import ast
 import configparser
 import graphlib
@@ -11,8 +12,16 @@ from helpers import ROOT
 
 PACKAGE = ROOT / "srgan_tf"
 ORDER = [  # a module imports from its own package and from those to its left; of one entry, neither imports the other
-    {"errors"}, {"atomic"}, {"resize"}, {"networks", "images"}, {"saved_models"}, {"upscaling"}, {"evaluation"}, {"training"},
-    {"qr"}, {"commands"},
+    {"errors"},
+    {"atomic"},
+    {"resize"},
+    {"networks", "images"},
+    {"saved_models"},
+    {"upscaling"},
+    {"evaluation"},
+    {"training"},
+    {"qr"},
+    {"commands"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -96,6 +105,8 @@ def test_every_module_fits_in_a_head(path):
 
 
 def test_commands_parse_their_flags_without_loading_tensorflow():
-    code = ("import sys, srgan_tf.commands.train, srgan_tf.commands.evaluate, srgan_tf.commands.upscale;"
-            "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & sys.modules.keys()))")
+    code = (
+        "import sys, srgan_tf.commands.train, srgan_tf.commands.evaluate, srgan_tf.commands.upscale;"
+        "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & sys.modules.keys()))"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -9,8 +9,11 @@ SETS = ("Set5", "Set14", "BSD100")
 
 @pytest.mark.parametrize("title, model", [("SRResNet", "srresnet_x4"), ("SRGAN", "srgan_x4")])
 def test_readme_has_the_figures_of_the_cards(title, model):
-    card = {row[0]: [cell.replace("/ 0.", "/ .") for cell in row[1:5]]
-            for row in rows(ROOT / "weights" / model / "README.md") if row[0] in SETS}
+    card = {
+        row[0]: [cell.replace("/ 0.", "/ .") for cell in row[1:5]]
+        for row in rows(ROOT / "weights" / model / "README.md")
+        if row[0] in SETS
+    }
     readme = rows(ROOT / "README.md")
     paper = next(row[1:] for row in readme if row[0].startswith(f"{title}, ours"))
     found, last = {}, None

@@ -1,4 +1,5 @@
 """The commands in the pages about serving, run as printed; where Docker cannot run, the stand-in takes its place."""
+
 import os
 import re
 import shutil
@@ -63,10 +64,11 @@ os.execv(sys.executable, [*{stand_in!r}, f"--port={{grpc}}", f"--rest_api_port={
 def blocks():
     """(language, text) of each command in the pages, in their order."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    pages = [re.search(r"^## Serve\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[1],
-             (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")]
-    return [[block for block in re.findall(r"^```(sh|python)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)]
-            for page in pages]
+    pages = [
+        re.search(r"^## Serve\n(.*?)^## ", readme, re.DOTALL | re.MULTILINE)[1],
+        (ROOT / "docs" / "serving.md").read_text(encoding="utf-8"),
+    ]
+    return [list(re.findall(r"^```(sh|python)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)) for page in pages]
 
 
 @pytest.fixture
@@ -81,8 +83,11 @@ def place(tmp_path, small_model):
     docker = tmp_path / "bin" / "docker"
     docker.write_text(DOCKER.format(python=sys.executable, stand_in=serving.STAND_IN))
     docker.chmod(0o755)
-    first = f"{docker.parent}:{Path(sys.executable).parent}" if "docker" not in serving.kinds() else str(
-        Path(sys.executable).parent)
+    first = (
+        f"{docker.parent}:{Path(sys.executable).parent}"
+        if "docker" not in serving.kinds()
+        else str(Path(sys.executable).parent)
+    )
     return tmp_path, {**os.environ, "PATH": f"{first}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
@@ -98,6 +103,7 @@ def wait(process, port):
 
 def free(port):
     import socket
+
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return sock.connect_ex(("127.0.0.1", port)) != 0
@@ -118,19 +124,24 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
                 if "compose" in text:
                     stop(servers)
                 port = re.search(r"-p (\d+):8501", text)
-                servers.append(subprocess.Popen(["bash", "-c", f"exec {text}"], cwd=folder, env=environment,
-                                                stdout=subprocess.DEVNULL))
+                servers.append(
+                    subprocess.Popen(
+                        ["bash", "-c", f"exec {text}"], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+                    )
+                )
                 wait(servers[-1], port[1] if port else 8501)
                 continue
             before = (folder / "large.png").stat().st_mtime_ns if (folder / "large.png").exists() else None
             shell = [sys.executable] if language == "python" else ["bash", "-e", "-o", "pipefail"]
-            done = subprocess.run([*shell, "-c", text], cwd=folder, env=environment, capture_output=True, text=True,
-                                  timeout=300)
+            done = subprocess.run(
+                [*shell, "-c", text], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+            )
             assert done.returncode == 0, done.stderr
             if "large.png" in text:
                 assert (folder / "large.png").stat().st_mtime_ns != before, f"{text} says {done.stdout}"
-                np.testing.assert_array_equal(np.asarray(Image.open(folder / "large.png")),
-                                              expected[96 if "-t 96" in text else 0], err_msg=text)
+                np.testing.assert_array_equal(
+                    np.asarray(Image.open(folder / "large.png")), expected[96 if "-t 96" in text else 0], err_msg=text
+                )
             else:
                 assert "AVAILABLE" in done.stdout
     finally:

@@ -1,4 +1,5 @@
 """imresize does what MATLAB does, to the last bit."""
+
 import tracemalloc
 
 import numpy as np
@@ -55,8 +56,10 @@ def test_the_protocol_picture_has_its_known_sums():
     assert imresize(small, 4, edge="repeat").sum() == 1141056
 
 
-@pytest.mark.parametrize("shape, scale, expected", [
-    ((5, 7), 1 / 4, (2, 2)), ((5, 7), 4, (20, 28)), ((10, 9), 1 / 3, (4, 3)), ((3, 100), 0.29, (1, 29))])
+@pytest.mark.parametrize(
+    "shape, scale, expected",
+    [((5, 7), 1 / 4, (2, 2)), ((5, 7), 4, (20, 28)), ((10, 9), 1 / 3, (4, 3)), ((3, 100), 0.29, (1, 29))],
+)
 def test_sides_are_rounded_up(shape, scale, expected):
     assert imresize(np.zeros(shape, np.uint8), scale).shape == expected
 
@@ -108,11 +111,15 @@ def test_a_large_picture_takes_little_memory_beside_itself_and_its_result():
             tracemalloc.stop()
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(image=np.zeros((0, 4)), scale=2), "non-empty"),
-    (dict(image=np.zeros((4, 4)), scale=2, edge="wrap"), "wrap"),
-    (dict(image=np.zeros((4, 4)), scale=-1), "at least one pixel"),
-    (dict(image=np.zeros((4, 4))), "scale or a size")])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(image=np.zeros((0, 4)), scale=2), "non-empty"),
+        (dict(image=np.zeros((4, 4)), scale=2, edge="wrap"), "wrap"),
+        (dict(image=np.zeros((4, 4)), scale=-1), "at least one pixel"),
+        (dict(image=np.zeros((4, 4))), "scale or a size"),
+    ],
+)
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         imresize(**arguments)

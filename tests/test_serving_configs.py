@@ -4,8 +4,8 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from helpers import ROOT
-from srgan_tf.upscaling import server
 from srgan_tf.saved_models import zoo
+from srgan_tf.upscaling import server
 
 yaml = pytest.importorskip("yaml")
 model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
@@ -22,11 +22,18 @@ def batching_parameters():
     file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3")
     for name, kind in (("Int64Value", "INT64"), ("BoolValue", "BOOL")):
         message = file.message_type.add(name=name)
-        message.field.add(name="value", number=1, label=1, type=getattr(descriptor_pb2.FieldDescriptorProto,
-                                                                         f"TYPE_{kind}"))
+        message.field.add(
+            name="value", number=1, label=1, type=getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{kind}")
+        )
     message = file.message_type.add(name="BatchingParameters")
-    fields = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads",
-              "enable_large_batch_splitting", "max_execution_batch_size")
+    fields = (
+        "max_batch_size",
+        "batch_timeout_micros",
+        "max_enqueued_batches",
+        "num_batch_threads",
+        "enable_large_batch_splitting",
+        "max_execution_batch_size",
+    )
     for number, name in enumerate(fields, 1):
         kind = "BoolValue" if name.startswith("enable") else "Int64Value"
         message.field.add(name=name, number=number, label=1, type=11, type_name=f".{kind}")
@@ -46,8 +53,7 @@ def kubernetes():
 
 
 def test_every_shipped_model_is_served_under_its_name():
-    assert {model.name: model.base_path for model in models()} == {
-        name: f"/models/{name}" for name in zoo.shipped()}
+    assert {model.name: model.base_path for model in models()} == {name: f"/models/{name}" for name in zoo.shipped()}
     assert {model.model_platform for model in models()} == {"tensorflow"}
 
 
@@ -58,10 +64,13 @@ def test_pictures_of_different_requests_are_never_one_batch():
 
 
 def test_compose_mounts_what_its_flags_name():
-    mounted = {inside: (FOLDER / outside).resolve() for outside, inside, _ in (
-        volume.split(":") for volume in compose()["volumes"])}
+    mounted = {
+        inside: (FOLDER / outside).resolve()
+        for outside, inside, _ in (volume.split(":") for volume in compose()["volumes"])
+    }
     assert {model.base_path.rsplit("/", 1)[1] for model in models()} <= {
-        child.name for child in mounted["/models"].iterdir()}
+        child.name for child in mounted["/models"].iterdir()
+    }
     for flag in compose()["command"]:
         if "/" in flag:
             folder, name = flag.split("=")[1].rsplit("/", 1)
@@ -90,8 +99,12 @@ def test_rest_waits_for_a_tile_as_long_as_upscale_does():
 @pytest.mark.parametrize("name", ["docker-compose.yml", "kubernetes.yaml"])
 def test_the_gpu_lines_can_be_uncommented(name):
     text = (FOLDER / name).read_text(encoding="utf-8")
-    marked = [line for line in text.splitlines() if line.lstrip().startswith("# ") and (
-        "nvidia" in line or name == "docker-compose.yml" and line.startswith("    # "))]
+    marked = [
+        line
+        for line in text.splitlines()
+        if line.lstrip().startswith("# ")
+        and ("nvidia" in line or name == "docker-compose.yml" and line.startswith("    # "))
+    ]
     assert marked
     for line in marked:
         text = text.replace(line, line.replace("# ", "", 1))

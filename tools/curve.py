@@ -3,6 +3,7 @@
 Runs are drawn one after the other, each from where the one before it ended: PSNR on the validation pictures over the
 crops that the network has seen. Needs matplotlib: pip install ".[benchmark]".
 """
+
 import json
 import sys
 from pathlib import Path
@@ -21,8 +22,11 @@ def main(out, *runs):
         path = Path(path)
         batch = json.loads((path.parent / "config.json").read_text())["recipe"]["batch"]
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        points = [(begin + batch * line["step"] / 1000, line["validation_psnr"]) for line in lines
-                  if "validation_psnr" in line]
+        points = [
+            (begin + batch * line["step"] / 1000, line["validation_psnr"])
+            for line in lines
+            if "validation_psnr" in line
+        ]
         axes.plot(*zip(*points), marker=".", markersize=3, linewidth=1.2, label=label)
         begin += batch * lines[-1]["step"] / 1000
     axes.set(xlabel="crops of 96 x 96 pixels, thousands", ylabel="PSNR on Kodak's centres, dB")

@@ -8,6 +8,7 @@ is compared with that around them. `losses.grid` weighs all points alike, so it 
 there is the least power: a thousandth at a period of 2 pixels both ways. OUT is a SavedModel; PICTURES a folder of HR
 pictures.
 """
+
 import argparse
 import itertools
 import os
@@ -21,11 +22,11 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.saved_models import export, zoo  # noqa: E402
 from srgan_tf.networks import graph, losses, models  # noqa: E402
-from srgan_tf.training.datasets import Folder  # noqa: E402
-from srgan_tf.training.batches import Crops  # noqa: E402
 from srgan_tf.networks.pixels import to_lr  # noqa: E402
+from srgan_tf.saved_models import export, zoo  # noqa: E402
+from srgan_tf.training.batches import Crops  # noqa: E402
+from srgan_tf.training.datasets import Folder  # noqa: E402
 from srgan_tf.training.store import open_store  # noqa: E402
 
 SCALE, WARMUP = 4, 20
@@ -46,8 +47,11 @@ def spectrum(difference):
     points = [(y * side // SCALE, x * side // SCALE) for y, x in POINTS]
     at = tf.gather_nd(waves, points)
     near = tf.gather_nd(waves, [[((y + v) % side, (x + u) % side) for v, u in AROUND] for y, x in points])
-    return (tf.reduce_mean(tf.abs(at) ** 2, 1), tf.reduce_mean(tf.abs(near) ** 2, (1, 2)),
-            tf.abs(tf.reduce_mean(at, 1)) ** 2)
+    return (
+        tf.reduce_mean(tf.abs(at) ** 2, 1),
+        tf.reduce_mean(tf.abs(near) ** 2, (1, 2)),
+        tf.abs(tf.reduce_mean(at, 1)) ** 2,
+    )
 
 
 def loaded(name):
@@ -66,8 +70,12 @@ def main():
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--weight", type=float, default=1e-5)
-    parser.add_argument("--blend", type=float, default=1, help="share of what it became in OUT's weights, beside "
-                        "what it was: SRGAN is shipped with 0.5")
+    parser.add_argument(
+        "--blend",
+        type=float,
+        default=1,
+        help="share of what it became in OUT's weights, beside what it was: SRGAN is shipped with 0.5",
+    )
     args = parser.parse_args()
     network, before, base = loaded(args.model), loaded(args.model), loaded(args.base)
     optimizer = keras.optimizers.Adam()
@@ -98,8 +106,10 @@ def main():
         if (i + 1) % 50 == 0 or i + 1 == args.steps:
             same, now, then = (np.mean([values[k] for values in recent], axis=0) for k in range(3))
             above = [10 * np.log10(power / usual.numpy()).max() for power in (now, then)]
-            print(f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}",
-                  flush=True)
+            print(
+                f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}",
+                flush=True,
+            )
             recent = []
     new, old = models.named_weights(network), models.named_weights(before)
     models.load_named_weights(network, {key: args.blend * new[key] + (1 - args.blend) * old[key] for key in new})

@@ -1,9 +1,10 @@
 """Draw README's pictures: details as bicubic, SRResNet, SRGAN and the original, side by side.
 
-    python tools/pictures.py example KODAK     # docs/example.png, from the folder of Kodak's pictures
-    python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder that evaluate.py keeps the sets in
-    python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
+python tools/pictures.py example KODAK     # docs/example.png, from the folder of Kodak's pictures
+python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder that evaluate.py keeps the sets in
+python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
 """
+
 import sys
 from pathlib import Path
 
@@ -19,10 +20,20 @@ from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> picture, row and column of each detail's corner
     "example": (("kodim23", 60, 420), ("kodim08", 130, 300)),
-    "set14": (("img_001", 250, 60), ("img_005", 60, 56), ("img_007", 90, 210), ("img_010", 60, 150),
-              ("img_014", 60, 170)),
-    "bsd100": (("img_001", 90, 40), ("img_003", 100, 60), ("img_009", 60, 150), ("img_035", 160, 60),
-               ("img_088", 40, 60)),
+    "set14": (
+        ("img_001", 250, 60),
+        ("img_005", 60, 56),
+        ("img_007", 90, 210),
+        ("img_010", 60, 150),
+        ("img_014", 60, 170),
+    ),
+    "bsd100": (
+        ("img_001", 90, 40),
+        ("img_003", 100, 60),
+        ("img_009", 60, 150),
+        ("img_035", 160, 60),
+        ("img_088", 40, 60),
+    ),
 }
 SIDE, GAP, HEAD = 192, 6, 22
 
@@ -45,11 +56,12 @@ def sheet(name, folder, networks):
     size = len(titles) * (SIDE + GAP) - GAP, HEAD + len(DETAILS[name]) * (SIDE + GAP) - GAP
     picture = Image.new("RGB", size, "white")
     for column, title in enumerate(titles):
-        ImageDraw.Draw(picture).text((column * (SIDE + GAP) + SIDE // 2, HEAD // 2), title, "black",
-                                     ImageFont.load_default(14), anchor="mm")
+        ImageDraw.Draw(picture).text(
+            (column * (SIDE + GAP) + SIDE // 2, HEAD // 2), title, "black", ImageFont.load_default(14), anchor="mm"
+        )
     for row, ((hr, lr), (_, y, x)) in enumerate(zip(pairs(name, folder), DETAILS[name])):
         for column, pixels in enumerate((imresize(lr, 4), *(network(lr) for network in networks.values()), hr)):
-            tile = Image.fromarray(np.ascontiguousarray(pixels[y:y + SIDE, x:x + SIDE]))
+            tile = Image.fromarray(np.ascontiguousarray(pixels[y : y + SIDE, x : x + SIDE]))
             picture.paste(tile, (column * (SIDE + GAP), HEAD + row * (SIDE + GAP)))
     return picture
 

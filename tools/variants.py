@@ -6,6 +6,7 @@ OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation
 details of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:
 pip install ".[benchmark]".
 """
+
 import json
 import sys
 from pathlib import Path
@@ -17,11 +18,14 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
 import pictures  # noqa: E402
-
 from srgan_tf import Upscaler  # noqa: E402
 
-PANELS = {"d_real": "D(HR)", "d_fake": "D(SR)", "content": "content loss",
-          "validation_consistency": "LR consistency, dB"}
+PANELS = {
+    "d_real": "D(HR)",
+    "d_fake": "D(SR)",
+    "content": "content loss",
+    "validation_consistency": "LR consistency, dB",
+}
 
 
 def curves(out, runs):

@@ -3,6 +3,7 @@
 A command is a module of this package with `USAGE` (what it does, with an example), its flags, `KEY_FLAGS` (those
 that `--help` shows) and `main(argv)`. Its flags may live in a `FLAGS = flags.FlagValues()` of its own.
 """
+
 import contextlib
 import importlib.abc
 import importlib.util
@@ -62,7 +63,7 @@ def _run(main, arguments):
 
 def _parse(command, argv):
     """The arguments that are no flags; ends the program for `--help` and for a mistyped flag."""
-    asked = argv[1:argv.index("--")] if "--" in argv else argv[1:]
+    asked = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
     for full, names in enumerate([("-h", "-help", "--help", "--helpshort"), ("-helpfull", "--helpfull")]):
         if any(name in asked for name in names):
             print(_help(command, full), flush=True)

@@ -1,4 +1,5 @@
 """How far the pictures, the tiles of one picture, or the frames of a clip are."""
+
 import sys
 import time
 

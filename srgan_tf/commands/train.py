@@ -1,4 +1,5 @@
 """python train.py: train SRResNet, then SRGAN from it."""
+
 import dataclasses
 import functools
 import os
@@ -6,9 +7,19 @@ from pathlib import Path
 
 from absl import flags
 
-from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
-from srgan_tf.training.recipes import CONTENTS, FREEZES, OPTIMIZERS, PHASES, PRECISIONS, RECIPES, SCHEDULES, STARTS, VARIANTS
+from srgan_tf.saved_models import zoo
+from srgan_tf.training.recipes import (
+    CONTENTS,
+    FREEZES,
+    OPTIMIZERS,
+    PHASES,
+    PRECISIONS,
+    RECIPES,
+    SCHEDULES,
+    STARTS,
+    VARIANTS,
+)
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
@@ -21,37 +32,68 @@ both."""
 
 FLAGS = flags.FlagValues()
 _bool, _enum, _float, _integer, _string = (
-    functools.partial(define, flag_values=FLAGS) for define in (
-        flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_float, flags.DEFINE_integer, flags.DEFINE_string))
+    functools.partial(define, flag_values=FLAGS)
+    for define in (flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_float, flags.DEFINE_integer, flags.DEFINE_string)
+)
 SCALE = _enum("scale", "4", ["2", "4", "8"], "How many times larger the network makes a picture.")
-PHASE = _enum("phase", "both", ["both", *PHASES], "What to train; srgan starts from --init or from the "
-                          "srresnet of the same --run_dir.")
-VARIANT = _enum("variant", None, list(VARIANTS), "One of the paper's five: its content loss, and SRResNet alone if "
-                "that is all it needs.")
+PHASE = _enum(
+    "phase",
+    "both",
+    ["both", *PHASES],
+    "What to train; srgan starts from --init or from the srresnet of the same --run_dir.",
+)
+VARIANT = _enum(
+    "variant",
+    None,
+    list(VARIANTS),
+    "One of the paper's five: its content loss, and SRResNet alone if that is all it needs.",
+)
 SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
-RECIPE = _enum("recipe", "fast", list(RECIPES), "Where the numbers below come from when not given: the paper's own, "
-               "or ours, which take a fraction of its steps.")
-DATASET = _enum("dataset", "pictures", ["pictures", "qr"], "What to train on: pictures, of DIV2K or --data_dir; or QR "
-                "codes, which are drawn on the way.")
-QR_OPTIONS = _string("qr_options", None, "Changes to how codes for training look, NAME=NUMBER,NAME=LOW:HIGH,...: pitch "
-                     "(LR pixels a module), angle, blur, noise and others, see docs/qr.md.")
+RECIPE = _enum(
+    "recipe",
+    "fast",
+    list(RECIPES),
+    "Where the numbers below come from when not given: the paper's own, or ours, which take a fraction of its steps.",
+)
+DATASET = _enum(
+    "dataset",
+    "pictures",
+    ["pictures", "qr"],
+    "What to train on: pictures, of DIV2K or --data_dir; or QR codes, which are drawn on the way.",
+)
+QR_OPTIONS = _string(
+    "qr_options",
+    None,
+    "Changes to how codes for training look, NAME=NUMBER,NAME=LOW:HIGH,...: pitch "
+    "(LR pixels a module), angle, blur, noise and others, see docs/qr.md.",
+)
 DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
-VALIDATION_DIR = _string("validation_dir", None, "A folder of HR pictures to validate on; DIV2K's "
-                                     "validation pictures when training on DIV2K.")
+VALIDATION_DIR = _string(
+    "validation_dir",
+    None,
+    "A folder of HR pictures to validate on; DIV2K's validation pictures when training on DIV2K.",
+)
 RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
 INIT = _string("init", None, "A model name or SavedModel whose weights the generator starts from.")
-VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when "
-                                  "not given.")
-CACHE_DIR = _string("cache_dir", None, "Where decoded pictures are kept, 3.2 bytes a pixel at --scale 4; "
-                    "$XDG_CACHE_HOME/srgan_tf. It may be deleted at any time.")
+VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when not given.")
+CACHE_DIR = _string(
+    "cache_dir",
+    None,
+    "Where decoded pictures are kept, 3.2 bytes a pixel at --scale 4; "
+    "$XDG_CACHE_HOME/srgan_tf. It may be deleted at any time.",
+)
 TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datasets.")
 
 STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
 BATCH = _integer("batch", None, "Crops a step.", lower_bound=1)
 CROP = _integer("crop", None, "HR side of a crop, pixels; a multiple of 16.", lower_bound=16)
 CONTENT = _enum("content", None, list(CONTENTS), "Content loss.")
-SHIFT = _integer("shift", None, "Pixels, at most, by which what VGG and the discriminator see is moved at random; they "
-                 "else teach a grid.", lower_bound=0)
+SHIFT = _integer(
+    "shift",
+    None,
+    "Pixels, at most, by which what VGG and the discriminator see is moved at random; they else teach a grid.",
+    lower_bound=0,
+)
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
 ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
 TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
@@ -59,23 +101,38 @@ CONSISTENCY = _float("consistency", None, "Weight of an MSE of HR and SR brought
 GRID = _float("grid", None, "Weight of a loss on what of the error repeats every --scale pixels.", lower_bound=0)
 OPTIMIZER = _enum("optimizer", None, list(OPTIMIZERS), "Adam, or Muon for the kernels and Adam for the rest.")
 LEARNING_RATE = _float("learning_rate", None, "The optimizer's learning rate.", lower_bound=0)
-DISCRIMINATOR_RATE = _float("discriminator_rate", None, "The discriminator's learning rate as a multiple "
-                                        "of the generator's.", lower_bound=0)
-SCHEDULE = _enum("schedule", None, list(SCHEDULES), "How the rate falls: not; as a cosine to nothing; to a "
-                             "tenth at half of the steps.")
+DISCRIMINATOR_RATE = _float(
+    "discriminator_rate", None, "The discriminator's learning rate as a multiple of the generator's.", lower_bound=0
+)
+SCHEDULE = _enum(
+    "schedule",
+    None,
+    list(SCHEDULES),
+    "How the rate falls: not; as a cosine to nothing; to a tenth at half of the steps.",
+)
 WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.", lower_bound=0)
-HOLD = _float("hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0,
-                          upper_bound=1)
-FREEZE_NORM = _enum("freeze_norm", None, list(FREEZES), "From when on batch normalisation in the generator uses its "
-                    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the "
-                    "start.")
-PRECISION = _enum("precision", None, list(PRECISIONS), "What convolutions compute in; auto takes bfloat16 where the "
-                  "device computes in it natively, else float32.")
-EMA = _float("ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0,
-                         upper_bound=0.999999)
+HOLD = _float(
+    "hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0, upper_bound=1
+)
+FREEZE_NORM = _enum(
+    "freeze_norm",
+    None,
+    list(FREEZES),
+    "From when on batch normalisation in the generator uses its "
+    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the "
+    "start.",
+)
+PRECISION = _enum(
+    "precision",
+    None,
+    list(PRECISIONS),
+    "What convolutions compute in; auto takes bfloat16 where the device computes in it natively, else float32.",
+)
+EMA = _float(
+    "ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0, upper_bound=0.999999
+)
 START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
-JPEG = _integer("jpeg", None, "Lowest JPEG quality put on LR, up to 95; 0: none.", lower_bound=0,
-                            upper_bound=95)
+JPEG = _integer("jpeg", None, "Lowest JPEG quality put on LR, up to 95; 0: none.", lower_bound=0, upper_bound=95)
 SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0, upper_bound=2**32 - 1)
 BLOCKS = _integer("blocks", None, "Residual blocks, 16 in the paper.", lower_bound=1)
 FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.", lower_bound=3)
@@ -85,20 +142,48 @@ VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations
 CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpoints.", lower_bound=1)
 CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Minutes after which there is one anyway.", lower_bound=0.1)
 KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
-DISTRIBUTE = _enum("distribute", None, ["mirrored", "multiworker"], "One batch shared by all GPUs of this machine, or "
-                   "by the machines that TF_CONFIG names.")
+DISTRIBUTE = _enum(
+    "distribute",
+    None,
+    ["mirrored", "multiworker"],
+    "One batch shared by all GPUs of this machine, or by the machines that TF_CONFIG names.",
+)
 XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step, faster ones on a GPU.")
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
 OF_SRGAN = (CONTENT, SHIFT, PIXEL, TV, CONSISTENCY, GRID)  # with both phases
-OVERRIDES = (STEPS, BATCH, CROP, SHIFT, CONTENT, PIXEL, ADVERSARIAL, TV, CONSISTENCY, GRID, OPTIMIZER, LEARNING_RATE,
-             DISCRIMINATOR_RATE, SCHEDULE, WARMUP, HOLD, FREEZE_NORM, PRECISION, EMA, START, JPEG, SEED, BLOCKS,
-             FEATURES)
+OVERRIDES = (
+    STEPS,
+    BATCH,
+    CROP,
+    SHIFT,
+    CONTENT,
+    PIXEL,
+    ADVERSARIAL,
+    TV,
+    CONSISTENCY,
+    GRID,
+    OPTIMIZER,
+    LEARNING_RATE,
+    DISCRIMINATOR_RATE,
+    SCHEDULE,
+    WARMUP,
+    HOLD,
+    FREEZE_NORM,
+    PRECISION,
+    EMA,
+    START,
+    JPEG,
+    SEED,
+    BLOCKS,
+    FEATURES,
+)
 
 
 def run():
     from srgan_tf.commands import start
+
     start(main)
 
 
@@ -109,17 +194,20 @@ def main(argv):
     recipes = {phase: _recipe(phase, scale) for phase in _phases()}
     _check_recipes(recipes.values())
     if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
-        raise UserError(f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a "
-                        "model with --init")
+        raise UserError(
+            f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model with --init"
+        )
     _check_run_dir(run_dir)
     source, validation = _sources(scale)
 
-    from srgan_tf.training import checkpoints, distribution, trainer
     from srgan_tf.networks import losses
+    from srgan_tf.training import checkpoints, distribution, trainer
     from srgan_tf.training.store import open_store
+
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf")
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf"
+    )
     strategy = distribution.strategy(DISTRIBUTE.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = open_store(validation, scale, cache_dir) if validation else None
@@ -133,11 +221,19 @@ def main(argv):
         if phase == "srgan" and not init:
             init = str(run_dir / "srresnet" / "saved_model")
         run_ = trainer.Run(
-            str(run_dir / phase), recipe, source.describe(), init,
+            str(run_dir / phase),
+            recipe,
+            source.describe(),
+            init,
             VGG_WEIGHTS.value or "" if recipe.content != "mse" else "",
-            log_every=LOG_EVERY.value, validate_every=VALIDATE_EVERY.value, checkpoint_every=CHECKPOINT_EVERY.value,
-            checkpoint_minutes=CHECKPOINT_MINUTES.value, keep=KEEP.value, deterministic=DETERMINISTIC.value,
-            xla=XLA.value)
+            log_every=LOG_EVERY.value,
+            validate_every=VALIDATE_EVERY.value,
+            checkpoint_every=CHECKPOINT_EVERY.value,
+            checkpoint_minutes=CHECKPOINT_MINUTES.value,
+            keep=KEEP.value,
+            deterministic=DETERMINISTIC.value,
+            xla=XLA.value,
+        )
         batches = source.batches(recipe) if endless else store
         saved = trainer.train(run_, batches, validation_store, strategy=strategy)
         if distribution.is_chief(strategy):
@@ -153,6 +249,7 @@ def _check(argv):
         raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
     if DATASET.value == "qr":
         from srgan_tf.qr import codes
+
         for flag in (DATA_DIR, VALIDATION_DIR, JPEG):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} is for pictures, --dataset qr draws codes, leave one of them out")
@@ -179,8 +276,9 @@ def _check(argv):
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
         raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
     if FREEZE_NORM.value == "start" and PHASE.value != "srgan" and not INIT.value:
-        raise UserError("--freeze_norm start would keep the averages of a fresh network: give --init, or decay in "
-                        "place of start")
+        raise UserError(
+            "--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place of start"
+        )
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 
@@ -189,13 +287,22 @@ def _check_recipes(recipes):
     """Flags that none of the phases heeds."""
     critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
-        *((flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
-          for flag in (ADVERSARIAL, DISCRIMINATOR_RATE)),
-        (HOLD, all(recipe.schedule != "cosine" for recipe in recipes),
-         "the rate is held before a cosine: give --schedule cosine too"),
+        *(
+            (flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
+            for flag in (ADVERSARIAL, DISCRIMINATOR_RATE)
+        ),
+        (
+            HOLD,
+            all(recipe.schedule != "cosine" for recipe in recipes),
+            "the rate is held before a cosine: give --schedule cosine too",
+        ),
         (PIXEL, all(recipe.content == "mse" for recipe in recipes), "the content loss is that MSE: give another"),
-        (FREEZE_NORM, FREEZE_NORM.value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
-         "the rate never falls: give --schedule too"))
+        (
+            FREEZE_NORM,
+            FREEZE_NORM.value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
+            "the rate never falls: give --schedule too",
+        ),
+    )
     for flag, is_ignored, why in ignored:
         if flag.value is not None and is_ignored:
             raise UserError(f"--{flag.name} would change nothing, {why}, or leave it out")
@@ -204,8 +311,9 @@ def _check_recipes(recipes):
 def _check_run_dir(run_dir):
     """What is better known before pictures are decoded: that the run can be written, and is none of the pictures."""
     if DATA_DIR.value and Path(os.path.realpath(run_dir)).is_relative_to(os.path.realpath(DATA_DIR.value)):
-        raise UserError(f"{run_dir} lies in --data_dir {DATA_DIR.value}, its samples would be trained on: choose "
-                        "another --run_dir")
+        raise UserError(
+            f"{run_dir} lies in --data_dir {DATA_DIR.value}, its samples would be trained on: choose another --run_dir"
+        )
     there = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if os.path.lexists(folder))
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"{there} is no folder that may be written: choose another --run_dir")
@@ -213,6 +321,7 @@ def _check_run_dir(run_dir):
 
 def _code_options():
     from srgan_tf.qr.options import parse_options
+
     return parse_options(QR_OPTIONS.value or "")
 
 
@@ -239,8 +348,10 @@ def _sources(scale):
     """Where pictures for training and for validation (None: none) come from."""
     if DATASET.value == "qr":
         from srgan_tf.qr import batches
+
         return batches.Endless(_code_options()), batches.Pictures(2 if SMOKE.value else 24, scale)
     from srgan_tf.training import datasets
+
     if DATA_DIR.value:
         source, validation = datasets.Folder(DATA_DIR.value, scale), None
     elif SMOKE.value:

@@ -3,20 +3,27 @@
 `data_dir/Set5/image_SRF_4/img_001_SRF_4_HR.png` and `..._LR.png`, and so on (github.com/jbhuang0604/SelfExSR).
 The LR files are scored, not made anew: the published rows come from them.
 """
+
 import concurrent.futures
 import functools
 import hashlib
 import os
 import pathlib
 from dataclasses import dataclass
+
 import numpy as np
-from srgan_tf.images import formats, reading
+
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import SSIM_WINDOW
+from srgan_tf.images import formats, reading
 from srgan_tf.resize import imresize
 
-BENCHMARKS = {"set5": ("Set5", 5), "set14": ("Set14", 14), "bsd100": ("BSD100", 100),
-              "urban100": ("Urban100", 100)}  # folder, pictures
+BENCHMARKS = {
+    "set5": ("Set5", 5),
+    "set14": ("Set14", 14),
+    "bsd100": ("BSD100", 100),
+    "urban100": ("Urban100", 100),
+}  # folder, pictures
 
 
 @dataclass(frozen=True)
@@ -46,14 +53,18 @@ def load_pairs(name, data_dir, scale=4):
     title, count = BENCHMARKS[name]
     folder = pathlib.Path(data_dir) / title / f"image_SRF_{scale}"
     if not folder.is_dir():
-        raise UserError(f"{title} at scale {scale} is missing, no folder {folder}, pass --data_dir FOLDER with "
-                        f"FOLDER/{title}/image_SRF_{scale}/img_001_SRF_{scale}_HR.png in it, or leave --data_dir out "
-                        "to download it")
+        raise UserError(
+            f"{title} at scale {scale} is missing, no folder {folder}, pass --data_dir FOLDER with "
+            f"FOLDER/{title}/image_SRF_{scale}/img_001_SRF_{scale}_HR.png in it, or leave --data_dir out "
+            "to download it"
+        )
     pairs = released_pairs(name, data_dir, scale)
     missing = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if not path.is_file()]
     if missing:
-        raise UserError(f"{title} is incomplete, {len(missing)} of its {2 * count} files are missing, the first is "
-                        f"{missing[0]}, put it there or pass another --data_dir FOLDER")
+        raise UserError(
+            f"{title} is incomplete, {len(missing)} of its {2 * count} files are missing, the first is "
+            f"{missing[0]}, put it there or pass another --data_dir FOLDER"
+        )
     return pairs
 
 
@@ -76,13 +87,17 @@ def load_folder(folder, scale=4):
     name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # the paper's figures are not this folder's
     if not (folder / "LR").is_dir():
         return name, [Pair(stem, path, None) for stem, path in hr.items()]
-    lr = {stem.removesuffix(f"x{scale}") if stem not in hr else stem: path
-          for stem, path in _pictures(folder / "LR").items()}
+    lr = {
+        stem.removesuffix(f"x{scale}") if stem not in hr else stem: path
+        for stem, path in _pictures(folder / "LR").items()
+    }
     for kind, one, other in (("LR", hr, lr), ("HR", lr, hr)):
         if lonely := [path for stem, path in one.items() if stem not in other]:
-            raise UserError(f"there is no {kind} picture for {len(lonely)} of {len(one)}, the first is {lonely[0]}, "
-                            f"put it into {folder / kind} under the same name, or remove {folder / 'LR'} "
-                            "to have LR made")
+            raise UserError(
+                f"there is no {kind} picture for {len(lonely)} of {len(one)}, the first is {lonely[0]}, "
+                f"put it into {folder / kind} under the same name, or remove {folder / 'LR'} "
+                "to have LR made"
+            )
     return name, [Pair(stem, path, lr[stem]) for stem, path in hr.items()]
 
 
@@ -109,6 +124,7 @@ def check(pairs, scale=4):
     Raises:
         UserError: as `read_pair`.
     """
+
     def read(pair):
         _files(pair, scale)  # and keep nothing
 
@@ -125,8 +141,11 @@ def fingerprint(pairs):
     files = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if path]
     sums = [sha256(path) for path in files]
     known = [released_sums().get(place(path)) for path in files]
-    return {"pictures": len(pairs), "sha256": hashlib.sha256("\n".join(sums).encode()).hexdigest(),
-            "released": sums == known if all(known) else None}
+    return {
+        "pictures": len(pairs),
+        "sha256": hashlib.sha256("\n".join(sums).encode()).hexdigest(),
+        "released": sums == known if all(known) else None,
+    }
 
 
 @functools.cache
@@ -157,7 +176,7 @@ def _files(pair, scale):
     """What the files of a pair hold; LR is None where there is no file of it."""
     hr = _read(pair.hr_path)
     if pair.lr_path is None:
-        hr = hr[:len(hr) // scale * scale, :hr.shape[1] // scale * scale]
+        hr = hr[: len(hr) // scale * scale, : hr.shape[1] // scale * scale]
     if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
         raise UserError(f"{_sides(hr.shape)} pixels are too few for SSIM, {pair.hr_path}, leave it out")
     if pair.lr_path is None:
@@ -165,8 +184,10 @@ def _files(pair, scale):
     lr = _read(pair.lr_path)
     expected = tuple(scale * side for side in lr.shape[:2])
     if hr.shape[:2] != expected:
-        raise UserError(f"HR is {_sides(hr.shape)} pixels but {scale} times its LR is {_sides(expected)}, "
-                        f"{pair.hr_path}, replace it or {pair.lr_path.name} with the set's file")
+        raise UserError(
+            f"HR is {_sides(hr.shape)} pixels but {scale} times its LR is {_sides(expected)}, "
+            f"{pair.hr_path}, replace it or {pair.lr_path.name} with the set's file"
+        )
     return hr, lr
 
 

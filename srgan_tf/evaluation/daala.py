@@ -1,8 +1,11 @@
 """Luma, dither and SSIM of protocol `paper`, as the Daala package's tools compute them."""
+
 import functools
 import math
+
 import numpy as np
-from srgan_tf.evaluation.windows import moments, similarity, as_rgb
+
+from srgan_tf.evaluation.windows import as_rgb, moments, similarity
 
 
 def paper_ssim(a, b):
@@ -25,7 +28,7 @@ def paper_kernel(height, width):
     reach = 0 if least >= 1 else math.floor(sigma * math.sqrt(-2 * math.log(least)))
     reach = min(reach, height - 1, width - 1)
     i = np.arange(1, reach + 1)
-    side = np.floor(256 / (math.sqrt(2 * math.pi) * sigma) * np.exp(-i * i / (2 * sigma ** 2)) + 0.5).astype(np.int64)
+    side = np.floor(256 / (math.sqrt(2 * math.pi) * sigma) * np.exp(-i * i / (2 * sigma**2)) + 0.5).astype(np.int64)
     return np.concatenate([side[::-1], [256 - 2 * side.sum()], side])
 
 
@@ -68,7 +71,7 @@ def dither_offsets(height, width):
     """
     rows, columns = -(-height // 2), -(-width // 2)
     size = 1 << max(10, (rows * columns - 1).bit_length())  # a few sizes serve all: one table is the next one's start
-    offsets = _block_offsets(size)[:rows * columns].reshape(rows, columns, 2, 2, 3)
+    offsets = _block_offsets(size)[: rows * columns].reshape(rows, columns, 2, 2, 3)
     offsets = offsets.transpose(0, 2, 1, 3, 4).reshape(2 * rows, 2 * columns, 3)[:height, :width]
     offsets.flags.writeable = False
     return offsets
@@ -122,7 +125,7 @@ def _colour_error(planes, chroma, luma):
     return error
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _block_offsets(blocks):
     """Offsets of R, G and B for the four pixels of each block: int16 [blocks, 4, 3]."""
     y, cb, cr = np.moveaxis(deviates(blocks), -1, 0)
@@ -161,10 +164,10 @@ def _multiples(state, factor, count):
 def _congruential(state, count):
     """The `count` states after `state` of x -> 69069 x + 1234567 mod 2^32: uint32 [count]."""
     factor, term = 69069, 1234567
-    states = np.array([(factor * state + term) % 2 ** 32], np.uint32)
+    states = np.array([(factor * state + term) % 2**32], np.uint32)
     while len(states) < count:
         states = np.concatenate([states, states * np.uint32(factor) + np.uint32(term)])
-        factor, term = factor * factor % 2 ** 32, (factor * term + term) % 2 ** 32
+        factor, term = factor * factor % 2**32, (factor * term + term) % 2**32
     return states[:count]
 
 
@@ -204,4 +207,4 @@ def _map_bits(tables, x):
 def _inside(length, kernel):
     """The window's total along an axis, counting only what lies inside: float64 [length]."""
     reach = len(kernel) // 2
-    return np.convolve(np.ones(length), kernel)[reach:reach + length]
+    return np.convolve(np.ones(length), kernel)[reach : reach + length]

@@ -1,4 +1,5 @@
 """The benchmark sets brought from their public release, file by file."""
+
 import concurrent.futures
 import http.client
 import os
@@ -6,10 +7,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+
 from tqdm import tqdm
-from srgan_tf.images import reading
+
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, place, released_pairs, sha256, released_sums
+from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, place, released_pairs, released_sums, sha256
+from srgan_tf.images import reading
 
 REPOSITORY = "github.com/jbhuang0604/SelfExSR"
 RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
@@ -38,8 +41,10 @@ def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
     """
     title, _ = BENCHMARKS[name]
     if scale not in RELEASED_SCALES:
-        raise UserError(f"{title} is released for scales 2 and 4, --scale {scale}, give pictures of your own with "
-                        "--data_dir FOLDER and FOLDER/HR")
+        raise UserError(
+            f"{title} is released for scales 2 and 4, --scale {scale}, give pictures of your own with "
+            "--data_dir FOLDER and FOLDER/HR"
+        )
     files = [path for pair in released_pairs(name, data_dir, scale) for path in (pair.hr_path, pair.lr_path)]
     sums = {path: released_sums().get(place(path)) for path in files}
     missing = [path for path in files if not (path.is_file() and sums[path] in (None, sha256(path)))]
@@ -51,9 +56,15 @@ def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
 
     try:
         missing[0].parent.mkdir(parents=True, exist_ok=True)
-        with concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as pool, \
-                tqdm(total=len(missing), desc=f"downloading {title}", unit=" files",
-                     mininterval=0.1 if sys.stderr.isatty() else 30) as bar:
+        with (
+            concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as pool,
+            tqdm(
+                total=len(missing),
+                desc=f"downloading {title}",
+                unit=" files",
+                mininterval=0.1 if sys.stderr.isatty() else 30,
+            ) as bar,
+        ):
             try:
                 for done in concurrent.futures.as_completed([pool.submit(fetch, path) for path in missing]):
                     done.result()
@@ -63,11 +74,15 @@ def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
                 raise
     except _NotHad as error:
         by_hand = f"data/{title}/image_SRF_{scale} of {REPOSITORY} at {missing[0].parent}"
-        raise UserError(f"{title} cannot be downloaded, {error}, put {by_hand} by hand or give the folder that holds "
-                        f"{title}/ with --data_dir") from None
+        raise UserError(
+            f"{title} cannot be downloaded, {error}, put {by_hand} by hand or give the folder that holds "
+            f"{title}/ with --data_dir"
+        ) from None
     except OSError as error:
-        raise UserError(f"{title} cannot be kept ({error.strerror}), {error.filename}, name a folder that is yours "
-                        "with XDG_CACHE_HOME") from error
+        raise UserError(
+            f"{title} cannot be kept ({error.strerror}), {error.filename}, name a folder that is yours "
+            "with XDG_CACHE_HOME"
+        ) from error
 
 
 class _NotHad(Exception):

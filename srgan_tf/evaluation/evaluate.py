@@ -1,13 +1,16 @@
 """Methods x pictures x protocols: a table of figures beside the paper's, and files with every picture's."""
+
 import concurrent.futures
 import functools
 import os
+
 import numpy as np
-from srgan_tf.evaluation import benchmark_sets
-from srgan_tf.saved_models import zoo
+
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.evaluation.metrics import PROTOCOLS, as_rgb, lr_consistency, score
 from srgan_tf.resize import imresize
+from srgan_tf.saved_models import zoo
 
 AT_ONCE = 4_000_000  # HR pixels up to which all methods are scored at once: each takes some 160 bytes a pixel
 
@@ -34,8 +37,13 @@ def evaluate(methods, sets, protocols=PROTOCOLS, *, scale=4, features=None, done
     Raises:
         UserError: for a picture that cannot be read or does not fit its partner.
     """
-    results = {"scale": scale, "protocols": list(protocols), "methods": list(methods),
-               "vgg54": features is not None, "sets": {}}
+    results = {
+        "scale": scale,
+        "protocols": list(protocols),
+        "methods": list(methods),
+        "vgg54": features is not None,
+        "sets": {},
+    }
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for name, pairs in sets.items():
             pictures = []
@@ -83,11 +91,13 @@ def load_vgg54(weights):
         UserError: when they cannot be had.
     """
     from srgan_tf.networks import losses
+
     vgg = losses.vgg_model("vgg54", weights)
 
     def features(image):
         picture = image[None].astype(np.float32) / 127.5 - 1
         return np.asarray(losses.vgg_features(vgg, picture))[0]
+
     return features
 
 
@@ -101,6 +111,7 @@ def load_method(name, scale=4):
     if folder is None:
         return functools.partial(BASELINES[name], scale=scale)
     from srgan_tf.upscaling.upscaler import Upscaler  # loads TensorFlow, which the baselines do without
+
     return Upscaler(str(folder), precision="float32")  # figures that any machine repeats
 
 
@@ -118,8 +129,10 @@ def find_model(name, scale=4):
         raise UserError(f"{error}; or {' or '.join(BASELINES)}") from None
     found = zoo.attributes(folder)["scale"]
     if found != scale:
-        raise UserError(f"{name} enlarges {found} times, the pictures are for {scale}, --model, give --scale {found} "
-                        "or another model")
+        raise UserError(
+            f"{name} enlarges {found} times, the pictures are for {scale}, --model, give --scale {found} "
+            "or another model"
+        )
     return folder
 
 

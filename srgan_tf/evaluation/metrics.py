@@ -8,11 +8,14 @@
 Figures of different protocols are not comparable with each other. The figure of a set is the plain mean of its
 pictures' figures.
 """
+
 import math
+
 import numpy as np
-from srgan_tf.resize import imresize
+
 from srgan_tf.evaluation.daala import paper_luma, paper_ssim
-from srgan_tf.evaluation.windows import PEAK, moments, similarity, as_rgb
+from srgan_tf.evaluation.windows import PEAK, as_rgb, moments, similarity
+from srgan_tf.resize import imresize
 
 PROTOCOLS = ("paper", "bt601", "rgb")
 SSIM_WINDOW = 11  # pixels a side, of `bt601` and `rgb`
@@ -70,7 +73,7 @@ def psnr(a, b):
     """10 log10(255^2 / MSE) in dB over all samples of two uint8 arrays of one shape; infinite when equal."""
     difference = a.astype(np.int32) - b
     error = float(np.mean(difference * difference, dtype=np.float64))
-    return 10 * math.log10(PEAK ** 2 / error) if error else math.inf
+    return 10 * math.log10(PEAK**2 / error) if error else math.inf
 
 
 def ssim(a, b):
@@ -104,4 +107,4 @@ def _picture(image, name):
 
 
 def _cut(image, border):
-    return image[border:image.shape[0] - border, border:image.shape[1] - border]
+    return image[border : image.shape[0] - border, border : image.shape[1] - border]

@@ -3,6 +3,7 @@
 Pictures from all methods and the originals are shown one at a time, blind and in random order, and rated from 1
 (bad) to 5 (excellent). First, one picture calibrates the rater: enlarged by nearest it is a 1, the original is a 5.
 """
+
 import glob
 import hashlib
 import json
@@ -13,10 +14,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srgan_tf.evaluation import evaluate, pages, paper_table
-from srgan_tf.evaluation.results import write_json
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import evaluate, pages, paper_table
 from srgan_tf.evaluation.metrics import as_rgb
+from srgan_tf.evaluation.results import write_json
 
 FORMAT = "srgan_tf opinion test 1"
 RATINGS = (1, 2, 3, 4, 5)
@@ -27,8 +28,8 @@ AS_LARGE = 0.99  # of its own size, screen pixels a pixel, from which a picture 
 class OpinionTest:
     """Takes the pictures while they are scored, and writes the test when they are complete.
 
-        test = OpinionTest(folder, methods)
-        test.finish(evaluation.evaluate(methods, sets, seen=test.add))
+    test = OpinionTest(folder, methods)
+    test.finish(evaluation.evaluate(methods, sets, seen=test.add))
     """
 
     def __init__(self, folder, methods, *, seed=0, scale=4):
@@ -50,8 +51,16 @@ class OpinionTest:
     def add(self, set_name, name, hr, lr, srs):
         """Keep what was made of one picture; the arguments are those of `evaluate.evaluate`'s `seen`."""
         for method, image in {**srs, HR: as_rgb(hr)}.items():
-            self.trials.append({"set": set_name, "picture": name, "method": method, "width": hr.shape[1],
-                                "height": hr.shape[0], "file": self._save(image, set_name, name, method)})
+            self.trials.append(
+                {
+                    "set": set_name,
+                    "picture": name,
+                    "method": method,
+                    "width": hr.shape[1],
+                    "height": hr.shape[0],
+                    "file": self._save(image, set_name, name, method),
+                }
+            )
         worst = evaluate.nearest(as_rgb(lr), self.scale)
         self.nearest[set_name, name] = self._save(worst, set_name, name, "calibration")
 
@@ -76,8 +85,12 @@ class OpinionTest:
         models = {name: facts.get("sha256") for name, facts in results["models"].items()}
         test = {"format": FORMAT, "seed": self.seed, "scale": self.scale, "methods": self.methods, "models": models}
         digest = hashlib.sha256(json.dumps([test, rated]).encode()).hexdigest()[:16]
-        pages.write(self.folder, "--mos", "opinion",
-                    {"test": {**test, "id": digest}, "calibration": calibration, "trials": rated})
+        pages.write(
+            self.folder,
+            "--mos",
+            "opinion",
+            {"test": {**test, "id": digest}, "calibration": calibration, "trials": rated},
+        )
         return self.folder / "index.html"
 
     def _save(self, image, *key):
@@ -110,8 +123,10 @@ def read_answers(files):
         session = _read(path)
         test, rater = session["test"]["id"], session["rater"]
         if sessions and test != sessions[0]["test"]["id"]:
-            raise UserError(f"the answers are to another test than those of {sources[sessions[0]['rater']]}, {path}, "
-                            "score each test by itself")
+            raise UserError(
+                f"the answers are to another test than those of {sources[sessions[0]['rater']]}, {path}, "
+                "score each test by itself"
+            )
         if rater in sources:
             raise UserError(f"the rater {rater!r} is in {sources[rater]} already, {path}, give one file for each rater")
         sources[rater] = path
@@ -144,10 +159,15 @@ def score(sessions):
             by_rater.setdefault(session["rater"], []).append(answer["score"])
     methods = sessions[0]["test"]["methods"]
     sets = {name: {m: _summary(found[m]) for m in methods if m in found} for name, found in ratings.items()}
-    return {"raters": [s["rater"] for s in kept], "left_out": rejected, "scale": sessions[0]["test"]["scale"],
-            "ratings": sum(len(s["answers"]) for s in kept),
-            "shown_smaller": sum(_shown(a) < AS_LARGE for s in kept for a in s["answers"]),
-            "models": sessions[0]["test"].get("models", {}), "sets": sets}
+    return {
+        "raters": [s["rater"] for s in kept],
+        "left_out": rejected,
+        "scale": sessions[0]["test"]["scale"],
+        "ratings": sum(len(s["answers"]) for s in kept),
+        "shown_smaller": sum(_shown(a) < AS_LARGE for s in kept for a in s["answers"]),
+        "models": sessions[0]["test"].get("models", {}),
+        "sets": sets,
+    }
 
 
 def screen(sessions):
@@ -175,8 +195,10 @@ def screen(sessions):
 def format_table(scores):
     """The scores as plain text, the paper's mean beside ours; its raters, pictures and models were others."""
     raters, left_out = len(scores["raters"]), scores["left_out"]
-    lines = [f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
-             + (f"; left out by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")]
+    lines = [
+        f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
+        + (f"; left out by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")
+    ]
     if scores["shown_smaller"]:
         lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown smaller than they are")
     for name, found in scores["sets"].items():
@@ -185,15 +207,19 @@ def format_table(scores):
             paper[HR] = paper_table.PAPER_HR_MOS[name]
         labels = {method: "HR" if method == HR else paper_table.label(method) for method in found}
         width = max(16, *(len(label) for label in labels.values()))
-        lines += ["", f"{paper_table.set_title(name)}",
-                  f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS)
-                  + "   the paper's"]
+        lines += [
+            "",
+            f"{paper_table.set_title(name)}",
+            f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS) + "   the paper's",
+        ]
         for method, row in found.items():
             interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
             theirs = paper.get(method.removesuffix(f"_x{paper_table.PAPER_SCALE}"))
-            lines.append(f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>17}{row['ratings']:10}"
-                         + "".join(f"{count:6}" for count in row["distribution"])
-                         + (f"{theirs:14.2f}" if theirs else ""))
+            lines.append(
+                f"{labels[method]:<{width}}{row['mean']:6.2f}{interval:>17}{row['ratings']:10}"
+                + "".join(f"{count:6}" for count in row["distribution"])
+                + (f"{theirs:14.2f}" if theirs else "")
+            )
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -221,10 +247,15 @@ def _read(path):
 def _is_session(session):
     try:
         test, answers = session["test"], session["answers"]
-        return (test["format"] == FORMAT and isinstance(session["rater"], str) and isinstance(test["id"], str)
-                and len(answers) > 0 and len({_key(a) for a in answers}) == len(answers)
-                and all(a["score"] in RATINGS and a["method"] in test["methods"] and _shown(a) >= 0 for a in answers)
-                and test["scale"] in (2, 4, 8))
+        return (
+            test["format"] == FORMAT
+            and isinstance(session["rater"], str)
+            and isinstance(test["id"], str)
+            and len(answers) > 0
+            and len({_key(a) for a in answers}) == len(answers)
+            and all(a["score"] in RATINGS and a["method"] in test["methods"] and _shown(a) >= 0 for a in answers)
+            and test["scale"] in (2, 4, 8)
+        )
     except (TypeError, KeyError, AttributeError):
         return False
 
@@ -241,10 +272,10 @@ def _shown(answer):
 def _limits(scores):
     """Below and above which a rating is extreme; never, where all agree."""
     deviations = scores - scores.mean()
-    spread = np.sqrt(np.mean(deviations ** 2))
+    spread = np.sqrt(np.mean(deviations**2))
     if not spread:
         return -math.inf, math.inf
-    kurtosis = np.mean(deviations ** 4) / spread ** 4
+    kurtosis = np.mean(deviations**4) / spread**4
     reach = (2 if 2 <= kurtosis <= 4 else math.sqrt(20)) * np.std(scores, ddof=1)
     return scores.mean() - reach, scores.mean() + reach
 
@@ -254,5 +285,9 @@ def _summary(by_rater):
     scores = [score for given in by_rater.values() for score in given]
     means, raters = [np.mean(given) for given in by_rater.values()], len(by_rater)
     interval = 1.96 * float(np.std(means, ddof=1)) / math.sqrt(raters) if raters > 1 else None
-    return {"mean": sum(scores) / len(scores), "interval": interval, "ratings": len(scores),
-            "distribution": [scores.count(r) for r in RATINGS]}
+    return {
+        "mean": sum(scores) / len(scores),
+        "interval": interval,
+        "ratings": len(scores),
+        "distribution": [scores.count(r) for r in RATINGS],
+    }

@@ -1,4 +1,5 @@
 """A static page that shows an evaluation: sliders, details, tables, and a montage of each set."""
+
 import re
 import urllib.parse
 from pathlib import Path
@@ -6,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf.evaluation import pages, paper_table
-from srgan_tf.evaluation.results import finite, write_results
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import pages, paper_table
 from srgan_tf.evaluation.metrics import as_rgb
+from srgan_tf.evaluation.results import finite, write_results
 
 GAP, TEXT = 16, 15  # of a montage, pixels
 INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
@@ -18,8 +19,8 @@ INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
 class Report:
     """Takes the pictures while they are scored, and writes the page when the figures are known.
 
-        report = Report(folder, methods)
-        report.finish(evaluation.evaluate(methods, sets, seen=report.add))
+    report = Report(folder, methods)
+    report.finish(evaluation.evaluate(methods, sets, seen=report.add))
     """
 
     def __init__(self, folder, methods):
@@ -48,7 +49,11 @@ class Report:
             files[method] = urllib.parse.quote(file, errors="surrogateescape")  # the page asks by address
         difference, focus = most_different(*_ends(shown))
         self.views.setdefault(set_name, {})[name] = {
-            "width": hr.shape[1], "height": hr.shape[0], "focus": focus, "files": files}
+            "width": hr.shape[1],
+            "height": hr.shape[0],
+            "focus": focus,
+            "files": files,
+        }
         if difference > self.striking.get(set_name, (-1,))[0]:
             self.striking[set_name] = difference, name, focus, shown
 
@@ -70,11 +75,23 @@ class Report:
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
         write_results(results, self.folder)
-        pages.write(self.folder, "--report", "report", {
-            "results": finite(results), "labels": labels, "views": self.views, "montages": montages,
-            "titles": {name: paper_table.set_title(name) for name in results["sets"]},
-            "paper": {name: [(paper_table.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
-                      for name in results["sets"] if (rows := paper_table.paper_rows(name, results["scale"]))}})
+        pages.write(
+            self.folder,
+            "--report",
+            "report",
+            {
+                "results": finite(results),
+                "labels": labels,
+                "views": self.views,
+                "montages": montages,
+                "titles": {name: paper_table.set_title(name) for name in results["sets"]},
+                "paper": {
+                    name: [(paper_table.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
+                    for name in results["sets"]
+                    if (rows := paper_table.paper_rows(name, results["scale"]))
+                },
+            },
+        )
         return self.folder / "index.html"
 
     def _save(self, image, file):
@@ -83,8 +100,9 @@ class Report:
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path, compress_level=4)
         except OSError as error:
-            raise UserError(f"the picture cannot be written ({error.strerror}), {path}, give another "
-                            "--report") from error
+            raise UserError(
+                f"the picture cannot be written ({error.strerror}), {path}, give another --report"
+            ) from error
 
 
 def montage(pictures, captions, focus):

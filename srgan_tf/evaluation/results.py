@@ -1,4 +1,5 @@
 """The figures of an evaluation as files, and what it takes to repeat it."""
+
 import csv
 import datetime
 import hashlib
@@ -10,9 +11,10 @@ import os
 import pathlib
 import platform
 import tempfile
+
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.saved_models import zoo
-from srgan_tf.errors import UserError
 
 PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
 

@@ -1,4 +1,5 @@
 """What all protocols share: channels, and the moments of SSIM's windows."""
+
 import numpy as np
 
 PEAK = 255  # in every protocol, although the luma of two of them ends at 235
@@ -17,10 +18,10 @@ def moments(x, y, kernel):
 def _filter(p, kernel):
     """Correlate the rows (axis 0) with a symmetric kernel of odd length, where it lies wholly inside."""
     n, length = len(kernel), len(p) - len(kernel) + 1
-    result = kernel[n // 2] * p[n // 2:n // 2 + length]
+    result = kernel[n // 2] * p[n // 2 : n // 2 + length]
     pair = np.empty_like(result)
     for i in range(n // 2):
-        np.add(p[i:i + length], p[n - 1 - i:n - 1 - i + length], out=pair)
+        np.add(p[i : i + length], p[n - 1 - i : n - 1 - i + length], out=pair)
         pair *= kernel[i]
         result += pair
     return result
@@ -30,5 +31,6 @@ def similarity(mx, my, squares, products, weight=1.0):
     """SSIM of every window from its moments; `weight` is the window's total."""
     c1, c2 = (0.01 * PEAK * weight) ** 2, (0.03 * PEAK * weight) ** 2
     cross, powers = mx * my, mx * mx + my * my
-    return ((2 * cross + c1) * (2 * (products * weight - cross) + c2)
-            / ((powers + c1) * (squares * weight - powers + c2)))
+    return (
+        (2 * cross + c1) * (2 * (products * weight - cross) + c2) / ((powers + c1) * (squares * weight - powers + c2))
+    )

@@ -1,14 +1,15 @@
 """Animations: GIF, WebP and PNG files of several frames, read and written frame by frame."""
+
 import dataclasses
 import itertools
 
 import numpy as np
 from PIL import Image
 
-from srgan_tf.images import formats, reading, writing
-from srgan_tf.images.picture import Picture
 from srgan_tf.errors import UserError
+from srgan_tf.images import formats, reading, writing
 from srgan_tf.images.palettes import with_palette
+from srgan_tf.images.picture import Picture
 
 FORMATS = ("GIF", "WEBP", "PNG")
 
@@ -169,14 +170,15 @@ def _loop(kind, plays):
     if kind == "GIF" and plays == 1:
         return {}
     loop = plays - 1 if kind == "GIF" and plays else plays
-    return {"loop": loop if kind == "PNG" or loop < 2 ** 16 else 0}
+    return {"loop": loop if kind == "PNG" or loop < 2**16 else 0}
 
 
 def _in_hundredths(durations):
     """ms in steps of 10, at most 65,535 of them; frames begin as near to their time as they can, none is unseen."""
     begins = [10 * round(time / 10) for time in itertools.accumulate(durations, initial=0)]
-    return [duration and min(max(10, end - begin), 655_350)
-            for duration, begin, end in zip(durations, begins, begins[1:])]
+    return [
+        duration and min(max(10, end - begin), 655_350) for duration, begin, end in zip(durations, begins, begins[1:])
+    ]
 
 
 def _frame(picture, kind, notes):

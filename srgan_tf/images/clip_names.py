@@ -1,4 +1,5 @@
 """Which files are clips, by their names; without PyAV."""
+
 from pathlib import Path
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what is written, by suffix

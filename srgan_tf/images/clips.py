@@ -1,10 +1,13 @@
 """Clips in and out, frame by frame, with PyAV: timing, sound, rotation and colours; knows nothing of networks."""
+
 import contextlib
 import io
 import os
 from fractions import Fraction
 from pathlib import Path
+
 import numpy as np
+
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.images.clip_names import CONTAINERS
@@ -74,8 +77,9 @@ class _Result:
         self._shape, self._waiting = None, []
         self._out = av.open(file, "w", format=CONTAINERS[Path(target).suffix.lower()])
         self._out.metadata.update(clip.metadata)
-        self._large = self._out.add_stream("libx264", rate=stream.average_rate or stream.guessed_rate or 25,
-                                           options=OPTIONS)
+        self._large = self._out.add_stream(
+            "libx264", rate=stream.average_rate or stream.guessed_rate or 25, options=OPTIONS
+        )
         for other in [*clip.streams.audio, *clip.streams.subtitles]:
             codec = other.codec_context.codec if other.codec_context else None
             if codec and codec.name in self._out.supported_codecs:  # names of decoders there: dca, not dts
@@ -83,25 +87,38 @@ class _Result:
                 self.copied[other].metadata.update(other.metadata)
                 self.copied[other].disposition = other.disposition  # such as forced subtitles
             elif other.type == "audio":
-                raise UserError(f"{codec.canonical_name if codec else 'this'} sound does not fit into it, {target}, "
-                                f"{_home(av, codec)}")
+                raise UserError(
+                    f"{codec.canonical_name if codec else 'this'} sound does not fit into it, {target}, "
+                    f"{_home(av, codec)}"
+                )
             else:
                 self.notes.append("subtitles left out")
         if chapters := clip.chapters():
-            self._out.set_chapters([{**chapter, **{side: self._since(chapter[side], chapter["time_base"])
-                                                   for side in ("start", "end")}} for chapter in chapters])
+            self._out.set_chapters(
+                [
+                    {**chapter, **{side: self._since(chapter[side], chapter["time_base"]) for side in ("start", "end")}}
+                    for chapter in chapters
+                ]
+            )
 
     def add(self, picture, function):
         """Enlarge a decoded frame and encode it."""
         matrix, limits = _matrix(picture), picture.color_range if picture.color_range in (MPEG, JPEG) else MPEG
         if matrix > SMPTE240M and not hasattr(self._av.video.reformatter.Colorspace, "BT2020"):
-            raise UserError(f"PyAV {self._av.__version__} does not convert BT.2020's colours, {self._source}, take "
-                            "Python 3.11 or newer and PyAV 18")
+            raise UserError(
+                f"PyAV {self._av.__version__} does not convert BT.2020's colours, {self._source}, take "
+                "Python 3.11 or newer and PyAV 18"
+            )
         limits = JPEG if picture.format.name.startswith("yuvj") else limits
         deep = max(component.bits for component in picture.format.components) > 8
         rgb = picture.to_ndarray(
-            format="rgb48le" if deep else "rgb24", src_colorspace=_swscale(matrix), dst_colorspace=_swscale(matrix),
-            src_color_range=limits, dst_color_range=JPEG, interpolation=EXACT)
+            format="rgb48le" if deep else "rgb24",
+            src_colorspace=_swscale(matrix),
+            dst_colorspace=_swscale(matrix),
+            src_color_range=limits,
+            dst_color_range=JPEG,
+            interpolation=EXACT,
+        )
         turns = round(picture.rotation / 90) % 4
         large = _even(function(np.ascontiguousarray(np.rot90(rgb, turns))))
         if self._shape is None:
@@ -109,8 +126,13 @@ class _Result:
         elif large.shape != self._shape:
             raise UserError(f"the size of its frames changes, {self._source}, cut it there")
         encoded = self._av.VideoFrame.from_ndarray(large, "rgb48le" if deep else "rgb24").reformat(
-            format=self._large.pix_fmt, src_colorspace=_swscale(matrix), dst_colorspace=_swscale(matrix),
-            src_color_range=JPEG, dst_color_range=limits, interpolation=EXACT)
+            format=self._large.pix_fmt,
+            src_colorspace=_swscale(matrix),
+            dst_colorspace=_swscale(matrix),
+            src_color_range=JPEG,
+            dst_color_range=limits,
+            interpolation=EXACT,
+        )
         _tag(encoded, picture, matrix, limits)
         encoded.pts, encoded.time_base = self._moment(picture), picture.time_base
         self._out.mux(self._large.encode(encoded))
@@ -120,8 +142,9 @@ class _Result:
         """Sound and subtitles; kept until the first frame, because the file's head comes first."""
         if packet.dts is None:  # the end of a stream
             return
-        packet.pts, packet.dts = (None if time is None else self._since(time, packet.time_base)
-                                  for time in (packet.pts, packet.dts))
+        packet.pts, packet.dts = (
+            None if time is None else self._since(time, packet.time_base) for time in (packet.pts, packet.dts)
+        )
         packet.stream = self.copied[packet.stream]
         self._waiting.append(packet)
         if self._shape:
@@ -165,8 +188,11 @@ class _Result:
 
 def _home(av, codec):
     """What to do about sound that does not fit: the last of `CONTAINERS` that it fits into holds most."""
-    homes = [suffix for suffix, container in CONTAINERS.items()
-             if codec and codec.name in av.open(io.BytesIO(), "w", format=container).supported_codecs]
+    homes = [
+        suffix
+        for suffix, container in CONTAINERS.items()
+        if codec and codec.name in av.open(io.BytesIO(), "w", format=container).supported_codecs
+    ]
     return f"choose {homes[-1]} with --output" if homes else "convert its sound, to AAC for instance"
 
 
@@ -198,8 +224,7 @@ def _length(stream):
     """Frames of a stream, from its head; 0 where that is silent."""
     if stream.frames:
         return stream.frames
-    seconds = (stream.duration * stream.time_base if stream.duration
-               else (stream.container.duration or 0) / 1_000_000)
+    seconds = stream.duration * stream.time_base if stream.duration else (stream.container.duration or 0) / 1_000_000
     return round(seconds * (stream.average_rate or 0))
 
 
@@ -220,8 +245,9 @@ def _opened(av, source):
 
 
 def _video_stream(av, clip, source):
-    streams = [stream for stream in clip.streams.video
-               if not stream.disposition & av.stream.Disposition.attached_pic]  # the cover of a song
+    streams = [
+        stream for stream in clip.streams.video if not stream.disposition & av.stream.Disposition.attached_pic
+    ]  # the cover of a song
     if not streams:
         raise UserError(f"the file holds no moving pictures, {source}, give a clip")
     streams[0].thread_type = "AUTO"

@@ -1,4 +1,5 @@
 """What each format of picture files holds: sizes, depth, alpha, and what is said beside the pixels."""
+
 import dataclasses
 import io
 import math
@@ -7,19 +8,33 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srgan_tf.images import metadata, png, xmp
 from srgan_tf.errors import UserError
+from srgan_tf.images import metadata, png, xmp
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".bmp": "BMP",
-           ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF"}  # what is written, by suffix; more can be read
+FORMATS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jfif": "JPEG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}  # what is written, by suffix; more can be read
 OF_SETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # taken from folders to train on and to score
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF")
 
 _OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 _WITH_16_BITS = ("PNG", "TIFF")
 _WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")
-_HELD_BY = {"exif": ("EXIF data", _WITH_EXIF), "icc": ("colour profile", _WITH_EXIF), "xmp": ("XMP data", _WITH_EXIF),
-            "texts": ("texts", ("PNG",)), "comment": ("comment", ("JPEG", "GIF"))}  # a field's name and formats
+_HELD_BY = {
+    "exif": ("EXIF data", _WITH_EXIF),
+    "icc": ("colour profile", _WITH_EXIF),
+    "xmp": ("XMP data", _WITH_EXIF),
+    "texts": ("texts", ("PNG",)),
+    "comment": ("comment", ("JPEG", "GIF")),
+}  # a field's name and formats
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
 
 
@@ -46,12 +61,19 @@ def check_fits(path, height, width, like=None):
     if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):
         raise UserError(f"{kind} holds no transparency, {path}, choose .png or .webp")
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
-            kind == "BMP" and like and _bmp_size(height, width, like) >= 2 ** 32):
+        kind == "BMP" and like and _bmp_size(height, width, like) >= 2**32
+    ):
         raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
-    if kind == "PNG" and like and like.pixels.dtype == np.uint16 and (
-            height * width * channels(like) > png.MOST or max(height, width) > png.LONGEST_SIDE):
-        raise UserError(f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
-                        "smaller or cut it into parts")
+    if (
+        kind == "PNG"
+        and like
+        and like.pixels.dtype == np.uint16
+        and (height * width * channels(like) > png.MOST or max(height, width) > png.LONGEST_SIDE)
+    ):
+        raise UserError(
+            f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
+            "smaller or cut it into parts"
+        )
     return kind
 
 
@@ -74,8 +96,11 @@ def fitted(picture, kind):
         said["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)
     picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, **said)
-    said = {"exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
-            "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]), "comment": picture.comment}
+    said = {
+        "exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
+        "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]),
+        "comment": picture.comment,
+    }
     for field, longest in metadata.LONGEST_IN_JPEG.items() if kind == "JPEG" else ():
         if said[field] and len(said[field]) > longest:
             said[field] = None

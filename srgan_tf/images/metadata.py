@@ -1,11 +1,12 @@
 """What picture files say beside their pixels, EXIF and resolution, and what of it is still true of a larger picture."""
+
 import os
 
 from PIL import Image
 
 LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "comment": 65500}  # bytes: a name before XMP, and Pillow before 13
 SIDEWAYS = range(5, 9)  # orientations in which rows and columns change places
-_MOST_DPI = 0.0254 * 2 ** 31  # that a PNG file holds
+_MOST_DPI = 0.0254 * 2**31  # that a PNG file holds
 XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
@@ -14,8 +15,23 @@ _WIDTH, _HEIGHT = 0x0100, 0x0101
 _EXIF, _GPS, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003
 # A TIFF file's directory holds its layout too; these are the tags that tell of the picture, as EXIF does: document,
 # description, make, model, page, software, date, artist, computer, rating, copyright, Windows' own.
-_DESCRIPTIVE = {0x010D, 0x010E, 0x010F, 0x0110, 0x011D, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298,
-                *range(0x9C9B, 0x9CA0), _EXIF, _GPS}
+_DESCRIPTIVE = {
+    0x010D,
+    0x010E,
+    0x010F,
+    0x0110,
+    0x011D,
+    0x0131,
+    0x0132,
+    0x013B,
+    0x013C,
+    0x4746,
+    0x4749,
+    0x8298,
+    *range(0x9C9B, 0x9CA0),
+    _EXIF,
+    _GPS,
+}
 
 
 def exif(tags, *, from_tiff=False):

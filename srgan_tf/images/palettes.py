@@ -1,10 +1,11 @@
 """Colours reduced to the palette of a GIF file."""
+
 import math
 
 import numpy as np
 from PIL import Image
 
-_SAMPLE = 2 ** 17  # pixels that choose the palette: all of them would take minutes
+_SAMPLE = 2**17  # pixels that choose the palette: all of them would take minutes
 _TRANSPARENT = 255
 
 
@@ -27,8 +28,11 @@ def with_palette(image, *, dither=True):
         rgb = Image.fromarray(pixels)
     few = rgb.getcolors(255) is not None
     palette = (rgb if few else _sample(rgb)).quantize(255, method=Image.Quantize.MEDIANCUT, kmeans=0 if few else 1)
-    result = palette if few else rgb.quantize(
-        palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
+    result = (
+        palette
+        if few
+        else rgb.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
+    )
     same = np.array_equal(np.asarray(result.convert("RGB")), np.asarray(rgb))
     if hidden is not None and hidden.any():
         same = same and set(np.unique(alpha)) <= {0, 255}

@@ -1,5 +1,7 @@
 """A picture and what its file said about it."""
+
 import dataclasses
+
 import numpy as np
 
 

@@ -1,4 +1,5 @@
 """What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and chunks as they are."""
+
 import io
 import struct
 import zlib
@@ -7,20 +8,32 @@ from pathlib import Path
 import numpy as np
 from PIL import PngImagePlugin
 
-MOST, LONGEST_SIDE = 2 ** 31 - 2, 10 ** 6  # pixels times channels, of 16 bits, and a side that TensorFlow encodes
-LONGEST, TOGETHER = 2 ** 20, 2 ** 24  # bytes of a text, and of all in a file; Pillow's limits are no lower
+MOST, LONGEST_SIDE = 2**31 - 2, 10**6  # pixels times channels, of 16 bits, and a side that TensorFlow encodes
+LONGEST, TOGETHER = 2**20, 2**24  # bytes of a text, and of all in a file; Pillow's limits are no lower
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # with the bytes of each
-_SRGB = {b"cICP": bytes((1, 13, 0, 1)), b"gAMA": struct.pack(">I", 45455),
-         b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}
+_SRGB = {
+    b"cICP": bytes((1, 13, 0, 1)),
+    b"gAMA": struct.pack(">I", 45455),
+    b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
+}
 _XMP = b"XML:com.adobe.xmp"
 # What is told of the file elsewhere, and of the picture before it was turned: ImageMagick's EXIF, ICC, XMP and sizes.
 _ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
-_NO_LONGER_SO = tuple(b":" + name for name in (
-    b"orientation", b"imagewidth", b"imagelength", b"exifimagewidth", b"exifimagelength", b"pixelxdimension",
-    b"pixelydimension"))
+_NO_LONGER_SO = tuple(
+    b":" + name
+    for name in (
+        b"orientation",
+        b"imagewidth",
+        b"imagelength",
+        b"exifimagewidth",
+        b"exifimagelength",
+        b"pixelxdimension",
+        b"pixelydimension",
+    )
+)
 
 
 def decode(data, transparent=None):
@@ -37,6 +50,7 @@ def decode(data, transparent=None):
         ValueError: for a damaged file.
     """
     import tensorflow as tf
+
     try:
         array = tf.io.decode_png(data, dtype=tf.uint16).numpy()
     except tf.errors.InvalidArgumentError as error:
@@ -53,6 +67,7 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=
         ValueError: for more pixels than TensorFlow encodes.
     """
     import tensorflow as tf
+
     try:
         data = tf.io.encode_png(array).numpy()
     except tf.errors.OpError as error:

@@ -1,22 +1,46 @@
 """Picture files in: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
+
 import contextlib
 import io
 import stat
 import warnings
 from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
-from srgan_tf.images import metadata, png, tiff, xmp
+
 from srgan_tf.errors import UserError
+from srgan_tf.images import metadata, png, tiff, xmp
 from srgan_tf.images.picture import Picture
 
 MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
-_CHANNELS = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB", "RGBA": "RGBA",
-             "RGBa": "RGBA", "RGBX": "RGB", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}  # Pillow's mode -> ours
+_CHANNELS = {
+    "1": "L",
+    "L": "L",
+    "LA": "LA",
+    "La": "LA",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGB": "RGB",
+    "RGBA": "RGBA",
+    "RGBa": "RGBA",
+    "RGBX": "RGB",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}  # Pillow's mode -> ours
 _DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-UPRIGHT = {1: lambda x: x, 2: np.fliplr, 3: lambda x: np.rot90(x, 2), 4: np.flipud, 5: lambda x: x.swapaxes(0, 1),
-            6: lambda x: np.rot90(x, -1), 7: lambda x: np.rot90(x.swapaxes(0, 1), 2), 8: np.rot90}  # by orientation
+UPRIGHT = {
+    1: lambda x: x,
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x.swapaxes(0, 1), 2),
+    8: np.rot90,
+}  # by orientation
 
 
 def read(path):
@@ -114,8 +138,12 @@ def said(image, path, turned=1):
 
     `turned` is the orientation that Pillow has applied already.
     """
-    fields = {"icc": image.info.get("icc_profile"), "dpi": image.info.get("dpi"), "notes": (),
-              "lossless": image.format == "WEBP" and metadata.is_lossless(path)}
+    fields = {
+        "icc": image.info.get("icc_profile"),
+        "dpi": image.info.get("dpi"),
+        "notes": (),
+        "lossless": image.format == "WEBP" and metadata.is_lossless(path),
+    }
     comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
     if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
         fields["comment"] = comment
@@ -155,8 +183,10 @@ def _check(image, path):
         raise UserError(f"only a preview of the picture can be read, {path}, develop it and save it as TIFF")
     kept = image.format in ("PNG", "TIFF") or image.mode.startswith("I;16")
     if image.mode in ("I", "F") or depth(image) > 16 or depth(image) > 8 and not kept:
-        raise UserError(f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "
-                        "channel, or as PNG or TIFF with 16")
+        raise UserError(
+            f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "
+            "channel, or as PNG or TIFF with 16"
+        )
     if image.mode not in _CHANNELS and not image.mode.startswith("I;16"):
         raise UserError(f"pictures of type {image.mode} cannot be read, {path}, save it as RGB")
 
@@ -174,8 +204,14 @@ def depth(image):
         return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
         raw = arguments if isinstance(arguments, str) else arguments and arguments[0]
-        if isinstance(raw, str) and ";16" in raw and raw != "BGR;16" or (  # that is 5, 6 and 5 bits
-                image.format == "PPM" and isinstance(arguments, tuple) and arguments[1:] > (255,)):
+        if (
+            isinstance(raw, str)
+            and ";16" in raw
+            and raw != "BGR;16"
+            or (  # that is 5, 6 and 5 bits
+                image.format == "PPM" and isinstance(arguments, tuple) and arguments[1:] > (255,)
+            )
+        ):
             return 16
     return 8
 
@@ -216,15 +252,22 @@ def _deep_tiff(path, tags):
     except Exception:  # Pillow's, of many kinds
         notes = _DAMAGED_EXIF
     packet, others = xmp.upright(packet, turned=orientation != 1)
-    return Picture.of(UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)), icc=icc, dpi=dpi, exif=exif, xmp=packet,
-                      notes=notes + others)
+    return Picture.of(
+        UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)),
+        icc=icc,
+        dpi=dpi,
+        exif=exif,
+        xmp=packet,
+        notes=notes + others,
+    )
 
 
 def _from_cmyk(image, icc):
     if icc:
         try:
             return ImageCms.profileToProfile(
-                image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB")
+                image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
         except (ImageCms.PyCMSError, OSError):
             pass  # a profile that does not fit is no reason to refuse the picture
     return image.convert("RGB")

@@ -2,6 +2,7 @@
 
 Pillow holds no colours of 16 bits, and loses the folders of EXIF where it compresses.
 """
+
 import itertools
 import logging
 import struct
@@ -12,8 +13,8 @@ from PIL import Image, TiffImagePlugin
 
 from srgan_tf.errors import UserError
 
-_END = 2 ** 32  # of what such a file can address
-_STRIP = 2 ** 20  # bytes of pixels that are compressed together
+_END = 2**32  # of what such a file can address
+_STRIP = 2**20  # bytes of pixels that are compressed together
 _PAGES = 9  # that are looked at: a damaged file may have them without end
 _FOLDERS, _INTEROP = (0x8769, 0x8825), 0xA005  # EXIF and GPS tags; within EXIF
 _DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
@@ -98,7 +99,7 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
     rows = max(1, _STRIP // array[:1].nbytes)
     offsets, lengths = [], []
     for start in range(0, len(array), rows):
-        data = zlib.compress(_differences(array[start:start + rows]))
+        data = zlib.compress(_differences(array[start : start + rows]))
         offsets.append(file.tell())
         lengths.append(len(data))
         file.write(data)
@@ -141,7 +142,7 @@ def _folder(tags, tag):
 
 def _of_16_bits(array, bits):
     """The same grey levels of 65535; there are no halves to round."""
-    most = 2 ** bits - 1
+    most = 2**bits - 1
     return array if bits == 16 else ((array.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
 
 
@@ -150,7 +151,7 @@ def _channels(colour, extra, kinds, photometric):
     if photometric == "MINISWHITE":
         colour = 65535 - colour
     for i, kind in enumerate(kinds):
-        alpha = extra[..., i:i + 1]
+        alpha = extra[..., i : i + 1]
         if kind == "ASSOCALPHA":
             colour = np.minimum(np.rint(colour * (65535 / np.maximum(alpha, 1))), 65535).astype(np.uint16)
         if kind in ("ASSOCALPHA", "UNASSALPHA"):

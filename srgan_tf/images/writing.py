@@ -1,12 +1,15 @@
 """Picture files out: a picture in the format of a suffix, whole or not at all."""
+
 import contextlib
 import struct
 from pathlib import Path
+
 import numpy as np
 from PIL import Image
-from srgan_tf.images import formats, metadata, png, tiff
+
 from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
+from srgan_tf.images import formats, metadata, png, tiff
 from srgan_tf.images.palettes import with_palette
 
 
@@ -28,8 +31,17 @@ def write(path, picture):
             tags = metadata.tags_for(kind, picture)
             tiff.write(file, picture.array(), tags=tags, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp)
         elif picture.pixels.dtype == np.uint16:
-            file.write(png.encode(picture.array(), exif=picture.exif, icc=picture.icc, dpi=picture.dpi, xmp=picture.xmp,
-                                  texts=picture.texts, colours=picture.colours))
+            file.write(
+                png.encode(
+                    picture.array(),
+                    exif=picture.exif,
+                    icc=picture.icc,
+                    dpi=picture.dpi,
+                    xmp=picture.xmp,
+                    texts=picture.texts,
+                    colours=picture.colours,
+                )
+            )
         else:
             image = as_image(picture)
             if kind == "GIF" and image.mode != "L":

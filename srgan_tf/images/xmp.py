@@ -1,17 +1,27 @@
 """XMP, the XML that picture files carry beside EXIF: what of it is still true of an upright and larger picture."""
+
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-LONGEST = 2 ** 20  # bytes; usual are some thousand, and to take one apart takes much more memory than it has
+LONGEST = 2**20  # bytes; usual are some thousand, and to take one apart takes much more memory than it has
 
 _TIFF, _EXIF, _XMP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "xap"))
 _REGIONS, _DIMENSIONS = "http://www.metadataworkinggroup.com/schemas/regions/", f"{_XMP}sType/Dimensions#"
 _GOOGLE, _PHOTOSHOP = "http://ns.google.com/photos/1.0/", "http://ns.adobe.com/photoshop/1.0/"
 _EXTENDED = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")  # the name of a second part, in places of its own
-_LAYOUT = {(_TIFF, name) for name in (
-    "BitsPerSample", "Compression", "Orientation", "PhotometricInterpretation", "PlanarConfiguration",
-    "SamplesPerPixel", "YCbCrPositioning", "YCbCrSubSampling")} | {
-    (_PHOTOSHOP, "ColorMode"), (_PHOTOSHOP, "ICCProfile"), (_XMP, "Thumbnails"), _EXTENDED}
+_LAYOUT = {
+    (_TIFF, name)
+    for name in (
+        "BitsPerSample",
+        "Compression",
+        "Orientation",
+        "PhotometricInterpretation",
+        "PlanarConfiguration",
+        "SamplesPerPixel",
+        "YCbCrPositioning",
+        "YCbCrSubSampling",
+    )
+} | {(_PHOTOSHOP, "ColorMode"), (_PHOTOSHOP, "ICCProfile"), (_XMP, "Thumbnails"), _EXTENDED}
 # Pictures and clips behind the picture, as telephones hide them in a JPEG file: they stay behind.
 _HIDDEN = {f"{_GOOGLE}container/", f"{_GOOGLE}depthmap/", "http://ns.adobe.com/hdr-gain-map/1.0/"}
 _HIDDEN_NAMES = ("MicroVideo", "MotionPhoto")  # in Google's camera
@@ -40,10 +50,14 @@ def upright(data, *, turned):
 
     def value(space, name, within):
         if (space, name) in gone & {_EXTENDED, *_PLACES}:
-            notes.append("without the second part of its XMP data" if space == _EXTENDED[0]
-                         else "without the regions that its XMP data marks")
+            notes.append(
+                "without the second part of its XMP data"
+                if space == _EXTENDED[0]
+                else "without the regions that its XMP data marks"
+            )
         hidden = space in _HIDDEN or space == f"{_GOOGLE}camera/" and name.startswith(_HIDDEN_NAMES)
         return None if hidden or (space, name) in gone else _SAME
+
     try:
         return _edited(data, value), tuple(dict.fromkeys(notes))
     except _DAMAGED:
@@ -57,6 +71,7 @@ def sized(data, height, width):
 
     def value(space, name, within):
         return (regions if within == (_REGIONS, "AppliedToDimensions") else sides).get((space, name), _SAME)
+
     try:
         return _edited(data, value)
     except _DAMAGED:

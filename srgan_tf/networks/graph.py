@@ -10,6 +10,7 @@ TensorFlow least. Exact but for rounding (`tests/networks/test_graph.py`):
   and a large picture of 64 channels never exists.
 - Variables stay float32; convolutions run in `dtype`.
 """
+
 import numpy as np
 import tensorflow as tf
 
@@ -104,8 +105,14 @@ class _View:
             y, mean, variance = _synchronised_norm(x, gamma, beta, layer.epsilon)
         else:
             y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=x, scale=gamma, offset=beta, mean=tf.zeros(0), variance=tf.zeros(0),
-                epsilon=layer.epsilon, is_training=True)
+                x=x,
+                scale=gamma,
+                offset=beta,
+                mean=tf.zeros(0),
+                variance=tf.zeros(0),
+                epsilon=layer.epsilon,
+                is_training=True,
+            )
             count = tf.cast(tf.size(x) / x.shape[-1], tf.float32)
             variance *= (count - 1) / count  # the fused kernel gives the unbiased one, Keras keeps the other
         self.statistics.append((layer, mean, variance))

@@ -15,12 +15,22 @@ from the variables as they were trained. Exact but for rounding (`tests/networks
 - Small pictures of a batch are computed together, large ones one after the other, and the up-sampling part, which
   takes most of the memory, in strips: horizontal ones, unless the picture is very wide.
 """
-import tensorflow as tf
-from srgan_tf.networks import pixels
-from srgan_tf.networks.kernels import depth_to_space, folded, rows_as_channels, rows_summed, signed, block_number, half_size_kernel
 
-TOGETHER = 2 ** 18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
-STRIP = 2 ** 16  # LR pixels that are enlarged at once: about 8 kB each in float32
+import tensorflow as tf
+
+from srgan_tf.networks import pixels
+from srgan_tf.networks.kernels import (
+    block_number,
+    depth_to_space,
+    folded,
+    half_size_kernel,
+    rows_as_channels,
+    rows_summed,
+    signed,
+)
+
+TOGETHER = 2**18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
+STRIP = 2**16  # LR pixels that are enlarged at once: about 8 kB each in float32
 REACH = 3  # LR rows or columns: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
 ROWS = 16  # a strip's least LR rows, or columns: fewer would mostly compute their overlap
 
@@ -45,8 +55,11 @@ class Generator:
         network = _Network(self._variables, dtype)
         batch, height, width = tf.unstack(tf.shape(image)[:3])
         size = tf.maximum(1, tf.minimum(TOGETHER // (height * width), STRIP // (ROWS * width)))
-        return _in_turn(lambda i: network.enlarge_in_strips(network.trunk(image[i * size:(i + 1) * size])),
-                        count=-(-batch // size), order=(0, 1, 2, 3))
+        return _in_turn(
+            lambda i: network.enlarge_in_strips(network.trunk(image[i * size : (i + 1) * size])),
+            count=-(-batch // size),
+            order=(0, 1, 2, 3),
+        )
 
     def compile(self, pixel=tf.uint8, dtype=tf.float32):
         """The network's two halves for this process, with kernels derived once, now, that lie in the graphs.
@@ -64,8 +77,11 @@ class Generator:
         features = network.kernels["head_conv"].shape[-1]
         return tuple(  # no autograph: it takes half a second to find nothing to do
             tf.function(function, [tf.TensorSpec((None, None, None, channels), kind)], autograph=False)
-            for function, channels, kind in ((network.trunk, 3, pixel),
-                                             (lambda x: network.enlarge(x, pixel), features, dtype)))
+            for function, channels, kind in (
+                (network.trunk, 3, pixel),
+                (lambda x: network.enlarge(x, pixel), features, dtype),
+            )
+        )
 
 
 class _Network:
@@ -96,8 +112,9 @@ class _Network:
         self.kernels["tail_sum"] = tf.cast(rows_summed(), dtype)
         self.biases = {name: tf.cast(bias, kinds[name]) for name, (_, bias) in convs.items()}
         self.biases["tail_sum"] = tf.tile(variables["tail_conv/bias"], (4,))
-        self.slopes = {name: tf.cast(prelu.slope, tf.float32 if name == "head_prelu" else dtype)
-                       for name, prelu in prelus.items()}
+        self.slopes = {
+            name: tf.cast(prelu.slope, tf.float32 if name == "head_prelu" else dtype) for name, prelu in prelus.items()
+        }
 
     def constant(self):
         """Hold the values that are there now: graphs take arrays as constants, which oneDNN rearranges once."""
@@ -123,7 +140,7 @@ class _Network:
         It is some rows; some columns where the least rows of so wide a picture are too many pixels.
         """
         batch, height, width = tf.unstack(tf.shape(x)[:3])
-        scale, sides = 2 ** self.stages, tf.stack([height, width])
+        scale, sides = 2**self.stages, tf.stack([height, width])
         wide = (width > height) & (width > STRIP // ROWS)
         cut = tf.where(wide, (0, 1), (1, 0))  # which side is
         length = tf.where(wide, width, height)
@@ -133,7 +150,7 @@ class _Network:
         def strip(i):
             start, stop = cut * i * part, tf.where(cut > 0, tf.minimum((i + 1) * part, length), sides)
             first, last = tf.maximum(0, start - REACH), tf.minimum(stop + REACH, sides)
-            large = self.enlarge(x[:, first[0]:last[0], first[1]:last[1]])
+            large = self.enlarge(x[:, first[0] : last[0], first[1] : last[1]])
             (top, left), (bottom, right) = (tf.unstack(scale * (edge - first)) for edge in (start, stop))
             return large[:, top:bottom, left:right]
 
@@ -177,8 +194,11 @@ def _in_turn(function, count, order):
     """
     parts = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=(None, None, None, 3))
     _, parts = tf.while_loop(  # one at a time, for the sake of memory
-        lambda i, _: i < count, lambda i, parts: (i + 1, parts.write(i, tf.transpose(function(i), order))),
-        (0, parts), parallel_iterations=1)
+        lambda i, _: i < count,
+        lambda i, parts: (i + 1, parts.write(i, tf.transpose(function(i), order))),
+        (0, parts),
+        parallel_iterations=1,
+    )
     joined = tf.transpose(parts.concat(), order)
     joined.set_shape((None, None, None, 3))
     return joined

@@ -1,4 +1,5 @@
 """Kernels rearranged for inference: folded, halved and joined, so that TensorFlow computes the same faster."""
+
 import numpy as np
 import tensorflow as tf
 
@@ -32,8 +33,10 @@ def signed(kernel, bias, before, after):
 
 def folded(variables, name):
     """Kernel and bias of a convolution and its BN as one: scale (W x) + beta - scale mean."""
-    gamma, beta, mean, variance = (variables[f"{name.replace('conv', 'bn')}/{what}"]
-                                   for what in ("gamma", "beta", "moving_mean", "moving_variance"))
+    gamma, beta, mean, variance = (
+        variables[f"{name.replace('conv', 'bn')}/{what}"]
+        for what in ("gamma", "beta", "moving_mean", "moving_variance")
+    )
     scale = gamma * tf.math.rsqrt(variance + EPSILON)
     return variables[f"{name}/kernel"] * scale, beta - mean * scale
 

@@ -2,6 +2,7 @@
 
 HR and SR are float [B, H, W, 3] in [-1, 1]. Source: Ledig et al. 2017, section 2.2.
 """
+
 import keras
 from keras import ops
 
@@ -33,8 +34,10 @@ def vgg_model(content, weights="imagenet", dtype="float32"):
     except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
         what = "VGG19's weights can't be downloaded" if weights == "imagenet" else f"{weights} holds no VGG19 weights"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
-                        "of keras-applications with --vgg_weights FILE") from error
+        raise UserError(
+            f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
+            "of keras-applications with --vgg_weights FILE"
+        ) from error
     vgg = keras.Model(vgg.input, vgg.get_layer(VGG_LAYERS[content]).output, name=content)
     vgg.trainable = False
     for layer in vgg.layers:

@@ -3,6 +3,7 @@
 Architecture: Ledig et al. 2017, figure 4. The names of the layers are part of the format: weights of another
 scale, of a checkpoint or of another framework are matched by them.
 """
+
 import keras
 import numpy as np
 from keras import layers
@@ -124,8 +125,11 @@ def start_as_interpolation(generator):
     scale = scale_of(generator)
     features = weights["head_conv/kernel"].shape[-1]
     colours = np.arange(3)
-    new = {name: np.zeros(v.shape, "float32") for name, v in weights.items()
-           if name.endswith("_bn2/gamma") or name == "trunk_bn/gamma"}
+    new = {
+        name: np.zeros(v.shape, "float32")
+        for name, v in weights.items()
+        if name.endswith("_bn2/gamma") or name == "trunk_bn/gamma"
+    }
     head = np.array(weights["head_conv/kernel"])
     head[..., :3] = 0
     head[4, 4, colours, colours] = 1
@@ -138,7 +142,7 @@ def start_as_interpolation(generator):
         new[f"up{k}_conv/kernel"] = up
     tail = 0.1 * np.array(weights["tail_conv/kernel"])
     box = np.zeros(9, "float32")  # an even box about a pixel: half weights at both ends
-    box[4 - scale // 2:5 + scale // 2] = 1 / scale
+    box[4 - scale // 2 : 5 + scale // 2] = 1 / scale
     box[[4 - scale // 2, 4 + scale // 2]] /= 2
     tail[:, :, :3, :] = 0
     tail[:, :, colours, colours] = 2 * np.outer(box, box)[..., None]
@@ -149,8 +153,7 @@ def start_as_interpolation(generator):
 
 def named_weights(model):
     """All variables of a model as arrays by "layer/variable", moving averages included."""
-    return {f"{layer.name}/{v.name}": keras.ops.convert_to_numpy(v)
-            for layer in model.layers for v in layer.weights}
+    return {f"{layer.name}/{v.name}": keras.ops.convert_to_numpy(v) for layer in model.layers for v in layer.weights}
 
 
 def load_named_weights(model, weights, *, partial=False):

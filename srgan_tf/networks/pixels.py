@@ -1,4 +1,5 @@
 """From uint8 pixels to what the networks see, and back: one function each."""
+
 import tensorflow as tf
 
 

@@ -1,4 +1,5 @@
 """Which precision a device is good at."""
+
 import os
 from pathlib import Path
 

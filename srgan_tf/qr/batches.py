@@ -1,13 +1,14 @@
 """Codes for training, without end: batch n is a pure function of (seed, n); and a few to validate on."""
+
 import dataclasses
 
 import numpy as np
 
-from srgan_tf.training.datasets import Picture
-from srgan_tf.training.batches import Batches
 from srgan_tf.qr import codes
 from srgan_tf.qr.drawing import Damage, View, picture_of, whole_view
 from srgan_tf.qr.options import Options
+from srgan_tf.training.batches import Batches
+from srgan_tf.training.datasets import Picture
 
 
 class Codes(Batches):
@@ -43,8 +44,16 @@ class Codes(Batches):
         point = rng.uniform(-0.5, 0.5, 2) * (len(modules) + 2 * codes.QUIET - 4)
         centre = self.side / 2 - view.matrix @ point
         dark, light = random_colours(rng, options.contrast)
-        return picture_of(modules, dataclasses.replace(view, centre=tuple(centre)), (self.side, self.side),
-                          scale=self.scale, dark=dark, light=light, damage=damage, rng=rng)
+        return picture_of(
+            modules,
+            dataclasses.replace(view, centre=tuple(centre)),
+            (self.side, self.side),
+            scale=self.scale,
+            dark=dark,
+            light=light,
+            damage=damage,
+            rng=rng,
+        )
 
 
 class Endless:
@@ -105,6 +114,8 @@ def _changed_view(rng, view, modules, options):
 
 def _random_damage(rng, options):
     wanted = rng.random(3)
-    return Damage(blur=rng.uniform(0, options.blur) if wanted[0] < 0.6 else 0.0,
-                  noise=rng.uniform(0, options.noise) if wanted[1] < 0.6 else 0.0,
-                  jpeg=int(rng.integers(options.jpeg, 96)) if options.jpeg and wanted[2] < 0.25 else 0)
+    return Damage(
+        blur=rng.uniform(0, options.blur) if wanted[0] < 0.6 else 0.0,
+        noise=rng.uniform(0, options.noise) if wanted[1] < 0.6 else 0.0,
+        jpeg=int(rng.integers(options.jpeg, 96)) if options.jpeg and wanted[2] < 0.25 else 0,
+    )

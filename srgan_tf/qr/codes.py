@@ -1,4 +1,5 @@
 """What the codes say and their modules: random URLs, texts and contacts, drawn by segno."""
+
 import dataclasses
 import string
 
@@ -10,8 +11,11 @@ VERSIONS = range(1, 7)  # 21 to 41 modules a side
 LEVELS = "LMQH"  # of error correction: 7, 15, 25, 30 % of the codewords
 QUIET = 4  # modules of light around a code, as the standard asks
 BYTES = {  # the most a version holds in bytes, versions 1 to 6 (ISO/IEC 18004, table 7)
-    "L": (17, 32, 53, 78, 106, 134), "M": (14, 26, 42, 62, 84, 106),
-    "Q": (11, 20, 32, 46, 60, 74), "H": (7, 14, 24, 34, 44, 58)}
+    "L": (17, 32, 53, 78, 106, 134),
+    "M": (14, 26, 42, 62, 84, 106),
+    "Q": (11, 20, 32, 46, 60, 74),
+    "H": (7, 14, 24, 34, 44, 58),
+}
 PURPOSES = ("validation", "evaluation")
 LETTERS, ALNUM = np.array([*string.ascii_lowercase]), np.array([*string.ascii_lowercase, *string.digits])
 ENDS = (".com", ".org", ".net", ".de", ".io", ".fr", ".jp")
@@ -50,11 +54,11 @@ def random_text(rng, length):
     if kind == 0 and length > 28:
         text = f"MECARD:N:{_word(rng, 5).title()},{_word(rng, 4).title()};TEL:+{_digits(rng, 6)}"
         text += f";EMAIL:{_word(rng, 6)}@{_word(rng, 5)}{rng.choice(ENDS)}" if length > 60 else ""
-        return (text + ";NOTE:" + _words(rng, length))[:length - 2] + ";;"
+        return (text + ";NOTE:" + _words(rng, length))[: length - 2] + ";;"
     if kind == 1 and length > 75:
         name = f"{_word(rng, 5).title()};{_word(rng, 4).title()}"
         head = f"BEGIN:VCARD\nVERSION:3.0\nN:{name}\nTEL:{_digits(rng, 9)}\nNOTE:"
-        return (head + _words(rng, length))[:length - 10] + "\nEND:VCARD"
+        return (head + _words(rng, length))[: length - 10] + "\nEND:VCARD"
     if kind < 3 and length > 14:
         path = "".join(rng.choice(ALNUM, length))
         return f"https://{_word(rng, 4)}{rng.choice(ENDS)}/{path}"[:length]

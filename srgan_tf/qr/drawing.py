@@ -2,6 +2,7 @@
 
 Positions are in LR pixels, (y, x), the first pixel covers [0, 1]; on a code they are in modules.
 """
+
 import dataclasses
 
 import numpy as np
@@ -110,8 +111,10 @@ def dark_share(modules, view, size, scale):
     if view.upright:
         return _integral(modules, view, size, scale)
     step = scale * POINTS
-    y, x = ((np.arange(side * step, dtype=np.float32) + 0.5) / step - np.float32(centre)
-            for side, centre in zip(size, view.centre))
+    y, x = (
+        (np.arange(side * step, dtype=np.float32) + 0.5) / step - np.float32(centre)
+        for side, centre in zip(size, view.centre)
+    )
     inverse = np.linalg.inv(view.matrix).astype(np.float32)
     middle = np.float32(len(modules) / 2 + 1)  # one module of light around, to which all beyond is clipped
     v, u = (row[0] * y[:, None] + row[1] * x for row in inverse)

@@ -1,4 +1,5 @@
 """Does a scanner read it? Codes x methods x readers -> decode rates by pixels a module."""
+
 import collections
 import concurrent.futures
 import csv
@@ -60,13 +61,20 @@ def evaluate(networks, readers, *, count=CODES, scale=4, done=None, seen=None):
         "outcome"}]}`. `read` is the share of codes in which the reader found the text that was drawn and no other,
         `wrong` counts those in which it found another.
     """
-    methods = {"LR": None, "bicubic": functools.partial(bicubic, scale=scale),
-               "Lanczos": functools.partial(lanczos, scale=scale), **networks, "HR": None}
+    methods = {
+        "LR": None,
+        "bicubic": functools.partial(bicubic, scale=scale),
+        "Lanczos": functools.partial(lanczos, scale=scale),
+        **networks,
+        "HR": None,
+    }
     readings = []
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for sample in samples(count, scale):
-            pictures = {name: method(sample.lr) if method else {"LR": sample.lr, "HR": sample.hr}[name]
-                        for name, method in methods.items()}
+            pictures = {
+                name: method(sample.lr) if method else {"LR": sample.lr, "HR": sample.hr}[name]
+                for name, method in methods.items()
+            }
             for i, (reader, read) in enumerate(readers.items()):
                 texts = dict(zip(methods, pool.map(read, pictures.values())))
                 readings += [_reading(sample, method, reader, found) for method, found in texts.items()]
@@ -74,11 +82,23 @@ def evaluate(networks, readers, *, count=CODES, scale=4, done=None, seen=None):
                     seen(sample, pictures, texts)
             if done:
                 done()
-    conditions = {name: {"rotation": angle, "blur": damage.blur, "noise": damage.noise,
-                         "sizes": [_column(low, high, name, readings, methods, readers) for low, high in _columns()]}
-                  for name, (angle, damage) in CONDITIONS.items()}
-    return {"scale": scale, "codes": count, "readers": list(readers), "methods": list(methods),
-            "conditions": conditions, "readings": readings}
+    conditions = {
+        name: {
+            "rotation": angle,
+            "blur": damage.blur,
+            "noise": damage.noise,
+            "sizes": [_column(low, high, name, readings, methods, readers) for low, high in _columns()],
+        }
+        for name, (angle, damage) in CONDITIONS.items()
+    }
+    return {
+        "scale": scale,
+        "codes": count,
+        "readers": list(readers),
+        "methods": list(methods),
+        "conditions": conditions,
+        "readings": readings,
+    }
 
 
 def lanczos(lr, scale=4):
@@ -95,12 +115,16 @@ def format_table(results):
         for reader in results["readers"]:
             head = [f"{size['from']:.2f} to {size['to']:.2f}" for size in sizes]
             counts = [f"{size['codes']} codes" for size in sizes]
-            rows = [(method, [f"{100 * size['read'][reader][method]:.0f} %" for size in sizes])
-                    for method in results["methods"]]
+            rows = [
+                (method, [f"{100 * size['read'][reader][method]:.0f} %" for size in sizes])
+                for method in results["methods"]
+            ]
             wrong = {method: sum(size["wrong"][reader][method] for size in sizes) for method in results["methods"]}
             lines = [f"{_condition_title(name, condition)}, read by {reader}, by LR pixels a module"]
-            lines += [f"{label:<{width}}" + "".join(f"{cell:>14}" for cell in cells)
-                      for label, cells in (("", head), ("", counts), *rows)]
+            lines += [
+                f"{label:<{width}}" + "".join(f"{cell:>14}" for cell in cells)
+                for label, cells in (("", head), ("", counts), *rows)
+            ]
             said = ", ".join(f"{count} of {method}" for method, count in wrong.items() if count) or "none"
             blocks.append("\n".join(lines + [f"read with another text: {said}"]))
     return "\n\n".join(blocks)
@@ -122,14 +146,21 @@ def write_results(results, folder):
 
 
 def outcome(texts, text):
-    """"read" where the text is all that was found, "unread" where nothing was, else "wrong"."""
+    """ "read" where the text is all that was found, "unread" where nothing was, else "wrong"."""
     return "unread" if not texts else "read" if set(texts) == {text} else "wrong"
 
 
 def _reading(sample, method, reader, texts):
-    return {"code": sample.number, "condition": sample.condition, "pitch": round(sample.pitch, 4),
-            "version": sample.code.version, "level": sample.code.level, "method": method, "reader": reader,
-            "outcome": outcome(texts, sample.code.text)}
+    return {
+        "code": sample.number,
+        "condition": sample.condition,
+        "pitch": round(sample.pitch, 4),
+        "version": sample.code.version,
+        "level": sample.code.level,
+        "method": method,
+        "reader": reader,
+        "outcome": outcome(texts, sample.code.text),
+    }
 
 
 def _columns():
@@ -145,13 +176,16 @@ def _column(low, high, condition, readings, methods, readers):
     def of(result):
         return {reader: {method: found[reader, method, result] for method in methods} for reader in readers}
 
-    shares = {reader: {method: n / count if count else None for method, n in by.items()}
-              for reader, by in of("read").items()}
+    shares = {
+        reader: {method: n / count if count else None for method, n in by.items()} for reader, by in of("read").items()
+    }
     return {"from": low, "to": high, "codes": count, "read": shares, "wrong": of("wrong")}
 
 
 def _condition_title(name, condition):
     if not condition["rotation"]:
         return name
-    return (f"{name} (turned by {condition['rotation']:g} degrees, blur of {condition['blur']:g} pixels, noise of "
-            f"{condition['noise']:g} grey levels)")
+    return (
+        f"{name} (turned by {condition['rotation']:g} degrees, blur of {condition['blur']:g} pixels, noise of "
+        f"{condition['noise']:g} grey levels)"
+    )

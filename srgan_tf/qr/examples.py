@@ -1,4 +1,5 @@
 """A picture of what a scanner reads: codes as rows, methods as columns, the text that was found below each."""
+
 import os
 import pathlib
 
@@ -54,8 +55,10 @@ class Examples:
             os.replace(beside, self.path)
         except OSError as error:
             beside.unlink(missing_ok=True)
-            raise UserError(f"the examples cannot be written ({error.strerror}), {self.path}, name a folder that is "
-                            "yours with --output") from error
+            raise UserError(
+                f"the examples cannot be written ({error.strerror}), {self.path}, name a folder that is "
+                "yours with --output"
+            ) from error
         return self.path
 
 

@@ -1,4 +1,5 @@
 """What codes for training look like."""
+
 import dataclasses
 
 from srgan_tf.errors import UserError
@@ -30,9 +31,19 @@ class Options:
 
 ANY = (0, 100)
 LIMITS = {  # what can be drawn and is still a code
-    "pitch": (0.5, 16), "hard": (0.5, 16), "hard_changed": (0.5, 16), "hard_share": (0, 1), "changed": (0, 1),
-    "angle": (0, 180), "shear": (0, 0.5), "zoom": (0, 0.5), "perspective": (0, 0.4), "contrast": (0.1, 1),
-    "blur": (0, 1), "jpeg": (0, 95)}
+    "pitch": (0.5, 16),
+    "hard": (0.5, 16),
+    "hard_changed": (0.5, 16),
+    "hard_share": (0, 1),
+    "changed": (0, 1),
+    "angle": (0, 180),
+    "shear": (0, 0.5),
+    "zoom": (0, 0.5),
+    "perspective": (0, 0.4),
+    "contrast": (0.1, 1),
+    "blur": (0, 1),
+    "jpeg": (0, 95),
+}
 
 
 def parse_options(text):
@@ -52,8 +63,9 @@ def parse_options(text):
         except ValueError:
             form = "LOW:HIGH" if isinstance(known[name], tuple) else "NUMBER"
             low, high = LIMITS.get(name, ANY)
-            raise UserError(f"{part!r} has no value that fits, --qr_options, write {name}={form} from {low:g} to "
-                            f"{high:g}") from None
+            raise UserError(
+                f"{part!r} has no value that fits, --qr_options, write {name}={form} from {low:g} to {high:g}"
+            ) from None
     return Options(**found)
 
 

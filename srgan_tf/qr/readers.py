@@ -1,4 +1,5 @@
 """Scanners: what texts they find in a picture."""
+
 import numpy as np
 
 from srgan_tf.errors import UserError
@@ -16,12 +17,14 @@ def load_readers():
         import cv2
         import zxingcpp
     except ImportError as error:
-        raise UserError(f"codes are read by zxing-cpp and OpenCV, and {error.name} is not installed: "
-                        "pip install 'srgan_tf[qr]'") from error
+        raise UserError(
+            f"codes are read by zxing-cpp and OpenCV, and {error.name} is not installed: pip install 'srgan_tf[qr]'"
+        ) from error
 
     def zxing(picture):
-        found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode,
-                                       text_mode=zxingcpp.TextMode.Plain)
+        found = zxingcpp.read_barcodes(
+            picture, formats=zxingcpp.BarcodeFormat.QRCode, text_mode=zxingcpp.TextMode.Plain
+        )
         return [barcode.text for barcode in found]
 
     def opencv(picture):

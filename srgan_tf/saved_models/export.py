@@ -11,6 +11,7 @@ The ends of a SavedModel, by name (README.md, "Serving"):
 
 `assets.extra/tf_serving_warmup_requests` makes a server compute something of each kind before it calls itself ready.
 """
+
 import hashlib
 import importlib.metadata
 import json
@@ -23,12 +24,12 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf.saved_models import variables, warmup, zoo
-from srgan_tf.networks import inference, models
 from srgan_tf.errors import UserError
+from srgan_tf.networks import inference, models
+from srgan_tf.saved_models import variables, warmup, zoo
 from srgan_tf.saved_models.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
-PIXEL_LIMIT = 2 ** 21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
+PIXEL_LIMIT = 2**21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
 
 
 def export(generator, folder, *, attributes=None):
@@ -128,8 +129,9 @@ def _archive(generator, facts):
     signatures use are tracked anyway.
     """
     archive, limit = keras.export.ExportArchive(), facts["pixel_limit"]
-    enlarge = inference.Generator({f"{layer.name}/{v.name}": v.value for layer in generator.layers
-                                   for v in layer.weights})
+    enlarge = inference.Generator(
+        {f"{layer.name}/{v.name}": v.value for layer in generator.layers for v in layer.weights}
+    )
     images = [tf.TensorSpec((None, None, None, 3), tf.uint8, name="image")]
     strings = [tf.TensorSpec((None,), tf.string, name="image_bytes")]
 
@@ -140,9 +142,14 @@ def _archive(generator, facts):
         return {"image": enlarge(_checked(image, limit), tf.bfloat16)}
 
     def serve_bytes(image_bytes):  # one after the other: pictures of different sizes make no batch
-        return {"image_bytes": tf.map_fn(
-            lambda i: tf.io.encode_png(upscale(_decoded(image_bytes[i], i, limit)[None])["image"][0]),
-            tf.range(tf.size(image_bytes)), fn_output_signature=tf.string, parallel_iterations=1)}
+        return {
+            "image_bytes": tf.map_fn(
+                lambda i: tf.io.encode_png(upscale(_decoded(image_bytes[i], i, limit)[None])["image"][0]),
+                tf.range(tf.size(image_bytes)),
+                fn_output_signature=tf.string,
+                parallel_iterations=1,
+            )
+        }
 
     def attributes(any):
         return {"attributes": tf.fill(tf.shape(any), json.dumps(facts))}
@@ -163,9 +170,12 @@ def _checked(image, limit):
     unknown = tf.raw_ops.PlaceholderWithDefault(input=image, shape=None)  # else the next check is optimised away
     image = tf.ensure_shape(unknown, (None, None, None, 3))
     shape = tf.shape(image)
-    with tf.control_dependencies([
+    with tf.control_dependencies(
+        [
             _require(tf.reduce_all(shape > 0), "image has no pixels, its shape is ", tf.strings.format("{}", shape)),
-            _require_within(limit, shape[1:3], "image")]):
+            _require_within(limit, shape[1:3], "image"),
+        ]
+    ):
         return tf.identity(image)
 
 
@@ -182,18 +192,21 @@ def _decoded(encoded, i, limit):
 
 def _header_size(encoded):
     """Height and width in the header of a PNG or JPEG picture, int32 [2]."""
+
     def png():
         return tf.io.decode_raw(tf.strings.substr(encoded, 16, 8), tf.int32, little_endian=False)[::-1]
+
     return tf.cond(_is_png(encoded), png, lambda: tf.image.extract_jpeg_shape(encoded)[:2])
 
 
 def _decode(encoded):
     """uint8 [H, W, 3] of a PNG or JPEG picture; 16 bits are rounded to 8 (the decoder itself would cut them off)."""
+
     def png():
         deep = tf.cast(tf.io.decode_png(encoded, channels=3, dtype=tf.uint16), tf.int32)  # 8 bits: times 257
         return tf.cast((deep + 128) // 257, tf.uint8)
-    return tf.cond(_is_png(encoded), png,
-                   lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"))
+
+    return tf.cond(_is_png(encoded), png, lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"))
 
 
 def _is_png(encoded):
@@ -211,20 +224,27 @@ def _attempt(function, argument, otherwise):
 
 def _require_within(limit, size, name):
     height, width = tf.unstack(tf.cast(size, tf.int64), num=2)  # 50,000 x 50,000 is beyond int32
-    return _require(height * width <= limit, name, " has ", width, " x ", height,
-                    f" pixels, the limit for one picture is {limit} in all: send it in tiles")
+    return _require(
+        height * width <= limit,
+        name,
+        " has ",
+        width,
+        " x ",
+        height,
+        f" pixels, the limit for one picture is {limit} in all: send it in tiles",
+    )
 
 
 def _require(condition, *message):
     """An operation that ends the call with an invalid argument unless the condition holds; message: its parts."""
-    text = tf.strings.join([part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part)
-                            for part in message])
+    text = tf.strings.join(
+        [part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part) for part in message]
+    )
     return tf.debugging.Assert(condition, [text])
 
 
 def _check_replaceable(folder):
-    if folder.exists() and not (folder / "saved_model.pb").is_file() and (
-            not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} exists and is no SavedModel")
 
 

@@ -4,6 +4,7 @@ They are declared here, on protobuf alone: the package `tensorflow-serving-api` 
 installation to one version of TensorFlow and takes seconds to load it. Numbers of fields never change, they are the
 API; `tests/saved_models/test_serving_messages.py` compares them with that package's.
 """
+
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -16,8 +17,14 @@ _MESSAGES = {
     "Int64Value": {"value": (1, "int64")},
     "Dimension": {"size": (1, "int64")},
     "TensorShapeProto": {"dim": (2, ["Dimension"])},
-    "TensorProto": {"dtype": (1, "int32"), "tensor_shape": (2, "TensorShapeProto"), "tensor_content": (4, "bytes"),
-                    "float_val": (5, "bytes"), "int_val": (7, "bytes"), "string_val": (8, ["bytes"])},
+    "TensorProto": {
+        "dtype": (1, "int32"),
+        "tensor_shape": (2, "TensorShapeProto"),
+        "tensor_content": (4, "bytes"),
+        "float_val": (5, "bytes"),
+        "int_val": (7, "bytes"),
+        "string_val": (8, ["bytes"]),
+    },
     "ModelSpec": {"name": (1, "string"), "version": (2, "Int64Value"), "signature_name": (3, "string")},
     "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, {"TensorProto"})},
     "PredictResponse": {"outputs": (1, {"TensorProto"}), "model_spec": (2, "ModelSpec")},

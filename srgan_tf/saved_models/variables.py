@@ -1,4 +1,5 @@
 """The variables of a SavedModel as arrays by name, read without loading its graphs: 40 ms instead of a second."""
+
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,12 +21,17 @@ def read(folder):
         reader = tf.train.load_checkpoint(str(Path(folder) / "variables" / "variables"))
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
         graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-        return {layer_and_variable(entry.full_name): reader.get_tensor(entry.checkpoint_key)
-                for node in graph.nodes for entry in node.attributes if "/" in entry.full_name}
+        return {
+            layer_and_variable(entry.full_name): reader.get_tensor(entry.checkpoint_key)
+            for node in graph.nodes
+            for entry in node.attributes
+            if "/" in entry.full_name
+        }
     except (tf.errors.OpError, ValueError, RuntimeError, LookupError) as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:120]
-        raise UserError(f"the variables of the model cannot be read ({reason}), {folder}, export or copy the model "
-                        "again") from None
+        raise UserError(
+            f"the variables of the model cannot be read ({reason}), {folder}, export or copy the model again"
+        ) from None
 
 
 def blend(first, second, share):
@@ -40,5 +46,5 @@ def blend(first, second, share):
 
 
 def layer_and_variable(name):
-    """"scope/head_conv/kernel:0" -> "head_conv/kernel"."""
+    """ "scope/head_conv/kernel:0" -> "head_conv/kernel"."""
     return "/".join(name.split(":")[0].split("/")[-2:])

@@ -3,6 +3,7 @@
 Without them the first request of each kind waits for the graph to be optimised and, on a GPU, for the fastest
 algorithms to be found.
 """
+
 import io
 from pathlib import Path
 

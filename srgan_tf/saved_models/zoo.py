@@ -1,4 +1,5 @@
 """Which SavedModel a name means, and what is known about it before TensorFlow is loaded."""
+
 import json
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def resolve(model, scale=None, *, flag="--model"):
     """
     folder = _find(str(model), scale, flag)
     if scale is not None and attributes(folder)["scale"] != scale:
-        raise UserError(f"the model enlarges {attributes(folder)['scale']} times, --scale {scale}, leave it out or "
-                        f"give another model than {folder}")
+        raise UserError(
+            f"the model enlarges {attributes(folder)['scale']} times, --scale {scale}, leave it out or "
+            f"give another model than {folder}"
+        )
     return folder
 
 
@@ -41,8 +44,10 @@ def blended(fidelity, model=None, scale=None):
     if not 0 <= fidelity <= 1:
         raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
     if model is not None:
-        raise UserError(f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
-                        "leave one of them out")
+        raise UserError(
+            f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
+            "leave one of them out"
+        )
     vivid = resolve("srgan", scale)
     return origin(vivid), vivid
 

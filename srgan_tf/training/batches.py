@@ -1,12 +1,13 @@
 """tf.data batches of aligned, augmented crops from a store; batch n is a pure function of (seed, n)."""
+
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.images import formats
 from srgan_tf.errors import UserError
+from srgan_tf.images import formats
 from srgan_tf.training.store import PIXEL, as_rgb
 
-RELEASE = 2 ** 24  # bytes of pictures to look at before their pages are given back; the system maps more around them
+RELEASE = 2**24  # bytes of pictures to look at before their pages are given back; the system maps more around them
 
 
 class Batches:
@@ -46,8 +47,10 @@ class Batches:
 
         def draw(k):
             lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))
-            return (tf.ensure_shape(lr, (size, side, side, 3)),
-                    tf.ensure_shape(hr, (size, scale * side, scale * side, 3)))
+            return (
+                tf.ensure_shape(lr, (size, side, side, 3)),
+                tf.ensure_shape(hr, (size, scale * side, scale * side, 3)),
+            )
 
         numbers = tf.data.Dataset.range(start * len(here), 2**62)
         return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
@@ -74,8 +77,10 @@ class Crops(Batches):
         self.seen = 0  # bytes of pages, at most, since they were given back
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
-            raise UserError(f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
-                            "use larger pictures or a smaller --crop")
+            raise UserError(
+                f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
+                "use larger pictures or a smaller --crop"
+            )
 
     def __call__(self, n, rows=slice(None)):
         rng = np.random.default_rng([self.seed, int(n)])
@@ -91,9 +96,9 @@ class Crops(Batches):
         for k, (i, (y, x), turn, _) in enumerate(crops):
             small, large = self.store.pair(i)
             self.seen += PIXEL.itemsize * scale * side * large.shape[1]
-            lr[k] = _turned(small[y:y + side, x:x + side], *turn)
+            lr[k] = _turned(small[y : y + side, x : x + side], *turn)
             y, x = y * scale, x * scale
-            hr[k] = _turned(large[y:y + scale * side, x:x + scale * side], *turn)
+            hr[k] = _turned(large[y : y + scale * side, x : x + scale * side], *turn)
         if self.seen > RELEASE:
             self.seen = 0
             self.store.release()

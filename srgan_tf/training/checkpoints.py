@@ -1,4 +1,5 @@
 """Checkpoints as .npz files: every array of a run's state by name, whole or not there at all."""
+
 import os
 import shutil
 import zipfile
@@ -28,8 +29,10 @@ def save(folder, step, arrays, *, keep=3, marks=()):
     folder.mkdir(parents=True, exist_ok=True)
     size, free = sum(a.nbytes for a in arrays.values()), shutil.disk_usage(folder).free
     if free < size + RESERVE:
-        raise UserError(f"the disk of {folder} has {free / 1e6:.0f} MB left, a checkpoint needs "
-                        f"{(size + RESERVE) / 1e6:.0f} MB: make room and give the same command again")
+        raise UserError(
+            f"the disk of {folder} has {free / 1e6:.0f} MB left, a checkpoint needs "
+            f"{(size + RESERVE) / 1e6:.0f} MB: make room and give the same command again"
+        )
     target = path(folder, step)
     part = target.with_suffix(".part")
     with open(part, "wb") as file:

@@ -3,6 +3,7 @@
 A source has `describe()`, what tells its pictures from any other's wherever they lie, `count` (or None), `pictures()`,
 an iterator of `Picture` in a fixed order, and, where these are files, `files`.
 """
+
 import concurrent.futures
 import dataclasses
 import hashlib
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.images import formats, reading
 from srgan_tf.errors import UserError
+from srgan_tf.images import formats, reading
 from srgan_tf.resize import imresize
 
 DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
@@ -41,9 +42,12 @@ class Folder:
         if not os.path.isdir(folder):
             raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
         self._locked = []
-        self.files = sorted(Path(below, name) for below, _, names in os.walk(folder, onerror=self._locked.append)
-                            for name in names if Path(name).suffix.lower() in formats.OF_SETS
-                            and os.path.isfile(os.path.join(below, name)))
+        self.files = sorted(
+            Path(below, name)
+            for below, _, names in os.walk(folder, onerror=self._locked.append)
+            for name in names
+            if Path(name).suffix.lower() in formats.OF_SETS and os.path.isfile(os.path.join(below, name))
+        )
         if not self.files:
             raise UserError(f"{folder} holds no picture ({', '.join(formats.OF_SETS)}): give a folder of HR pictures")
 
@@ -58,8 +62,9 @@ class Folder:
 
     def pictures(self):
         for error in self._locked:
-            yield Picture(error.filename, error=f"{error.filename} cannot be read ({error.strerror}): check its "
-                                                "permissions")
+            yield Picture(
+                error.filename, error=f"{error.filename} cannot be read ({error.strerror}): check its permissions"
+            )
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             todo = iter(self.files)
             waiting = [pool.submit(self._picture, p) for p in itertools.islice(todo, 4)]
@@ -128,17 +133,19 @@ class Div2k:
 
     def pictures(self):
         import tensorflow_datasets as tfds
+
         builder = tfds.builder(self.config, data_dir=self.data_dir, try_gcs=False)
         try:
-            builder.download_and_prepare(
-                download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         except Exception as error:  # requests', urllib's or TFDS' own
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"DIV2K can't be downloaded ({reason}): put its zip files into "
-                            f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on pictures of "
-                            "your own with --data_dir FOLDER") from error
+            raise UserError(
+                f"DIV2K can't be downloaded ({reason}): put its zip files into "
+                f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on pictures of "
+                "your own with --data_dir FOLDER"
+            ) from error
         for i, pair in enumerate(tfds.as_numpy(builder.as_dataset(split=self.split, shuffle_files=False))):
             hr, lr, scale = pair["hr"], pair["lr"], self.scale
             height, width = (min(large // scale, small) for large, small in zip(hr.shape, lr.shape[:2]))
             # At 8 most sides are no multiple of the scale: LR's last row or column is then of a part of 8 pixels.
-            yield Picture(f"{self.split}/{i:04}", hr[:scale * height, :scale * width], lr[:height, :width])
+            yield Picture(f"{self.split}/{i:04}", hr[: scale * height, : scale * width], lr[:height, :width])

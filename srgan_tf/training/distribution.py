@@ -1,4 +1,5 @@
 """What is computed on: one device, all of a machine, or several machines."""
+
 import dataclasses
 import json
 import os
@@ -66,5 +67,7 @@ def _check_tf_config():
             return
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise UserError('TF_CONFIG does not say who takes part, --distribute multiworker, set it to {"cluster": {"worker": '
-                    '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with an index of its own on each')
+    raise UserError(
+        'TF_CONFIG does not say who takes part, --distribute multiworker, set it to {"cluster": {"worker": '
+        '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with an index of its own on each'
+    )

@@ -1,4 +1,5 @@
 """Adam as the paper has it, and Muon, which gets further in as many steps."""
+
 import keras
 from keras import ops
 

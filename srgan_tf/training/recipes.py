@@ -1,4 +1,5 @@
 """Training recipes as frozen dataclasses: numbers only."""
+
 import dataclasses
 import math
 
@@ -88,11 +89,31 @@ RECIPES = {
     # The same networks and losses, a start that interpolates, smaller batches, Muon at a rate that falls to nothing;
     # two small losses more that keep SRGAN to the colours of LR and from drawing a grid.
     "fast": {
-        "srresnet": Recipe(batch=8, steps=100_000, optimizer="muon", learning_rate=2e-3, schedule="cosine", warmup=250,
-                           hold=0.7, precision="auto", start="interpolation"),
-        "srgan": Recipe(phase="srgan", steps=20_000, content="vgg54", consistency=1.0, grid=100.0, shift=3,
-                        learning_rate=2e-4, discriminator_rate=0.5, schedule="cosine", hold=0.75, precision="auto",
-                        ema=0.999),
+        "srresnet": Recipe(
+            batch=8,
+            steps=100_000,
+            optimizer="muon",
+            learning_rate=2e-3,
+            schedule="cosine",
+            warmup=250,
+            hold=0.7,
+            precision="auto",
+            start="interpolation",
+        ),
+        "srgan": Recipe(
+            phase="srgan",
+            steps=20_000,
+            content="vgg54",
+            consistency=1.0,
+            grid=100.0,
+            shift=3,
+            learning_rate=2e-4,
+            discriminator_rate=0.5,
+            schedule="cosine",
+            hold=0.75,
+            precision="auto",
+            ema=0.999,
+        ),
     },
 }
 

@@ -1,13 +1,14 @@
 """The folder of a training run: whose it is, where the run goes on, its figures.
 
-    RUN/config.json      what was asked for, compared field by field on resume
-    RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
-    RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
-    RUN/ended/           the SavedModel of each end that was prolonged
-    RUN/samples/         LR | SR | HR at each validation
-    RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
-    RUN/tensorboard/     the same figures as events, where tensorboard is installed
+RUN/config.json      what was asked for, compared field by field on resume
+RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
+RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
+RUN/ended/           the SavedModel of each end that was prolonged
+RUN/samples/         LR | SR | HR at each validation
+RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
+RUN/tensorboard/     the same figures as events, where tensorboard is installed
 """
+
 import contextlib
 import dataclasses
 import importlib.util
@@ -20,9 +21,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from srgan_tf import atomic
-from srgan_tf.training import checkpoints
-from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
+from srgan_tf.saved_models import zoo
+from srgan_tf.training import checkpoints
 from srgan_tf.training.recipes import Recipe, decay_start
 
 PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
@@ -85,8 +86,11 @@ def claim(run):
         now["start"] = started.get("start", now["start"])
         _compare(run, started, now)
         if run.init and now["start"] != _start(run.init):
-            print(f"warning: {run.init} is another model since {run.folder} began from it: the run goes on from where "
-                  "it was; for one from the new model choose another --run_dir", file=sys.stderr)
+            print(
+                f"warning: {run.init} is another model since {run.folder} began from it: the run goes on from where "
+                "it was; for one from the new model choose another --run_dir",
+                file=sys.stderr,
+            )
         if started["recipe"]["steps"] < now["recipe"]["steps"]:
             _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
     with atomic.whole_file(path) as file:
@@ -160,28 +164,40 @@ def _compare(run, started, now):
     """UserError unless a run may go on as the one that was started: `started` and `now` are configurations."""
     same_init = started.get("start") and started["start"] == _start(run.init)  # wherever the model lies by now
     for where in ("recipe", None):
-        old, new = (c[where] if where else {"train": c["train"], "init": "" if same_init else c["init"],
-                                            "vgg": Path(c["vgg"]).name} for c in (started, now))
+        old, new = (
+            c[where]
+            if where
+            else {"train": c["train"], "init": "" if same_init else c["init"], "vgg": Path(c["vgg"]).name}
+            for c in (started, now)
+        )
         for field in old.keys() | new.keys():
             if field == "precision" and old[field] == "auto":  # of a run from before this was told apart
                 continue
             if field == "train" and old[field] != new[field]:
-                raise UserError(f"{run.folder} holds a run on other pictures ({_differing(old[field], new[field])}): "
-                                f"put them back, or go on with --init {run.folder}/saved_model and another --run_dir")
+                raise UserError(
+                    f"{run.folder} holds a run on other pictures ({_differing(old[field], new[field])}): "
+                    f"put them back, or go on with --init {run.folder}/saved_model and another --run_dir"
+                )
             if field not in PROLONGABLE and old.get(field) != new.get(field):
-                raise UserError(f"{run.folder} holds a run with another {field} ({_short(old.get(field))}, now "
-                                f"{_short(new.get(field))}): use its flags to go on, or another --run_dir")
+                raise UserError(
+                    f"{run.folder} holds a run with another {field} ({_short(old.get(field))}, now "
+                    f"{_short(new.get(field))}): use its flags to go on, or another --run_dir"
+                )
     if started["recipe"]["steps"] > now["recipe"]["steps"]:
-        raise UserError(f"{run.folder} holds a run of {started['recipe']['steps']} steps: "
-                        f"use --steps {started['recipe']['steps']} or more, or another --run_dir")
+        raise UserError(
+            f"{run.folder} holds a run of {started['recipe']['steps']} steps: "
+            f"use --steps {started['recipe']['steps']} or more, or another --run_dir"
+        )
 
 
 def _reopen(folder, recipe):
     """Go back to where the rate of a finished run began to fall: what came after belongs to its end."""
     last, models = decay_start(recipe), folder / "saved_model"
     if not any(_is_whole(path) for _, path in checkpoints.found(folder / "checkpoints", last)):
-        raise UserError(f"{folder} has no checkpoint that can be read from before its learning rate began to fall, at "
-                        f"step {last}: to train it for longer give --init {models} and another --run_dir")
+        raise UserError(
+            f"{folder} has no checkpoint that can be read from before its learning rate began to fall, at "
+            f"step {last}: to train it for longer give --init {models} and another --run_dir"
+        )
     ended = folder / "ended" / str(recipe.steps)
     if recipe.steps > last and (models / str(recipe.steps)).is_dir():
         ended.parent.mkdir(exist_ok=True)

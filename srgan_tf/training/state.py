@@ -1,8 +1,10 @@
 """What a training run holds: networks, optimisers and averaged weights."""
+
 import keras
 import tensorflow as tf
-from srgan_tf.training import optimizers
+
 from srgan_tf.networks import models
+from srgan_tf.training import optimizers
 
 
 class State:
@@ -54,7 +56,8 @@ class State:
         for name, network in self.networks.items():
             prefix = f"{name}/"
             models.load_named_weights(
-                network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+                network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+            )
             _assign(self.optimizers[name].variables, arrays, f"{name}_optimizer")
         _assign(self.ema, arrays, "ema")
 

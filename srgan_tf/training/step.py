@@ -1,6 +1,8 @@
 """One step of each phase: tf.function, GradientTape, an optimizer a network."""
+
 import numpy as np
 import tensorflow as tf
+
 from srgan_tf.networks import graph, losses
 from srgan_tf.networks.pixels import to_hr, to_lr
 
@@ -42,9 +44,11 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         if vgg is not None:
             logs["content"] = losses.mse(losses.vgg_features(vgg, seen_hr), losses.vgg_features(vgg, seen_sr))
             loss = logs["content"] + recipe.pixel * logs["mse"]
-        more = {"tv": lambda: losses.total_variation(sr),
-                "consistency": lambda: losses.consistency(hr, sr, recipe.scale),
-                "grid": lambda: losses.grid(seen_hr, seen_sr, recipe.scale)}
+        more = {
+            "tv": lambda: losses.total_variation(sr),
+            "consistency": lambda: losses.consistency(hr, sr, recipe.scale),
+            "grid": lambda: losses.grid(seen_hr, seen_sr, recipe.scale),
+        }
         for name, term in more.items():
             if weight := getattr(recipe, name):
                 logs[name] = term()
@@ -81,8 +85,14 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
         d_gradients = tape.gradient(d_goal, _values(critic))
         _update(state, "generator", g_gradients)
         _update(state, "discriminator", d_gradients)
-        logs = {"loss": loss, **logs, "adversarial": adversarial, "d_loss": d_loss,
-                "d_real": tf.reduce_mean(tf.sigmoid(real)), "d_fake": tf.reduce_mean(tf.sigmoid(fake))}
+        logs = {
+            "loss": loss,
+            **logs,
+            "adversarial": adversarial,
+            "d_loss": d_loss,
+            "d_real": tf.reduce_mean(tf.sigmoid(real)),
+            "d_fake": tf.reduce_mean(tf.sigmoid(fake)),
+        }
         return logs, statistics + real_statistics + fake_statistics
 
     replica_step = srgan_step if recipe.phase == "srgan" else srresnet_step

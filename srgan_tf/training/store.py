@@ -1,4 +1,5 @@
 """A data set decoded once: memory-mapped uint8 pixels of HR and LR with an index."""
+
 import contextlib
 import hashlib
 import json
@@ -47,8 +48,10 @@ class Store:
         """Views of picture i: LR [H, W] and HR [sH, sW], whose elements are pixels, R, G and B in three bytes."""
         height, width = self.sizes[i].tolist()
         start, end, area = self._starts[i], self._starts[i + 1], self.scale**2
-        return (self._lr[start:end].reshape(height, width),
-                self._hr[start * area:end * area].reshape(height * self.scale, width * self.scale))
+        return (
+            self._lr[start:end].reshape(height, width),
+            self._hr[start * area : end * area].reshape(height * self.scale, width * self.scale),
+        )
 
     def release(self):
         """Give back the pages that were looked at: they stay in the page cache, but no longer count as ours."""
@@ -108,8 +111,10 @@ def _build(source, scale, folder):
             part.rename(folder)
     except OSError as error:
         if not _is_whole(folder):
-            raise UserError(f"the pictures can't be stored in {folder.parent} ({error.strerror or error}): make room, "
-                            "or name another place with --cache_dir") from error
+            raise UserError(
+                f"the pictures can't be stored in {folder.parent} ({error.strerror or error}): make room, "
+                "or name another place with --cache_dir"
+            ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -133,7 +138,7 @@ def _read_index(folder):
         raise ValueError(f"the index of {folder} is damaged")
     index = json.loads(text)
     pixels = sum(height * width for height, width in index["sizes"])
-    if sizes != [3 * pixels, 3 * pixels * index["scale"]**2]:
+    if sizes != [3 * pixels, 3 * pixels * index["scale"] ** 2]:
         raise ValueError(f"the pixels of {folder} are not all there")
     return index
 

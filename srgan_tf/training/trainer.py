@@ -1,4 +1,5 @@
 """A training run: steps, checkpoints, validation, logs and exports; `run_folder.py` says what lies in its folder."""
+
 import contextlib
 import dataclasses
 import itertools
@@ -7,17 +8,19 @@ import shutil
 import signal
 import time
 from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 from tqdm import tqdm
-from srgan_tf.training import checkpoints, distribution, run_folder
-from srgan_tf.evaluation import metrics
-from srgan_tf.saved_models import export, zoo
-from srgan_tf.networks import graph, losses, models
+
 from srgan_tf.errors import UserError
-from srgan_tf.training.batches import Batches, Crops
+from srgan_tf.evaluation import metrics
+from srgan_tf.networks import graph, losses, models
 from srgan_tf.networks.pixels import to_lr, to_uint8
+from srgan_tf.saved_models import export, zoo
+from srgan_tf.training import checkpoints, distribution, run_folder
+from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.training.recipes import decay_start, learning_rate, norm_is_frozen
 from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
 from srgan_tf.training.state import State
@@ -55,8 +58,10 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
     chief = distribution.is_chief(strategy)
     if chief and crops is not store and (small := len(store) - len(crops.usable)):
-        print(f"left out: {small} of {len(store)} pictures, a side of which is below {recipe.drawn} pixels: a smaller "
-              "--crop would use them")
+        print(
+            f"left out: {small} of {len(store)} pictures, a side of which is below {recipe.drawn} pixels: a smaller "
+            "--crop would use them"
+        )
     with _told(folder, strategy), run_folder.held(folder) if chief else contextlib.nullcontext():
         started, start = run_folder.claim(run) if chief else (None, {})
         with strategy.scope():
@@ -74,8 +79,9 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
             loop.run(step, crops, make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
             distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
         if interruption:  # since the last step
-            raise UserError(f"stopped after the last step of {recipe.phase}, which is saved: the same command goes on "
-                            "from there")
+            raise UserError(
+                f"stopped after the last step of {recipe.phase}, which is saved: the same command goes on from there"
+            )
     return folder / "saved_model" / str(recipe.steps)
 
 
@@ -87,27 +93,35 @@ def _told(folder, strategy):
     except BrokenPipeError:  # of our own output
         raise
     except tf.errors.ResourceExhaustedError as error:
-        raise UserError(f"there is not enough memory, or no room in {folder} ({str(error).splitlines()[0]}): give a "
-                        "smaller --batch or --crop, or make room; the same command goes on from the last checkpoint"
-                        ) from error
+        raise UserError(
+            f"there is not enough memory, or no room in {folder} ({str(error).splitlines()[0]}): give a "
+            "smaller --batch or --crop, or make room; the same command goes on from the last checkpoint"
+        ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if strategy.cluster_resolver is None:
             raise
-        raise UserError(f"a worker is gone ({str(error).splitlines()[0]}): start all of them again, they go on from "
-                        f"the last checkpoint in {folder}") from error
+        raise UserError(
+            f"a worker is gone ({str(error).splitlines()[0]}): start all of them again, they go on from "
+            f"the last checkpoint in {folder}"
+        ) from error
     except OSError as error:
-        raise UserError(f"the run cannot go on ({error.strerror or error}), {error.filename or folder}: make room, or "
-                        "choose another --run_dir; the same command goes on from the last checkpoint") from error
+        raise UserError(
+            f"the run cannot go on ({error.strerror or error}), {error.filename or folder}: make room, or "
+            "choose another --run_dir; the same command goes on from the last checkpoint"
+        ) from error
 
 
 def _check_replicas(run, recipe, strategy):
     replicas = strategy.num_replicas_in_sync
     if recipe.batch % replicas:
-        raise UserError(f"a batch of {recipe.batch} can't be shared equally by {replicas} devices: give a --batch that "
-                        f"is a multiple of {replicas}")
+        raise UserError(
+            f"a batch of {recipe.batch} can't be shared equally by {replicas} devices: give a --batch that "
+            f"is a multiple of {replicas}"
+        )
     if replicas > 1 and (run.xla or recipe.precision == "float16"):
-        raise UserError(f"{'--xla' if run.xla else '--precision float16'} is for one device: leave it or --distribute "
-                        "out")
+        raise UserError(
+            f"{'--xla' if run.xla else '--precision float16'} is for one device: leave it or --distribute out"
+        )
 
 
 def _restore_everywhere(run, state, started, strategy):
@@ -131,8 +145,10 @@ def _start_from(state, weights):
     """Give the generator weights to start from; the layers that enlarge may be those of another scale."""
     fresh = state.start_from(weights)
     if strange := [name for name in fresh if not name.startswith(("up", "tail"))]:
-        raise UserError(f"the model that training starts from has other blocks or features, {strange[0]} does not fit: "
-                        "give its --blocks and --features, or another --init")
+        raise UserError(
+            f"the model that training starts from has other blocks or features, {strange[0]} does not fit: "
+            "give its --blocks and --features, or another --init"
+        )
     if fresh:
         print(f"fresh, as the model that training starts from has another scale: {', '.join(fresh)}")
 
@@ -149,8 +165,15 @@ class _Loop:
 
     def run(self, step, crops, train_step, interruption):
         run, recipe = self.run_, self.recipe
-        bar = tqdm(total=recipe.steps, initial=step, desc=recipe.phase, unit=" steps",
-                   disable=None if self.journal else True, dynamic_ncols=True, smoothing=0.05)
+        bar = tqdm(
+            total=recipe.steps,
+            initial=step,
+            desc=recipe.phase,
+            unit=" steps",
+            disable=None if self.journal else True,
+            dynamic_ncols=True,
+            smoothing=0.05,
+        )
         recent, clock, shown, seconds = [], time.monotonic(), {}, math.nan
         if step and self.journal:
             self._export(step)  # if the run was killed before it had
@@ -203,16 +226,22 @@ class _Loop:
         if not all(np.isfinite(list(means.values()))):
             raise self._diverged(f"a loss is not finite at step {step} ({means})")
         if self.journal:
-            self.journal.write(step, {**means, "learning_rate": learning_rate(self.recipe, step - 1),
-                                      "seconds_per_step": seconds})
+            self.journal.write(
+                step, {**means, "learning_rate": learning_rate(self.recipe, step - 1), "seconds_per_step": seconds}
+            )
 
     def _diverged(self, what):
-        return UserError(f"{what}: the last good checkpoint is in {self.folder}/checkpoints; try a lower "
-                         "--learning_rate or --precision float32")
+        return UserError(
+            f"{what}: the last good checkpoint is in {self.folder}/checkpoints; try a lower "
+            "--learning_rate or --precision float32"
+        )
 
     def _is_due(self, step):
-        return (step % self.run_.checkpoint_every == 0 or step in (decay_start(self.recipe), self.best_step)
-                or time.monotonic() > self.saved + 60 * self.run_.checkpoint_minutes)
+        return (
+            step % self.run_.checkpoint_every == 0
+            or step in (decay_start(self.recipe), self.best_step)
+            or time.monotonic() > self.saved + 60 * self.run_.checkpoint_minutes
+        )
 
     def validate(self, step):
         """PSNR, SSIM (bt601) and LR consistency, means over the validation pictures' centres, in float32.
@@ -234,8 +263,9 @@ class _Loop:
         for v, value in zip(weights.variables, held or ()):
             v.assign(value)
         psnr, ssim, consistency = np.mean(scores, axis=0).tolist()
-        self.journal.write(step, {"validation_psnr": psnr, "validation_ssim": ssim,
-                                  "validation_consistency": consistency})
+        self.journal.write(
+            step, {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
+        )
         if psnr > self.best_psnr:
             self.best_psnr, self.best_step = psnr, step
         return psnr, ssim
@@ -280,8 +310,10 @@ class _Loop:
             self.reported = time.monotonic()
             left = (self.recipe.steps - step) * seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in shown.items())
-            print(f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
-                  flush=True)
+            print(
+                f"step {step} of {self.recipe.steps}: {figures}, {1 / seconds:.2f} steps/s, {left:.0f} min left",
+                flush=True,
+            )
 
 
 class _Interruption:

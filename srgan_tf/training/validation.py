@@ -1,5 +1,7 @@
 """The pictures that a run is validated on: centres, LR and HR."""
+
 import sys
+
 from srgan_tf.evaluation import metrics
 from srgan_tf.images import formats
 from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
@@ -24,6 +26,9 @@ def centres(store, jpeg):
         y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
         lr, hr = store.pair(i)
         s = store.scale
-        small, large = as_rgb(lr[y:y + side, x:x + side]), as_rgb(hr[y * s:(y + side) * s, x * s:(x + side) * s])
+        small, large = (
+            as_rgb(lr[y : y + side, x : x + side]),
+            as_rgb(hr[y * s : (y + side) * s, x * s : (x + side) * s]),
+        )
         pairs.append((formats.as_jpeg(small, (jpeg + 95) // 2) if jpeg else small, large))
     return pairs

@@ -1,4 +1,5 @@
 """Alpha, enlarged beside the colours: transparent parts stay so, and do not shine through."""
+
 import numpy as np
 
 
@@ -13,8 +14,8 @@ def settle(large, small):
     blocks = large.reshape(height, scale, width, scale)
     for value in (0, np.iinfo(small.dtype).max):
         same = np.pad(small == value, 2, constant_values=True)
-        same = np.logical_and.reduce([same[i:i + height] for i in range(5)])
-        same = np.logical_and.reduce([same[:, i:i + width] for i in range(5)])
+        same = np.logical_and.reduce([same[i : i + height] for i in range(5)])
+        same = np.logical_and.reduce([same[:, i : i + width] for i in range(5)])
         np.copyto(blocks, value, where=same[:, None, :, None])
 
 

@@ -5,6 +5,7 @@ and writes the pictures of a block; what became of them comes back, in blocks ag
 a picture is read and its result is written once, by the machine that computes it, and what a lost machine was at is
 made again by another.
 """
+
 import contextlib
 import dataclasses
 import hashlib
@@ -20,17 +21,29 @@ import time
 from pathlib import Path
 
 from srgan_tf import atomic
-from srgan_tf.upscaling import jobs, places, plans
-from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError, one_line
+from srgan_tf.saved_models import zoo
+from srgan_tf.upscaling import jobs, places, plans
 
 SHARE, MOST = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
 SEGMENT, SECONDS = 10_000, 60  # rows of the manifest that are written together, and for how long they are collected
 LIVES = 3  # processes that one picture may end, on one machine; then it fails
 
 
-def run(paths, output=None, *, address, label, upscaler, recursive=False, format=None, overwrite=False, tell=print,
-        complain=print, worker=None):
+def run(
+    paths,
+    output=None,
+    *,
+    address,
+    label,
+    upscaler,
+    recursive=False,
+    format=None,
+    overwrite=False,
+    tell=print,
+    complain=print,
+    worker=None,
+):
     """Enlarge what paths mean on a cluster, by the rules of `plans.plan` and `jobs.run`.
 
     What is there already is found by listing folders. A manifest is left in `manifest/` in the folder of the results:
@@ -81,10 +94,12 @@ class Worker:
     def __init__(self, upscaler, threads=1):
         """Load a model, with so many threads of TensorFlow's own."""
         import tensorflow as tf
+
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already: a second model in one process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
         from srgan_tf.upscaling.upscaler import Upscaler
+
         self._upscaler, self._one_at_a_time = Upscaler(**upscaler), threading.Lock()
 
     def __call__(self, block, run):
@@ -126,8 +141,10 @@ def _lived_through(source, run):
         file.write(b".")
     try:
         if begun >= LIVES:
-            raise UserError(f"each of {begun} processes ended while it computed this one or one beside it, {source}, "
-                            "try it alone, with a smaller --tile")
+            raise UserError(
+                f"each of {begun} processes ended while it computed this one or one beside it, {source}, "
+                "try it alone, with a smaller --tile"
+            )
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -140,19 +157,34 @@ def _rows(ray, source, overwrite, worker, upscaler):
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
     context.target_max_block_size = 1  # as they are: what is listed together is computed together
     context.enable_progress_bars = sys.stderr.isatty()
-    machines = [(int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
-                for node in ray.nodes() if node["Alive"]]
+    machines = [
+        (int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
     cpus, gpus = map(sum, zip(*machines))
     # Without a GPU, an actor a core: TensorFlow's threads within a picture gain less. With some, an actor each, and
     # the cores beside it decode and encode for it: as many as each machine with GPUs has, one with less gets no actor.
     threads = min((max(1, cores // own) for cores, own in machines if own), default=1)
-    pool = ray.data.ActorPoolStrategy(min_size=1, initial_size=max(1, gpus or cpus),
-                                      max_concurrent_calls_per_actor=threads, enable_true_multi_threading=threads > 1)
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1,
+        initial_size=max(1, gpus or cpus),
+        max_concurrent_calls_per_actor=threads,
+        enable_true_multi_threading=threads > 1,
+    )
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # without this machine the run ends anyway
     names = ray.data.from_items([None]).map_batches(
-        lambda _: _blocks(_listed(source, overwrite)), batch_size=None, num_cpus=0, label_selector=here)
-    made = names.map_batches(worker, fn_constructor_args=(upscaler, threads), fn_kwargs={"run": secrets.token_hex(8)},
-                             compute=pool, batch_size=1, num_cpus=threads, num_gpus=1 if gpus else 0)
+        lambda _: _blocks(_listed(source, overwrite)), batch_size=None, num_cpus=0, label_selector=here
+    )
+    made = names.map_batches(
+        worker,
+        fn_constructor_args=(upscaler, threads),
+        fn_kwargs={"run": secrets.token_hex(8)},
+        compute=pool,
+        batch_size=1,
+        num_cpus=threads,
+        num_gpus=1 if gpus else 0,
+    )
     for block in made.iter_batches(batch_size=None, prefetch_batches=0):
         for rows in block["rows"]:
             yield from json.loads(rows)
@@ -174,6 +206,7 @@ def _blocks(rows):
 def _listed(source, overwrite):
     """A row for each picture: what is to be done, what is there already, and what cannot be done; and for each line
     that is told."""
+
     def row(state, job=None, **more):
         source = str(job.source) if job else None
         result = str(job.target) if job and job.target else None
@@ -185,8 +218,10 @@ def _listed(source, overwrite):
             todo, clashes = plans.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
-            there = {folder: there[folder] if folder in there else _there(folder)
-                     for folder in {job.target.parent for job in todo}}
+            there = {
+                folder: there[folder] if folder in there else _there(folder)
+                for folder in {job.target.parent for job in todo}
+            }
             for job in todo:
                 names, problem = there[job.target.parent]
                 if problem:
@@ -217,8 +252,10 @@ def _source(paths, output, tell, **options):
         planned = plans.plan(paths, output, tell=tell, **options)
         return lambda tell: [[plans.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
     if output is not None and len(files) + len(folders) > 1:
-        raise UserError("a cluster does not see whether pictures of several folders would get one name, --output with "
-                        f"{folders[0]} and others, enlarge them one after the other")
+        raise UserError(
+            "a cluster does not see whether pictures of several folders would get one name, --output with "
+            f"{folders[0]} and others, enlarge them one after the other"
+        )
     for folder in folders:
         for place in [*files, *(folders if options["recursive"] else [])]:
             if _lies_in(place, folder, options["recursive"]):
@@ -286,8 +323,9 @@ class _Manifest:
                 with atomic.whole_file(path) as file:
                     file.write("".join(f"{row}\n" for row in rows).encode())
         except OSError as error:
-            raise UserError(f"the manifest cannot be written ({error.strerror}), {place}, choose another --output"
-                            ) from None
+            raise UserError(
+                f"the manifest cannot be written ({error.strerror}), {place}, choose another --output"
+            ) from None
 
 
 @contextlib.contextmanager
@@ -307,17 +345,28 @@ def _connected(address):
         if place not in ("auto", "local"):
             _knock(place)
         with jobs.quiet_libraries():
-            ray.init(place, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False,
-                     **({"include_dashboard": False} if place == "local" else {}))
+            ray.init(
+                place,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                **({"include_dashboard": False} if place == "local" else {}),
+            )
     except ray.exceptions.RayError as error:
-        raise UserError(f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
-                        "RAY_AUTH_TOKEN to the one that its machines have") from None
+        raise UserError(
+            f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
+            "RAY_AUTH_TOKEN to the one that its machines have"
+        ) from None
     except (OSError, ValueError, RuntimeError) as error:
         if "Version mismatch" in str(error):
-            raise UserError(f"the cluster has another Python or Ray ({' '.join(str(error).split())}), --cluster "
-                            f"{address}, install the same on all machines") from None
-        raise UserError(f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start "
-                        "--head, or take local") from None
+            raise UserError(
+                f"the cluster has another Python or Ray ({' '.join(str(error).split())}), --cluster "
+                f"{address}, install the same on all machines"
+            ) from None
+        raise UserError(
+            f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start "
+            "--head, or take local"
+        ) from None
     try:
         yield ray
     except ray.exceptions.RayError as error:

@@ -3,6 +3,7 @@
 Both endpoints have `enlarge(batch, precision, timeout)` and `attributes(timeout)`, and raise `Away` for what may pass
 and `UserError` for what will not.
 """
+
 import base64
 import contextlib
 import dataclasses
@@ -16,8 +17,8 @@ import urllib.parse
 
 import numpy as np
 
-from srgan_tf.saved_models import serving_messages
 from srgan_tf.errors import UserError
+from srgan_tf.saved_models import serving_messages
 
 CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than to be let in
 SIGNATURES = {"float32": "serving_default", "bfloat16": "bfloat16"}
@@ -58,12 +59,27 @@ def parse(text):
     except ValueError:  # such as a port of letters, or a host with two dots in a row
         url = port = host = None
     path = url and _PATH.fullmatch(url.path)
-    if (not path or not host or _BLANK.search(host) or url.scheme not in _PORTS or url.query or url.fragment
-            or "@" in url.netloc):  # a name and a password are not sent
-        raise UserError(f"it is no address of a model on a server, --server {text}, write grpc://HOST:8500/MODEL or "
-                        "http://HOST:8501/MODEL")
-    return Address(text.strip(), url.scheme, url.hostname, port or _PORTS[url.scheme], path["model"],
-                   int(path["version"]) if path["version"] else None)
+    if (
+        not path
+        or not host
+        or _BLANK.search(host)
+        or url.scheme not in _PORTS
+        or url.query
+        or url.fragment
+        or "@" in url.netloc
+    ):  # a name and a password are not sent
+        raise UserError(
+            f"it is no address of a model on a server, --server {text}, write grpc://HOST:8500/MODEL or "
+            "http://HOST:8501/MODEL"
+        )
+    return Address(
+        text.strip(),
+        url.scheme,
+        url.hostname,
+        port or _PORTS[url.scheme],
+        path["model"],
+        int(path["version"]) if path["version"] else None,
+    )
 
 
 def connect(address, connections):
@@ -96,8 +112,10 @@ class Rest:
     def enlarge(self, batch, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
         if precision != "float32":
-            raise UserError(f"only gRPC asks for {precision}, --precision and --server {self.address}, write grpc:// "
-                            "or leave --precision out")
+            raise UserError(
+                f"only gRPC asks for {precision}, --precision and --server {self.address}, write grpc:// "
+                "or leave --precision out"
+            )
         encoded = [{"b64": base64.b64encode(_png(image)).decode()} for image in batch]
         answers = self._strings("serve_bytes", encoded, len(batch), timeout)
         try:
@@ -135,8 +153,9 @@ class Rest:
             except TimeoutError:
                 raise Away(f"no connection within {connection.timeout:g} s") from None
             connection.sock.settimeout(timeout)
-            connection.request("POST", f"{self._path}:predict", json.dumps(content),
-                               {"Content-Type": "application/json"})
+            connection.request(
+                "POST", f"{self._path}:predict", json.dumps(content), {"Content-Type": "application/json"}
+            )
             response = connection.getresponse()
             return response.status, response.reason, response.read()
         except TimeoutError:
@@ -163,22 +182,37 @@ class Grpc:
         try:
             import grpc
         except ModuleNotFoundError:
-            raise UserError(f"grpcio is not installed, --server {address}, pip install 'srgan_tf[serving]' or write "
-                            "http://HOST:8501/MODEL") from None
+            raise UserError(
+                f"grpcio is not installed, --server {address}, pip install 'srgan_tf[serving]' or write "
+                "http://HOST:8501/MODEL"
+            ) from None
         self.address, self._error, self._version = address, grpc.RpcError, None
         host = f"[{address.host}]" if ":" in address.host else address.host
-        options = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
-                   ("grpc.use_local_subchannel_pool", 1), ("grpc.max_reconnect_backoff_ms", 2000),
-                   ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # what it takes to connect at most
-                   ("grpc.lb_policy_name", "round_robin")]  # a name may stand for several servers
+        options = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_reconnect_backoff_ms", 2000),
+            ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # what it takes to connect at most
+            ("grpc.lb_policy_name", "round_robin"),
+        ]  # a name may stand for several servers
         self._channels = [grpc.insecure_channel(f"{host}:{address.port}", options) for _ in range(connections)]
-        self._calls = itertools.cycle([channel.unary_unary(
-            "/tensorflow.serving.PredictionService/Predict", request_serializer=serving_messages.PredictRequest.SerializeToString,
-            response_deserializer=serving_messages.PredictResponse.FromString) for channel in self._channels])
+        self._calls = itertools.cycle(
+            [
+                channel.unary_unary(
+                    "/tensorflow.serving.PredictionService/Predict",
+                    request_serializer=serving_messages.PredictRequest.SerializeToString,
+                    response_deserializer=serving_messages.PredictResponse.FromString,
+                )
+                for channel in self._channels
+            ]
+        )
 
     def attributes(self, timeout):
         """The JSON object of the model's attributes."""
-        answer, self._version = self._predict("attributes", "any", serving_messages.tensor([b""]), "attributes", timeout)
+        answer, self._version = self._predict(
+            "attributes", "any", serving_messages.tensor([b""]), "attributes", timeout
+        )
         if not isinstance(answer, list) or len(answer) != 1:
             raise _garbage(self.address, "no attributes")
         return _facts(answer[0], self.address)
@@ -198,7 +232,9 @@ class Grpc:
 
     def _predict(self, signature, key, tensor, output, timeout):
         address = self.address
-        request = serving_messages.request(urllib.parse.unquote(address.model), signature, {key: tensor}, address.version)
+        request = serving_messages.request(
+            urllib.parse.unquote(address.model), signature, {key: tensor}, address.version
+        )
         try:
             response = next(self._calls)(request, timeout=timeout)
         except self._error as error:
@@ -213,8 +249,15 @@ class Grpc:
 
 
 # What a server answers over HTTP, as the code that it has for gRPC.
-_HTTP_STATUS = {400: "INVALID_ARGUMENT", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED",
-                502: "UNAVAILABLE", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+_HTTP_STATUS = {
+    400: "INVALID_ARGUMENT",
+    404: "NOT_FOUND",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 
 
 def _raise_for(code, message, address):
@@ -228,8 +271,9 @@ def _raise_for(code, message, address):
         raise Away(message)
     if code == "RESOURCE_EXHAUSTED":
         raise UserError(f"the server is short of memory ({message}), --server {address}, give a smaller --tile")
-    raise UserError(f"the server refuses ({message}), --server {address}, serve a model that this version of srgan_tf "
-                    "exported")
+    raise UserError(
+        f"the server refuses ({message}), --server {address}, serve a model that this version of srgan_tf exported"
+    )
 
 
 def _garbage(address, what):
@@ -248,6 +292,7 @@ def _facts(text, address):
 
 def _png(image):
     from PIL import Image
+
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -255,5 +300,6 @@ def _png(image):
 
 def _pixels(encoded):
     from PIL import Image
+
     with Image.open(io.BytesIO(encoded)) as image:
         return np.asarray(image.convert("RGB"))

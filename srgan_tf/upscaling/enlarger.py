@@ -1,6 +1,9 @@
 """Pictures of every kind as batches of RGB and back; on NumPy alone."""
+
 import dataclasses
+
 import numpy as np
+
 from srgan_tf.resize import imresize
 from srgan_tf.upscaling.alpha import bleed, settle
 
@@ -65,14 +68,15 @@ class Enlarger:
         return dataclasses.replace(
             picture,
             pixels=np.repeat(large[..., :1], 3, axis=2) if picture.grey else large[..., :3],
-            alpha=None if picture.alpha is None else large[..., -1])
+            alpha=None if picture.alpha is None else large[..., -1],
+        )
 
     def _grey(self, image, step, finish=lambda large, small: None):
         large = self._network_size(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
-        rows = max(1, 2 ** 20 // large.shape[1])
+        rows = max(1, 2**20 // large.shape[1])
         grey = np.empty(large.shape[:2], image.dtype)
         for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
-            grey[i:i + rows] = (large[i:i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
+            grey[i : i + rows] = (large[i : i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
         del large
         finish(grey, image)
         return self._resized(grey, image.shape[:2])

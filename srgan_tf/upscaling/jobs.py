@@ -1,4 +1,5 @@
 """Pictures from files to files: what is kept, and going on after a failure."""
+
 import contextlib
 import dataclasses
 import os
@@ -7,10 +8,10 @@ import threading
 from pathlib import Path
 
 from srgan_tf import atomic
-from srgan_tf.upscaling import memory, places
+from srgan_tf.errors import UserError, one_line
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
 from srgan_tf.images.picture import Picture
-from srgan_tf.errors import UserError, one_line
+from srgan_tf.upscaling import memory, places
 from srgan_tf.upscaling.plans import Job
 
 
@@ -59,8 +60,17 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def run(jobs, enlarge, *, size, overwrite=False, tell=print, complain=print, step=lambda: None,
-        frame=lambda done, count: None):
+def run(
+    jobs,
+    enlarge,
+    *,
+    size,
+    overwrite=False,
+    tell=print,
+    complain=print,
+    step=lambda: None,
+    frame=lambda done, count: None,
+):
     """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
 
     What killed runs left half-written beside the results is removed.
@@ -115,6 +125,7 @@ def make(job, enlarge, size, frame=lambda done, count: None):
     Raises:
         UserError: when the picture cannot be read or enlarged, or its result cannot be written.
     """
+
     def named(picture):
         try:
             return enlarge(picture)
@@ -164,8 +175,10 @@ def _do_clip(job, enlarge, size, frame):
     def larger(rgb):
         height, width = size(*rgb.shape[:2])
         if max(height, width) > clips.LONGEST:
-            raise UserError(f"a clip has at most {clips.LONGEST} pixels a side, {job.source} would have {width} x "
-                            f"{height}, give --outscale or --width")
+            raise UserError(
+                f"a clip has at most {clips.LONGEST} pixels a side, {job.source} would have {width} x "
+                f"{height}, give --outscale or --width"
+            )
         return enlarge(Picture(rgb)).pixels
 
     if not os.path.isfile(job.source):
@@ -212,8 +225,10 @@ def _check_memory(path, height, width, depth):
     """
     left = memory.available(swap=True)
     if left is not None and height * width * depth > left:
-        raise UserError(f"there is not enough memory for a result of {width} x {height} pixels, {path}, make it "
-                        "smaller or cut the picture into parts")
+        raise UserError(
+            f"there is not enough memory for a result of {width} x {height} pixels, {path}, make it "
+            "smaller or cut the picture into parts"
+        )
 
 
 def _make_folder(folder):
@@ -231,5 +246,6 @@ def _exists(path):
             raise UserError(f"a folder has the name of the result, {path}, choose another with --output")
         return path.exists()
     except OSError as error:  # such as a name that is too long
-        raise UserError(f"the result cannot be written ({error.strerror}), {path}, choose another name with "
-                        "--output") from None
+        raise UserError(
+            f"the result cannot be written ({error.strerror}), {path}, choose another name with --output"
+        ) from None

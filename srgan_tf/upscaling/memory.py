@@ -1,4 +1,5 @@
 """How much memory this process may still take."""
+
 import math
 from pathlib import Path, PurePosixPath
 
@@ -40,8 +41,9 @@ def _left_by_cgroup():
         for folder in (path, *path.parents) if not controllers else ():
             found.append((CGROUP / folder, "memory.max", "memory.current", "inactive_file"))
         for folder in (path, *path.parents) if controllers == "memory" else ():
-            found.append((CGROUP / "memory" / folder, "memory.limit_in_bytes", "memory.usage_in_bytes",
-                          "total_inactive_file"))
+            found.append(
+                (CGROUP / "memory" / folder, "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            )
     left = []
     for folder, limit, usage, cache in found:
         most, now = _read(folder / limit).strip(), _read(folder / usage).strip()
@@ -59,12 +61,13 @@ def _left_by_limit():
     now = _fields(PROC / "self" / "status")
     limits = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
     left = {field: resource.getrlimit(limit)[0] for field, limit in limits.items()}
-    return min((most - now.get(field, 0) for field, most in left.items() if most != resource.RLIM_INFINITY),
-               default=None)
+    return min(
+        (most - now.get(field, 0) for field, most in left.items() if most != resource.RLIM_INFINITY), default=None
+    )
 
 
 def _fields(path):
-    """"Name:  123 kB" lines as bytes by name."""
+    """ "Name:  123 kB" lines as bytes by name."""
     pairs = (line.split(":", 1) for line in _read(path).splitlines() if line.endswith(" kB"))
     return {name: 1024 * int(value.split()[0]) for name, value in pairs}
 

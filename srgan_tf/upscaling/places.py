@@ -1,4 +1,5 @@
 """Where pictures lie: paths of this machine, and URLs such as s3://bucket/photos, as `Path` behaves."""
+
 import contextlib
 import dataclasses
 import functools
@@ -99,6 +100,7 @@ def children(folder):
     try:
         if isinstance(folder, Remote):
             from pyarrow import fs
+
             system, path = folder.open()
             with _told("the folder cannot be read", folder, "check its name and permissions"):
                 for info in system.get_file_info(fs.FileSelector(path)):
@@ -112,8 +114,9 @@ def children(folder):
                     elif not entry.is_symlink():
                         folders.append(entry.name)
     except OSError as error:
-        raise UserError(f"the folder cannot be read ({_reason(error)}), {folder}, check its name and permissions"
-                        ) from None
+        raise UserError(
+            f"the folder cannot be read ({_reason(error)}), {folder}, check its name and permissions"
+        ) from None
     return folders, files
 
 
@@ -141,7 +144,7 @@ def fetched(source):
         with _told("the file cannot be read", source, "check it and the way to it"):
             try:
                 with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
-                    shutil.copyfileobj(remote, file, 2 ** 20)
+                    shutil.copyfileobj(remote, file, 2**20)
             except FileNotFoundError:
                 raise UserError(f"no such file, {source}, check its name") from None
         with _named(local, source):
@@ -171,6 +174,7 @@ def upload(local, target):
         UserError: when it cannot be written.
     """
     import pyarrow
+
     system, path = target.open()
     with _told("the result cannot be written", target, "choose another place"):
         with pyarrow.memory_map(str(local)) as file:
@@ -220,6 +224,7 @@ def _system(root):
     with _told("the place cannot be opened", root, advice):
         try:
             import fsspec
+
             system, base = fsspec.core.url_to_fs(root)
         except ImportError as error:  # it says which package knows the scheme
             raise UserError(f"the place cannot be opened ({error}), {root}, install what is missing") from None

@@ -1,13 +1,14 @@
 """Which picture becomes which file, before anything is read."""
+
 import dataclasses
 import glob
 import os
 import re
 from pathlib import Path
 
-from srgan_tf.upscaling import places
-from srgan_tf.images import clip_names, formats
 from srgan_tf.errors import UserError, one_line
+from srgan_tf.images import clip_names, formats
+from srgan_tf.upscaling import places
 
 RESULT = re.compile(r"(.+)_(x[\d.]+|w\d+|h\d+|\d+x\d+)")  # the stem of a picture's result
 
@@ -70,11 +71,14 @@ def parts(paths, output=None, *, label, recursive=False, format=None, tell=lambd
             raise UserError(f"it is a file of an unknown format, --output {output}, give a picture's name or a folder")
         named = output is not None and (clip_names.is_clip(output.name) or formats.is_picture(output.name))
         if named and not places.exists(output):
-            raise UserError(f"the format of the result is unknown, --output {output}, choose one of "
-                            f"{' '.join([*formats.FORMATS, *clip_names.CONTAINERS])}")
+            raise UserError(
+                f"the format of the result is unknown, --output {output}, choose one of "
+                f"{' '.join([*formats.FORMATS, *clip_names.CONTAINERS])}"
+            )
 
         def job(picture, below=""):
             return Job(picture, (output / below if output else picture.parent) / _name(picture, label, format))
+
         if files:
             yield [job(picture) for picture in _without_namesakes(files, tell)]
         for folder in folders:
@@ -133,8 +137,11 @@ def _in_folder(folder, recursive, output, job, tell):
             yield [Job(folder / below, None, str(error))]
             continue
         if recursive:
-            pending += [os.path.join(below, child) for child in sorted(folders, reverse=True)
-                        if not child.startswith(".") and places.identity(folder / below / child) != own]
+            pending += [
+                os.path.join(below, child)
+                for child in sorted(folders, reverse=True)
+                if not child.startswith(".") and places.identity(folder / below / child) != own
+            ]
         clips += len(_originals(files, clip_names.is_clip)[0])
         pictures, earlier = _originals(files, _is_ours)
         results += earlier
@@ -147,8 +154,10 @@ def _in_folder(folder, recursive, output, job, tell):
     if results:
         tell(one_line(f"earlier results in {folder} are left out: {results}; name them to enlarge them"))
     if empty:
-        raise UserError(f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(formats.FORMATS))} "
-                        "files" + ("" if recursive else ", or --recursive"))
+        raise UserError(
+            f"the folder holds no pictures, {folder}, give one with {' '.join(sorted(formats.FORMATS))} "
+            "files" + ("" if recursive else ", or --recursive")
+        )
 
 
 def _originals(names, wanted):
@@ -187,11 +196,14 @@ def _name(source, label, format):
 
 def _without_namesakes(files, tell):
     """A shell's `*.png` names the results of earlier runs, too, of whatever size: they are not enlarged again."""
+
     def key(file, stem):
         return _absolute(file.parent), stem, clip_names.is_clip(file.name)
+
     originals = {key(file, file.stem) for file in files}
-    own = [file for file in files
-           if not ((result := RESULT.fullmatch(file.stem)) and key(file, result[1]) in originals)]
+    own = [
+        file for file in files if not ((result := RESULT.fullmatch(file.stem)) and key(file, result[1]) in originals)
+    ]
     if len(own) < len(files):
         tell(f"earlier results are left out: {len(files) - len(own)}; name them alone to enlarge them")
     return own
@@ -211,7 +223,7 @@ def _clashes(jobs):
         if _identity(job.target) in sources:
             clashes[job] = f"the result would replace a picture given, {job.target}, choose another --output"
         elif target in taken:
-            clashes[job] = (f"{taken[target]} and {job.source} would get one name, {job.target}, enlarge them apart")
+            clashes[job] = f"{taken[target]} and {job.source} would get one name, {job.target}, enlarge them apart"
         else:
             taken[target] = job.source
     return clashes

@@ -1,4 +1,5 @@
 """Pictures enlarged by TensorFlow Serving instead of by this machine: tiles side by side, on one server or several."""
+
 import collections
 import concurrent.futures
 import contextlib
@@ -10,11 +11,11 @@ import time
 
 import numpy as np
 
+from srgan_tf.errors import UserError
 from srgan_tf.upscaling import endpoints, memory
 from srgan_tf.upscaling.endpoints import Away
-from srgan_tf.errors import UserError
-from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.enlarger import Enlarger
+from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.tiles import spans
 
 CONNECTIONS = 2  # tiles on their way to one server: one is computed while the other travels
@@ -33,8 +34,9 @@ class Remote(Enlarger):
     All is computed by the model that was there first: when a server takes another version, what it enlarges fails.
     """
 
-    def __init__(self, servers, scale=None, *, outscale=None, width=None, height=None, tile=0, precision="auto",
-                 timeout=TIMEOUT):
+    def __init__(
+        self, servers, scale=None, *, outscale=None, width=None, height=None, tile=0, precision="auto", timeout=TIMEOUT
+    ):
         """Ask the servers for what they know of their model.
 
         Args:
@@ -52,20 +54,26 @@ class Remote(Enlarger):
             raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         precision = "float32" if precision == "auto" else precision
         if precision not in endpoints.SIGNATURES:
-            raise UserError(f"servers compute in {' or '.join(endpoints.SIGNATURES)}, --precision {precision} and "
-                            "--server, choose another")
+            raise UserError(
+                f"servers compute in {' or '.join(endpoints.SIGNATURES)}, --precision {precision} and "
+                "--server, choose another"
+            )
         self.folder, self.precision, self._timeout = None, precision, timeout
         self.attributes = self._ask(servers)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
         self.size = Size(self.scale if outscale is None else outscale, width, height)
         limit = math.isqrt(self.attributes["pixel_limit"]) - 2 * self.halo
         if limit < 1:
-            raise UserError(f"the model takes only {self.attributes['pixel_limit']} pixels at once, --server, export "
-                            f"it with a pixel_limit of {(2 * self.halo + 1) ** 2} or more")
+            raise UserError(
+                f"the model takes only {self.attributes['pixel_limit']} pixels at once, --server, export "
+                f"it with a pixel_limit of {(2 * self.halo + 1) ** 2} or more"
+            )
         self.tile, self._automatic = min(tile, limit), min(TILE, limit)
         if scale not in (None, self.scale):
-            raise UserError(f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another "
-                            "model in --server")
+            raise UserError(
+                f"the model enlarges {self.scale} times, --scale {scale}, leave it out or name another "
+                "model in --server"
+            )
 
     def _ask(self, servers):
         self._servers = Servers([endpoints.parse(server) for server in servers])
@@ -79,7 +87,7 @@ class Remote(Enlarger):
         large = memory.empty((count, scale * height, scale * width, 3), np.uint8)
         small = height * width <= (self._automatic + 2 * self.halo) ** 2
         tile = self.tile or (max(height, width) if small else self._automatic)
-        together = max(1, self._automatic ** 2 // (min(height, tile) * min(width, tile)))  # pictures in one request
+        together = max(1, self._automatic**2 // (min(height, tile) * min(width, tile)))  # pictures in one request
         some = [slice(first, min(first + together, count)) for first in range(0, count, together)]
         places = list(itertools.product(some, spans(height, tile, self.halo), spans(width, tile, self.halo)))
         tiles = (batch[part, rows.seen, columns.seen] for part, rows, columns in places)
@@ -206,10 +214,13 @@ class Servers:
         self._facts = self._facts or facts
         if facts["sha256"] != self._facts["sha256"]:
             if server.known:
-                raise UserError(f"the server has taken another version of the model, --server {server.address}, run it "
-                                "again, or write /versions/N behind the model")
-            raise UserError(f"the servers have different models, --server {server.address}, name the same model and "
-                            "version for all")
+                raise UserError(
+                    f"the server has taken another version of the model, --server {server.address}, run it "
+                    "again, or write /versions/N behind the model"
+                )
+            raise UserError(
+                f"the servers have different models, --server {server.address}, name the same model and version for all"
+            )
         server.greeted = server.known = True
 
     def _take(self):
@@ -239,8 +250,11 @@ class Servers:
     def _gone(self, what):
         reasons = "; ".join(f"{server.address} {server.reason}" for server in self._all if server.reason)
         every = "the server" if len(self._all) == 1 else "none of the servers"
-        what = what if len(self._all) == 1 else what.replace("does not answer", "answers").replace(
-            "stopped answering", "answers any more")
+        what = (
+            what
+            if len(self._all) == 1
+            else what.replace("does not answer", "answers").replace("stopped answering", "answers any more")
+        )
         return UserError(f"{every} {what}, --server {reasons}, start it or check the address")
 
 

@@ -1,9 +1,10 @@
 """How large a result is to be, before any picture is read."""
+
 import dataclasses
 
 from srgan_tf.errors import UserError
 
-MOST_TIMES, MOST_PIXELS = 10_000, 2 ** 31 - 1  # a factor, and a side: no format holds more
+MOST_TIMES, MOST_PIXELS = 10_000, 2**31 - 1  # a factor, and a side: no format holds more
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Size:
 
     def __post_init__(self):
         if not 0 < self.factor <= MOST_TIMES:
-            raise UserError(f"{self.factor} is no factor, --outscale, give a number above 0 such as 2.5, at most "
-                            f"{MOST_TIMES}")
+            raise UserError(
+                f"{self.factor} is no factor, --outscale, give a number above 0 such as 2.5, at most {MOST_TIMES}"
+            )
         for flag, pixels in (("--width", self.width), ("--height", self.height)):
             if pixels is not None and pixels < 1:
                 raise UserError(f"a side of {pixels} pixels is no picture, {flag}, give 1 or more")

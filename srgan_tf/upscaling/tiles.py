@@ -1,4 +1,5 @@
 """How a picture is cut into tiles that see a halo around them."""
+
 import dataclasses
 
 
@@ -33,5 +34,4 @@ def spans(length, tile, halo, part=None):
     start, stop = (0, length) if part is None else (part.start, part.stop)
     count = -(-(stop - start) // tile)
     cuts = [start + round(i * (stop - start) / count) for i in range(count + 1)]
-    return [Span(start, stop, max(0, start - halo), min(length, stop + halo))
-            for start, stop in zip(cuts, cuts[1:])]
+    return [Span(start, stop, max(0, start - halo), min(length, stop + halo)) for start, stop in zip(cuts, cuts[1:])]

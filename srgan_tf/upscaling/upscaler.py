@@ -1,23 +1,24 @@
 """Upscaler: arrays in, larger arrays out; tiles with a halo, greyscale, alpha, 16 bits, any size."""
+
 import math
 
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.upscaling import memory
-from srgan_tf.saved_models import variables, zoo
-from srgan_tf.networks import inference
 from srgan_tf.errors import UserError
+from srgan_tf.networks import inference
 from srgan_tf.networks.precision import computes_bfloat16
-from srgan_tf.upscaling.sizes import Size
+from srgan_tf.saved_models import variables, zoo
+from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.enlarger import Enlarger
+from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.tiles import Span, spans
 
 TILE = 768  # LR pixels: larger ones save little more of the halo
-SMALL = 2 ** 12  # LR pixels that are computed without a look at the memory: below 100 MB
+SMALL = 2**12  # LR pixels that are computed without a look at the memory: below 100 MB
 LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
 TRUNK, STRIP = 1000, 10_000  # bytes for an LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
-PIXELS = 2 ** 21  # at most, of a tile with its halo
+PIXELS = 2**21  # at most, of a tile with its halo
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -36,8 +37,9 @@ class Upscaler(Enlarger):
         precision: what convolutions of 8-bit pictures compute in: "float32", "bfloat16" or "float16".
     """
 
-    def __init__(self, model=None, scale=None, *, fidelity=None, outscale=None, width=None, height=None, tile=0,
-                 precision="auto"):
+    def __init__(
+        self, model=None, scale=None, *, fidelity=None, outscale=None, width=None, height=None, tile=0, precision="auto"
+    ):
         """Load a model.
 
         Args:
@@ -78,8 +80,9 @@ class Upscaler(Enlarger):
         count, height, width, _ = batch.shape
         large = memory.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
         tile = min(self.tile, self._most) or self._automatic(height, width)
-        boxes = [(rows, columns) for rows in spans(height, tile, self.halo)
-                 for columns in spans(width, tile, self.halo)]
+        boxes = [
+            (rows, columns) for rows in spans(height, tile, self.halo) for columns in spans(width, tile, self.halo)
+        ]
         while boxes:
             rows, columns = boxes.pop(0)
             side = max(rows.stop - rows.start, columns.stop - columns.start)
@@ -89,13 +92,17 @@ class Upscaler(Enlarger):
                 self._enlarge(batch, rows, columns, large)
             except (tf.errors.ResourceExhaustedError, MemoryError) as error:
                 if side < 2 * LEAST:
-                    raise UserError(f"the memory does not hold a tile of {side} pixels, the picture, close other "
-                                    "programs") from None
+                    raise UserError(
+                        f"the memory does not hold a tile of {side} pixels, the picture, close other programs"
+                    ) from None
                 if isinstance(error, tf.errors.ResourceExhaustedError):  # else it may fit the next time
                     self._most = side // 2
-                boxes = [(r, c) for down, across in [(rows, columns), *boxes]
-                         for r in spans(height, side // 2, self.halo, down)
-                         for c in spans(width, side // 2, self.halo, across)]
+                boxes = [
+                    (r, c)
+                    for down, across in [(rows, columns), *boxes]
+                    for r in spans(height, side // 2, self.halo, down)
+                    for c in spans(width, side // 2, self.halo, across)
+                ]
             else:
                 step((rows.stop - rows.start) * (columns.stop - columns.start) / (height * width))
         return large
@@ -108,7 +115,7 @@ class Upscaler(Enlarger):
         together = max(1, min(inference.TOGETHER // (height * width), inference.STRIP // (inference.ROWS * width)))
         strip = max(inference.ROWS, inference.STRIP // (min(together, len(batch)) * width))
         for first in range(0, len(batch), together):
-            seen = batch[first:first + together, rows.seen, columns.seen]
+            seen = batch[first : first + together, rows.seen, columns.seen]
             features = trunk(tf.constant(seen if levels is None else seen / np.float32(levels)))
             within = Span(rows.start - rows.first, rows.stop - rows.first, 0, height)
             for part in spans(height, strip, inference.REACH, within):
@@ -116,8 +123,9 @@ class Upscaler(Enlarger):
                 sr = enlarge(features if whole else features[:, part.seen]).numpy()
                 sr = sr[:, part.within(self.scale), columns.within(self.scale)]
                 place = slice(self.scale * (rows.first + part.start), self.scale * (rows.first + part.stop))
-                large[first:first + together, place, columns.larger(self.scale)] = (
-                    sr if levels is None else np.rint(sr * np.float32(levels)))
+                large[first : first + together, place, columns.larger(self.scale)] = (
+                    sr if levels is None else np.rint(sr * np.float32(levels))
+                )
 
     def _network(self, pixel):
         """The two functions of `inference.Generator.compile` for uint8 or uint16."""

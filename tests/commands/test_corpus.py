@@ -1,4 +1,5 @@
 """upscale.py on every kind of picture file that people have: the right result or one clear line each."""
+
 import os
 import re
 import subprocess
@@ -25,8 +26,13 @@ def run(small_model, tmp_path_factory):
     """One real run over all of it: the folder of results, the lines on stdout and on stderr."""
     folder = tmp_path_factory.mktemp("corpus")
     corpus.build(folder / "in")
-    done = subprocess.run([sys.executable, ROOT / "upscale.py", "in", "-o", "out", "--recursive", "-n", small_model],
-                          cwd=folder, env=ENVIRONMENT, capture_output=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, ROOT / "upscale.py", "in", "-o", "out", "--recursive", "-n", small_model],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=300,
+    )
     out, err = (stream.decode("utf-8", "surrogateescape") for stream in (done.stdout, done.stderr))
     assert done.returncode == 1, err[-2000:]
     return folder / "out", out.splitlines(), err.splitlines()
@@ -56,6 +62,7 @@ def arrays(path, channels):
             return [array[..., None] if array.ndim == 2 else array]
         if file.format == "PNG" and any(";16" in str(tile) for tile in file.tile):
             import tensorflow as tf
+
             return [tf.io.decode_png(path.read_bytes(), dtype=tf.uint16).numpy()]
         mode = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}[channels]
         if file.format not in ("GIF", "WEBP") and not getattr(file, "is_animated", False):
@@ -76,8 +83,9 @@ def two_deep_channels(path):
         return file.pages[0].shape[2:] == (2,) and file.pages[0].dtype == np.uint16
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case.pixels is not None],
-                         ids=lambda case: printed(case.name))
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.pixels is not None], ids=lambda case: printed(case.name)
+)
 def test_the_result_is_the_picture_four_times_as_large(run, upscale, case):
     folder, out, _ = run
     small = case.pixels if isinstance(case.pixels, list) else [case.pixels]
@@ -123,8 +131,10 @@ def test_what_the_file_says_is_said_by_the_result(run, case):
         if "exif" in said:
             wanted = said["exif"]
             structure = {*range(254, 300), 317, 338, 700, 34675, 34665, 34853} - set(wanted)
-            wanted_texts = {tag: value.decode("latin-1") if isinstance(value, bytes) else value
-                            for tag, value in dict(wanted).items()}
+            wanted_texts = {
+                tag: value.decode("latin-1") if isinstance(value, bytes) else value
+                for tag, value in dict(wanted).items()
+            }
             assert {tag: value for tag, value in tags.items() if tag not in structure} == wanted_texts
             if isinstance(wanted, Image.Exif):
                 assert tags.get_ifd(0x8825) == wanted.get_ifd(0x8825)
@@ -166,8 +176,12 @@ def test_the_run_says_a_line_for_each_file_and_writes_nothing_else(run):
 def test_the_same_run_again_keeps_every_result(run, small_model):
     folder, out, _ = run
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    done = subprocess.run([sys.executable, ROOT / "upscale.py", folder.parent / "in", "-o", folder, "--recursive", "-n",
-                           small_model], capture_output=True, timeout=300, env=ENVIRONMENT)
+    done = subprocess.run(
+        [sys.executable, ROOT / "upscale.py", folder.parent / "in", "-o", folder, "--recursive", "-n", small_model],
+        capture_output=True,
+        timeout=300,
+        env=ENVIRONMENT,
+    )
     good = sum(case.pixels is not None for case in CASES)
     assert done.stdout.decode().splitlines()[-1] == f"0 enlarged, {good} kept, {len(CASES) - good} failed"
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

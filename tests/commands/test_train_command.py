@@ -1,4 +1,5 @@
 """`python train.py`, as a person runs it: both phases, killed and started again, and mistakes."""
+
 import json
 import os
 import signal
@@ -28,10 +29,38 @@ def pictures(tmp_path_factory):
 
 
 def command(pictures, run_dir, vgg_weights, *more):
-    return [sys.executable, str(TRAIN), "--data_dir", str(pictures), "--run_dir", str(run_dir),
-            "--cache_dir", str(run_dir.parent / "cache"), "--vgg_weights", str(vgg_weights), "--content", "vgg22",
-            "--steps", "40", "--blocks", "2", "--features", "8", "--crop", "32", "--batch", "2",
-            "--checkpoint_every", "20", "--log_every", "5", "--ema", "0.9", "--deterministic", *more]
+    return [
+        sys.executable,
+        str(TRAIN),
+        "--data_dir",
+        str(pictures),
+        "--run_dir",
+        str(run_dir),
+        "--cache_dir",
+        str(run_dir.parent / "cache"),
+        "--vgg_weights",
+        str(vgg_weights),
+        "--content",
+        "vgg22",
+        "--steps",
+        "40",
+        "--blocks",
+        "2",
+        "--features",
+        "8",
+        "--crop",
+        "32",
+        "--batch",
+        "2",
+        "--checkpoint_every",
+        "20",
+        "--log_every",
+        "5",
+        "--ema",
+        "0.9",
+        "--deterministic",
+        *more,
+    ]
 
 
 def final(run_dir, phase):
@@ -64,14 +93,19 @@ def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_
 
 
 @pytest.mark.long
-def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
+def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit_for_bit(
+    pictures, vgg_weights, tmp_path
+):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     subprocess.run(command(pictures, whole, vgg_weights), check=True, capture_output=True)
     rng, phases = np.random.default_rng(), ("srresnet", "srgan")
     for phase in 5 * ["srresnet"] + 5 * ["srgan"]:
         before = set(parts.glob(f"{phase}/checkpoints/step-*.npz"))
-        process = subprocess.Popen(command(pictures, parts, vgg_weights, "--checkpoint_every", "2"),
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command(pictures, parts, vgg_weights, "--checkpoint_every", "2"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while not set(parts.glob(f"{phase}/checkpoints/step-*.npz")) - before:
             assert process.poll() is None
             time.sleep(0.005)
@@ -90,7 +124,9 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     run = tmp_path / "run"
     process = subprocess.Popen(
         command(pictures, run, vgg_weights, "--phase", "srresnet", "--steps", "100000", "--checkpoint_every", "100000"),
-        stderr=subprocess.PIPE, text=True)
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (run / "srresnet" / "metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.01)
     process.terminate()
@@ -99,26 +135,31 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     assert len(list((run / "srresnet" / "checkpoints").glob("step-*.npz"))) == 1
 
 
-@pytest.mark.parametrize("wrong, said", [
-    (["--data_dir", "missing"], "missing"),
-    (["--scale", "3"], "scale"),
-    (["--crop", "50"], "--crop 50"),
-    (["--vgg_weights", "missing.h5"], "missing.h5"),
-    (["--sclae", "4"], "sclae"),
-    (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
-    (["--freeze_norm", "start"], "give --init, or decay in place"),
-    (["--freeze_norm", "decay", "--schedule", "constant"], "the rate never falls"),
-    (["--data_dir", ""], "--data_dir is empty"),
-    (["--data_dir", ".", "--run_dir", "./runs/x"], "choose another --run_dir"),
-    (["--smoke", "--run_dir", "/dev/null"], "/dev/null is no folder"),
-    (["--smoke", "--tfds_dir", "sets"], "--tfds_dir is for DIV2K"),
-    (["--seed", str(2**32)], "seed"),
-    (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial would change nothing"),
-    (["pictures"], "pictures is no flag")])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["--data_dir", "missing"], "missing"),
+        (["--scale", "3"], "scale"),
+        (["--crop", "50"], "--crop 50"),
+        (["--vgg_weights", "missing.h5"], "missing.h5"),
+        (["--sclae", "4"], "sclae"),
+        (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
+        (["--freeze_norm", "start"], "give --init, or decay in place"),
+        (["--freeze_norm", "decay", "--schedule", "constant"], "the rate never falls"),
+        (["--data_dir", ""], "--data_dir is empty"),
+        (["--data_dir", ".", "--run_dir", "./runs/x"], "choose another --run_dir"),
+        (["--smoke", "--run_dir", "/dev/null"], "/dev/null is no folder"),
+        (["--smoke", "--tfds_dir", "sets"], "--tfds_dir is for DIV2K"),
+        (["--seed", str(2**32)], "seed"),
+        (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial would change nothing"),
+        (["pictures"], "pictures is no flag"),
+    ],
+)
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run([sys.executable, str(TRAIN), *wrong], cwd=tmp_path, env=environment, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, str(TRAIN), *wrong], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -133,8 +174,13 @@ def test_with_both_phases_flags_of_the_loss_are_those_of_srgan():
                for phase in train._phases()])"""
     flags = ["--grid", "50", "--content", "vgg22", "--seed", "7"]
     for phase, told in (("both", "[[0.0, 'mse', 7], [50.0, 'vgg22', 7]]"), ("srresnet", "[[50.0, 'vgg22', 7]]")):
-        done = subprocess.run([sys.executable, "-c", code, *flags, "--phase", phase], cwd=TRAIN.parent, check=True,
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code, *flags, "--phase", phase],
+            cwd=TRAIN.parent,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
         assert done.stdout.strip() == told
 
 
@@ -150,17 +196,37 @@ def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the
     Image.fromarray(np.dstack([rgb, np.where(x < 24, 255, 0).astype(np.uint8)])).save(folder / "alpha.png")
     Image.fromarray(rgb[:3]).save(folder / "tiny.png")
     whole = (folder / "rgb.png").read_bytes()
-    (folder / "cut.png").write_bytes(whole[:len(whole) // 2])
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.jpg").write_bytes(b"")
-    arguments = ["--data_dir", folder, "--cache_dir", tmp_path / "cache", "--phase", "srresnet", "--steps", "2",
-                 "--blocks", "1", "--features", "8", "--crop", "32", "--batch", "2"]
+    arguments = [
+        "--data_dir",
+        folder,
+        "--cache_dir",
+        tmp_path / "cache",
+        "--phase",
+        "srresnet",
+        "--steps",
+        "2",
+        "--blocks",
+        "1",
+        "--features",
+        "8",
+        "--crop",
+        "32",
+        "--batch",
+        "2",
+    ]
     for part in ("first", "second"):  # decoded, and from the store
-        done = subprocess.run([sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part], capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         left_out = [line for line in done.stdout.splitlines() if line.startswith("left out")]
         assert [name for name in ("cut.png", "empty.jpg", "tiny.png") for line in left_out if name in line] == [
-            "cut.png", "empty.jpg", "tiny.png"] and len(left_out) == 3
+            "cut.png",
+            "empty.jpg",
+            "tiny.png",
+        ] and len(left_out) == 3
 
     store = Store(next((tmp_path / "cache" / "stores").iterdir()))
     pictures = {name: as_rgb(store.pair(i)[1]).astype(int) for i, name in enumerate(store.names)}
@@ -175,22 +241,40 @@ def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the
 def test_a_folder_of_which_nothing_can_be_used_stops_with_one_line(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "empty.png").write_bytes(b"")
-    done = subprocess.run([sys.executable, str(TRAIN), "--data_dir", "pictures", "--cache_dir", "cache"], cwd=tmp_path,
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(TRAIN), "--data_dir", "pictures", "--cache_dir", "cache"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "empty.png" in done.stderr
     assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache" / "stores").iterdir())
 
 
 def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_weights, tmp_path):
-    done = subprocess.run(command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan"), capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan"), capture_output=True, text=True
+    )
     assert done.returncode == 2 and "--init" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_smoke_leaves_the_real_runs_folder_alone_and_validates_on_what_is_named(pictures, tmp_path):
-    arguments = ["--smoke", "--phase", "srresnet", "--steps", "1", "--blocks", "1", "--features", "8", "--validation_dir",
-                 str(pictures), "--cache_dir", str(tmp_path / "cache")]
+    arguments = [
+        "--smoke",
+        "--phase",
+        "srresnet",
+        "--steps",
+        "1",
+        "--blocks",
+        "1",
+        "--features",
+        "8",
+        "--validation_dir",
+        str(pictures),
+        "--cache_dir",
+        str(tmp_path / "cache"),
+    ]
     subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["smoke_x4"]
     stores = [Store(folder).names for folder in (tmp_path / "cache" / "stores").iterdir()]
@@ -205,8 +289,21 @@ def test_without_vgg_a_run_of_both_phases_fails_before_it_trains(pictures, tmp_p
 
 
 def test_smoke_with_a_variant_needs_no_pictures_and_ends_with_what_the_variant_names(vgg_weights, tmp_path):
-    arguments = ["--smoke", "--variant", "srresnet-vgg22", "--vgg_weights", str(vgg_weights), "--blocks", "1",
-                 "--features", "8", "--run_dir", str(tmp_path / "run"), "--cache_dir", str(tmp_path / "cache")]
+    arguments = [
+        "--smoke",
+        "--variant",
+        "srresnet-vgg22",
+        "--vgg_weights",
+        str(vgg_weights),
+        "--blocks",
+        "1",
+        "--features",
+        "8",
+        "--run_dir",
+        str(tmp_path / "run"),
+        "--cache_dir",
+        str(tmp_path / "cache"),
+    ]
     subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True)
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["srresnet"]
     recipe = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())["recipe"]

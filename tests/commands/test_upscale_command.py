@@ -1,4 +1,5 @@
 """python upscale.py: pictures in, larger pictures out, one line for each mistake."""
+
 import os
 import subprocess
 import sys
@@ -9,10 +10,9 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.saved_models import zoo
 from srgan_tf.commands import start, upscale
+from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling.upscaler import Upscaler
-
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def run(small_model, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             start(upscale.main, ["upscale.py", *(["--model", model] if model else []), *arguments])
         return (end.value.code or 0, *capsys.readouterr())
+
     return run
 
 
@@ -38,21 +39,32 @@ def files():
 def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_model, tmp_path):
     Image.fromarray(noise(9, 12, 3)).save(tmp_path / "cat.png")
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run([sys.executable, ROOT / "upscale.py", "cat.png", "-o", "big.png", "-n", small_model],
-                          cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, ROOT / "upscale.py", "cat.png", "-o", "big.png", "-n", small_model],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "cat.png -> big.png, 48 x 36\n", "")
     expected = Upscaler(small_model)(noise(9, 12, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "big.png")), expected)
 
 
-@pytest.mark.parametrize("arguments, status, stream, text", [
-    (["--help"], 0, "stdout", "python upscale.py photo.jpg"),
-    (["--scal", "4"], 2, "stderr", "error: Unknown command line flag 'scal'"),
-    (["missing.png", "--model", "{model}"], 2, "stderr", "error: no such file, missing.png"),
-])
+@pytest.mark.parametrize(
+    "arguments, status, stream, text",
+    [
+        (["--help"], 0, "stdout", "python upscale.py photo.jpg"),
+        (["--scal", "4"], 2, "stderr", "error: Unknown command line flag 'scal'"),
+        (["missing.png", "--model", "{model}"], 2, "stderr", "error: no such file, missing.png"),
+    ],
+)
 def test_help_and_mistakes_are_answered_without_tensorflow(small_model, arguments, status, stream, text):
-    program = ("import sys; from srgan_tf.commands import upscale\n"
-               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
+    program = (
+        "import sys; from srgan_tf.commands import upscale\n"
+        "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules"
+    )
     arguments = [argument.format(model=small_model) for argument in arguments]
     done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True)
     output = getattr(done, stream)
@@ -63,8 +75,13 @@ def test_help_and_mistakes_are_answered_without_tensorflow(small_model, argument
 def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path):
     for name in ("猫.png", "猫_x4.png"):
         (tmp_path / name).touch()
-    done = subprocess.run([sys.executable, ROOT / "upscale.py", "猫.png", "-n", small_model], cwd=tmp_path,
-                          env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "upscale.py", "猫.png", "-n", small_model],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png, --overwrite makes it again\n")
 
 
@@ -72,8 +89,19 @@ def test_help_shows_our_flags_only(run):
     status, out, _ = run("--help")
     assert status == 0
     assert [line.split()[-1] for line in out.splitlines() if line.startswith("  -")] == [
-        "--input", "--output", "--model", "--fidelity", "--scale", "--outscale", "--tile", "--recursive",
-        "--format", "--server", "--cluster", "--overwrite"]
+        "--input",
+        "--output",
+        "--model",
+        "--fidelity",
+        "--scale",
+        "--outscale",
+        "--tile",
+        "--recursive",
+        "--format",
+        "--server",
+        "--cluster",
+        "--overwrite",
+    ]
     assert "repeat this option" not in out
     assert "--verbosity" in run("--helpfull")[1]
 
@@ -100,7 +128,10 @@ def test_files_and_folders_go_into_a_new_folder_and_a_summary_ends_it(run):
     assert status == 0
     assert out.splitlines()[-1] == "3 enlarged, 0 kept, 0 failed"
     assert [name for name in files() if name.startswith("new")] == [
-        "new/out/a_x4.png", "new/out/b_x4.jpg", "new/out/c_x4.bmp"]
+        "new/out/a_x4.png",
+        "new/out/b_x4.jpg",
+        "new/out/c_x4.bmp",
+    ]
 
 
 def test_a_folder_of_clips_says_that_they_are_to_be_named(run):
@@ -154,8 +185,14 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
         path.chmod(0)
     command = [ROOT / "upscale.py", "-r", "in", "in/locked/b.png", "-o", "out", "-n", small_model]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run([sys.executable, "-c", HEEDING, *command], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", HEEDING, *command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     for path in locked:
         path.chmod(0o755)
     if "cannot be given up" in done.stderr:
@@ -164,7 +201,8 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
     assert sorted(done.stderr.splitlines()) == [
         "error: the file may not be read, in/locked/b.png, check its permissions",
         "error: the folder cannot be read (Permission denied), in/locked, check its name and permissions",
-        "error: the folder cannot be read (Permission denied), in/sub/locked, check its name and permissions"]
+        "error: the folder cannot be read (Permission denied), in/sub/locked, check its name and permissions",
+    ]
     assert done.stdout.splitlines()[-1] == "2 enlarged, 0 kept, 3 failed"
     made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
     assert made == ["a_x4.png", "sub/d_x4.png"]
@@ -174,10 +212,17 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
 def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(small_model, tmp_path):
     Image.fromarray(noise(4, 5, 3)).save(tmp_path / "a.png")
     (tmp_path / "out").mkdir(mode=0o555)
-    program = ("import sys; from srgan_tf.commands import upscale\n"
-               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", HEEDING, "-c", program, tmp_path / "a.png", "-o", tmp_path / "out",
-                           "-n", small_model], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    program = (
+        "import sys; from srgan_tf.commands import upscale\n"
+        "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", HEEDING, "-c", program, tmp_path / "a.png", "-o", tmp_path / "out", "-n", small_model],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     if "cannot be given up" in done.stderr:
         pytest.skip("who is root may write everywhere")
     assert (done.returncode, done.stdout) == (2, "")
@@ -191,7 +236,12 @@ def command(small_model, tmp_path):
         (tmp_path / name).touch()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return [sys.executable, ROOT / "upscale.py", "a.png", "b.png", "-n", small_model], {
-        "cwd": tmp_path, "env": environment, "stderr": subprocess.PIPE, "text": True, "timeout": 120}
+        "cwd": tmp_path,
+        "env": environment,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "timeout": 120,
+    }
 
 
 def test_when_nobody_reads_its_output_any_more_it_ends_at_once_and_silently(command):
@@ -224,11 +274,16 @@ def test_tiles_are_not_seen_in_the_result(run):
     assert np.abs(whole - tiled).max() <= 1
 
 
-@pytest.mark.parametrize("arguments, name, size", [
-    (["--outscale", "2.5"], "small_x2.5.png", (30, 22)), (["--outscale", "3"], "small_x3.png", (36, 27)),
-    (["--width", "33"], "small_w33.png", (33, 25)), (["--height", "5"], "small_h5.png", (7, 5)),
-    (["--width", "20", "--height", "30"], "small_20x30.png", (20, 30)),
-])
+@pytest.mark.parametrize(
+    "arguments, name, size",
+    [
+        (["--outscale", "2.5"], "small_x2.5.png", (30, 22)),
+        (["--outscale", "3"], "small_x3.png", (36, 27)),
+        (["--width", "33"], "small_w33.png", (33, 25)),
+        (["--height", "5"], "small_h5.png", (7, 5)),
+        (["--width", "20", "--height", "30"], "small_20x30.png", (20, 30)),
+    ],
+)
 def test_any_size_is_in_the_name(run, arguments, name, size):
     Image.fromarray(noise(9, 12, 3)).save("small.png")
     status, out, _ = run("small.png", *arguments)
@@ -251,38 +306,41 @@ def test_fidelity_blends_the_shipped_models(run):
     assert 0 < np.abs(half - faithful).mean() < apart and 0 < np.abs(half - vivid).mean() < apart
 
 
-@pytest.mark.parametrize("arguments, problem", [
-    ([], "nothing to enlarge"),
-    (["text.png"], "no picture"),
-    (["empty.png"], "empty"),
-    (["short.jpg"], "damaged"),
-    (["missing.png"], "no such file"),
-    (["clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
-    (["good.png", "clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
-    (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "clip.mp4 --format gif"),
-    (["folder"], "no pictures"),
-    (["good.png", "--scale", "2"], "--scale"),
-    (["good.png", "--scale", "3"], "--scale"),
-    (["good.png", "--tile", "-1"], "--tile"),
-    (["good.png", "--outscale", "0"], "--outscale"),
-    (["good.png", "--outscale", "nan"], "--outscale"),
-    (["good.png", "--outscale", "1e308"], "--outscale"),
-    (["good.png", "--outscale", "2", "--width", "9"], "--width"),
-    (["good.png", "--width", "0"], "--width"),
-    (["good.png", "--width", "1" + 400 * "0"], "--width"),
-    (["good.png", "--height", str(2 ** 31)], "--height"),
-    (["good.png", "--fidelity", "0.5"], "--fidelity 0.5 with --model"),
-    (["good.png", "--fidelity", "1.5"], "--fidelity"),
-    (["good.png", "--fidelity", "nan"], "--fidelity"),
-    (["good.png", "--server_timeout", "nan"], "--server_timeout"),
-    (["good.png", "--server_timeout", "inf"], "--server_timeout"),
-    (["good.png", ""], "the name is empty, PATH"),
-    (["good.png", "-o", ""], "the name is empty, --output"),
-    (["good.png", "--model", "nothing"], "--model"),
-    (["good.png", "-o", "good.png", "--overwrite"], "replace"),
-    (["alpha.png", "-o", "alpha.jpg"], "transparency"),
-    (["good.png", "-o", "text.png/x.png"], "text.png"),
-])
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        ([], "nothing to enlarge"),
+        (["text.png"], "no picture"),
+        (["empty.png"], "empty"),
+        (["short.jpg"], "damaged"),
+        (["missing.png"], "no such file"),
+        (["clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
+        (["good.png", "clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
+        (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "clip.mp4 --format gif"),
+        (["folder"], "no pictures"),
+        (["good.png", "--scale", "2"], "--scale"),
+        (["good.png", "--scale", "3"], "--scale"),
+        (["good.png", "--tile", "-1"], "--tile"),
+        (["good.png", "--outscale", "0"], "--outscale"),
+        (["good.png", "--outscale", "nan"], "--outscale"),
+        (["good.png", "--outscale", "1e308"], "--outscale"),
+        (["good.png", "--outscale", "2", "--width", "9"], "--width"),
+        (["good.png", "--width", "0"], "--width"),
+        (["good.png", "--width", "1" + 400 * "0"], "--width"),
+        (["good.png", "--height", str(2**31)], "--height"),
+        (["good.png", "--fidelity", "0.5"], "--fidelity 0.5 with --model"),
+        (["good.png", "--fidelity", "1.5"], "--fidelity"),
+        (["good.png", "--fidelity", "nan"], "--fidelity"),
+        (["good.png", "--server_timeout", "nan"], "--server_timeout"),
+        (["good.png", "--server_timeout", "inf"], "--server_timeout"),
+        (["good.png", ""], "the name is empty, PATH"),
+        (["good.png", "-o", ""], "the name is empty, --output"),
+        (["good.png", "--model", "nothing"], "--model"),
+        (["good.png", "-o", "good.png", "--overwrite"], "replace"),
+        (["alpha.png", "-o", "alpha.jpg"], "transparency"),
+        (["good.png", "-o", "text.png/x.png"], "text.png"),
+    ],
+)
 def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):
     Path("text.png").write_text("no picture")
     Path("empty.png").touch()

@@ -1,4 +1,5 @@
 """Benchmark sets are found, downloaded and read, and what is wrong with them is said in one line."""
+
 import contextlib
 import hashlib
 import http.server
@@ -9,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.evaluation import download as downloads
-from srgan_tf.errors import UserError
 from srgan_tf.evaluation.metrics import lr_consistency
 from srgan_tf.resize import imresize
 
@@ -64,8 +65,14 @@ def test_a_corrupt_file_is_named(data_dir, kind, harm):
     path = path_of(data_dir, 4, kind)
     content = path.read_bytes()
     middle = len(content) // 2
-    path.write_bytes({"cut": content[:middle], "text": b"<html>not found</html>", "empty": b"",
-                      "flipped": content[:middle] + bytes(255 - b for b in content[middle:])}[harm])
+    path.write_bytes(
+        {
+            "cut": content[:middle],
+            "text": b"<html>not found</html>",
+            "empty": b"",
+            "flipped": content[:middle] + bytes(255 - b for b in content[middle:]),
+        }[harm]
+    )
     assert str(path) in user_error(benchmark_sets.read_pair, benchmark_sets.load_pairs("set5", data_dir)[3])
 
 
@@ -76,9 +83,14 @@ def test_a_wrong_size_is_named_with_both_sizes(data_dir):
     assert str(path) in message and "44 x 48" in message and "40 x 48" in message
 
 
-@pytest.mark.parametrize("pixels, said", [
-    (np.zeros((48, 40), np.uint16), "8 bits"), (np.zeros((48, 40, 4), np.uint8), "transparent"),
-    (np.zeros((16, 40, 3), np.uint8), "too few")])
+@pytest.mark.parametrize(
+    "pixels, said",
+    [
+        (np.zeros((48, 40), np.uint16), "8 bits"),
+        (np.zeros((48, 40, 4), np.uint8), "transparent"),
+        (np.zeros((16, 40, 3), np.uint8), "too few"),
+    ],
+)
 def test_a_picture_that_cannot_be_scored_is_named(data_dir, pixels, said):
     path = path_of(data_dir, 1, "HR")
     Image.fromarray(pixels).save(path)
@@ -340,8 +352,11 @@ class Release:
         handler.send_response(206 if start else 200)
         handler.send_header("Content-Length", str(len(content) - start))
         handler.end_headers()
-        sent = {"truncated": content[:len(content) // 2], "stuck": content[:len(content) // 2],
-                "broken": bytes(255 - b for b in content)}.get(harm, content[start:])
+        sent = {
+            "truncated": content[: len(content) // 2],
+            "stuck": content[: len(content) // 2],
+            "broken": bytes(255 - b for b in content),
+        }.get(harm, content[start:])
         with contextlib.suppress(ConnectionError):
             handler.wfile.write(sent)
             handler.wfile.flush()

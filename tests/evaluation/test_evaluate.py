@@ -1,4 +1,5 @@
 """Sets are scored into a table and files with every picture's figures."""
+
 import csv
 import json
 import math
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, evaluate, metrics, paper_table
 from srgan_tf.evaluation.results import provenance, write_results
-from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
 PROGRAM = ROOT / "evaluate.py"
@@ -43,7 +44,8 @@ def test_figures_are_those_of_the_metrics_and_means_are_plain_means(data_dir):
         assert mean["bicubic"][protocol]["psnr"] == pytest.approx(np.mean(all_psnr))
     assert pictures[0]["figures"]["bicubic"]["lr_consistency"] == metrics.lr_consistency(lr, sr)
     assert mean["nearest"]["lr_consistency"] == pytest.approx(
-        np.mean([p["figures"]["nearest"]["lr_consistency"] for p in pictures]))
+        np.mean([p["figures"]["nearest"]["lr_consistency"] for p in pictures])
+    )
 
 
 def test_a_method_gets_three_channels_and_a_grey_pair_is_scored_in_grey_under_bt601(data_dir):
@@ -99,9 +101,14 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
     rows = [line.split() for line in lines[3:]]
     assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
     assert rows[1:5:2] == [["paper's", "nearest", "26.26", "0.7552"], ["paper's", "bicubic", "28.43", "0.8211"]]
-    assert rows[4:] == [["paper's", "SRCNN", "30.07", "0.8627"], ["paper's", "SelfExSR", "30.33", "0.8720"],
-                        ["paper's", "DRCN", "31.52", "0.8938"], ["paper's", "ESPCN", "30.76", "0.8784"],
-                        ["paper's", "SRResNet", "32.05", "0.9019"], ["paper's", "SRGAN", "29.40", "0.8472"]]
+    assert rows[4:] == [
+        ["paper's", "SRCNN", "30.07", "0.8627"],
+        ["paper's", "SelfExSR", "30.33", "0.8720"],
+        ["paper's", "DRCN", "31.52", "0.8938"],
+        ["paper's", "ESPCN", "30.76", "0.8784"],
+        ["paper's", "SRResNet", "32.05", "0.9019"],
+        ["paper's", "SRGAN", "29.40", "0.8472"],
+    ]
     assert len(rows[0]) == 1 + 2 * 3 + 1
 
 
@@ -156,9 +163,11 @@ def test_a_place_that_cannot_be_written_is_named(data_dir):
 
 def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
     from srgan_tf.networks import losses
+
     pairs = benchmark_sets.load_pairs("set5", data_dir)[:2]  # the second one is grey
-    results = evaluate.evaluate({"bicubic": BASELINES["bicubic"]}, {"set5": pairs},
-                                  features=evaluate.load_vgg54(vgg_weights))
+    results = evaluate.evaluate(
+        {"bicubic": BASELINES["bicubic"]}, {"set5": pairs}, features=evaluate.load_vgg54(vgg_weights)
+    )
     vgg = losses.vgg_model("vgg54", vgg_weights)
     for pair, picture in zip(pairs, results["sets"]["set5"]["pictures"]):
         hr, lr = (metrics.as_rgb(p) for p in benchmark_sets.read_pair(pair))
@@ -173,6 +182,7 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
 
 def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small_model):
     from srgan_tf.upscaling.upscaler import Upscaler
+
     folder = evaluate.find_model(str(small_model))
     pairs = benchmark_sets.load_pairs("set5", data_dir)
     results = evaluate.evaluate({"small": evaluate.load_method(str(small_model))}, {"set5": pairs})
@@ -180,8 +190,10 @@ def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small
     sr = Upscaler(folder, precision="float32")(lr)
     assert results["sets"]["set5"]["pictures"][0]["figures"]["small"]["rgb"]["psnr"] == metrics.score(hr, sr, "rgb")[0]
     facts = provenance("python evaluate.py", {"small": folder, "bicubic": None}, {"set5": pairs})
-    assert facts["models"]["small"]["sha256"] == json.loads(
-        (folder / "assets.extra" / "attributes.json").read_text())["sha256"]
+    assert (
+        facts["models"]["small"]["sha256"]
+        == json.loads((folder / "assets.extra" / "attributes.json").read_text())["sha256"]
+    )
     assert facts["models"]["bicubic"] == {} and facts["files"]["set5"]["pictures"] == 5
     assert facts["versions"]["numpy"] == np.__version__ and facts["command"] == "python evaluate.py"
 
@@ -241,33 +253,38 @@ def test_a_set_that_is_not_there_is_downloaded(data_dir, monkeypatch):
 
 
 def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_scored(monkeypatch):
-    from srgan_tf.saved_models import zoo
     from srgan_tf.commands import evaluate as command
+    from srgan_tf.saved_models import zoo
+
     monkeypatch.setattr(zoo, "shipped", lambda: {"srresnet_x4": Path("a"), "srgan_x2": Path("b")})
     assert command._default_models(4) == ["nearest", "bicubic", "srresnet"]
     assert command._default_models(8) == ["nearest", "bicubic"]
 
 
-@pytest.mark.parametrize("arguments, named", [
-    ((), "--set5, --set14 and --bsd100"),
-    (("set5",), "--set5"),
-    (("--set5", "--data_dir", "{}", "--model", "bicubci"), "bicubci"),
-    (("--set5", "--set14", "--data_dir", "{}"), "Set14"),
-    (("--set5", "--data_dir", "{}/nowhere"), "nowhere"),
-    (("--set5", "--data_dir", "{}", "--vgg_weights", "{}/vgg.h5"), "vgg.h5"),
-    (("--set5", "--data_dir", "{}", "--report", "{}"), "--report"),
-    (("--set5", "--data_dir", "{}", "--report", "{}/page", "--mos", "{}/page"), "--mos"),
-    (("--set5", "--data_dir", "{}", "--model", "bicubic", "--output", f"{{}}/{TAKEN}"), TAKEN),
-    (("--qr", "--output", f"{{}}/{TAKEN}/codes"), TAKEN),
-    (("--mos_results", "{}/nobody.json"), "nobody.json"),
-    (("--mos_results", "{}/a.json", "--set5", "--report", "{}/page"), "--set5"),
-    (("--mos_results", "{}/a.json", "--report", "{}/page"), "--report"),
-    (("--mos_results", "{}/a.json", "--qr"), "--qr"),
-    (("--qr", "--protocol", "rgb"), "--protocol"),
-    (("--qr", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
-    (("--set5", "--data_dir", "{}", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
-    (("--set5", "--data_dir", "{}", "--model", "bicubic", "--mos_seed", "1"), "--mos_seed"),
-    (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2")])
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ((), "--set5, --set14 and --bsd100"),
+        (("set5",), "--set5"),
+        (("--set5", "--data_dir", "{}", "--model", "bicubci"), "bicubci"),
+        (("--set5", "--set14", "--data_dir", "{}"), "Set14"),
+        (("--set5", "--data_dir", "{}/nowhere"), "nowhere"),
+        (("--set5", "--data_dir", "{}", "--vgg_weights", "{}/vgg.h5"), "vgg.h5"),
+        (("--set5", "--data_dir", "{}", "--report", "{}"), "--report"),
+        (("--set5", "--data_dir", "{}", "--report", "{}/page", "--mos", "{}/page"), "--mos"),
+        (("--set5", "--data_dir", "{}", "--model", "bicubic", "--output", f"{{}}/{TAKEN}"), TAKEN),
+        (("--qr", "--output", f"{{}}/{TAKEN}/codes"), TAKEN),
+        (("--mos_results", "{}/nobody.json"), "nobody.json"),
+        (("--mos_results", "{}/a.json", "--set5", "--report", "{}/page"), "--set5"),
+        (("--mos_results", "{}/a.json", "--report", "{}/page"), "--report"),
+        (("--mos_results", "{}/a.json", "--qr"), "--qr"),
+        (("--qr", "--protocol", "rgb"), "--protocol"),
+        (("--qr", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
+        (("--set5", "--data_dir", "{}", "--benchmarks_url", "http://127.0.0.1:9"), "--benchmarks_url"),
+        (("--set5", "--data_dir", "{}", "--model", "bicubic", "--mos_seed", "1"), "--mos_seed"),
+        (("--set5", "--data_dir", "{}", "--scale", "2", "--model", "bicubic"), "image_SRF_2"),
+    ],
+)
 def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, named):
     done = program(*(a.format(data_dir) for a in arguments))
     assert done.returncode == 2
@@ -308,7 +325,9 @@ def user_error(function, *arguments):
 def program(*arguments, without=()):
     """Run evaluate.py where importing TensorFlow or Keras fails, and packages that are named."""
     absent = dict.fromkeys(["tensorflow", "keras", *without])
-    code = (f"import runpy, sys; sys.modules.update({absent}); sys.argv = sys.argv[1:]; "
-            f"sys.path.insert(0, {str(PROGRAM.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')")
+    code = (
+        f"import runpy, sys; sys.modules.update({absent}); sys.argv = sys.argv[1:]; "
+        f"sys.path.insert(0, {str(PROGRAM.parent)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     command = [sys.executable, "-c", code, PROGRAM, *arguments]
     return subprocess.run([str(part) for part in command], capture_output=True, text=True)

@@ -1,4 +1,5 @@
 """The three protocols give the figures that others measured."""
+
 import itertools
 import math
 
@@ -20,9 +21,12 @@ MEASURED = {
 }
 # Ledig et al. 2017, Table 2, as printed.
 TABLE2 = {
-    ("Set5", "nearest"): ("26.26", "0.7552"), ("Set5", "bicubic"): ("28.43", "0.8211"),
-    ("Set14", "nearest"): ("24.64", "0.7100"), ("Set14", "bicubic"): ("25.99", "0.7486"),
-    ("BSD100", "nearest"): ("25.02", "0.6606"), ("BSD100", "bicubic"): ("25.94", "0.6935"),
+    ("Set5", "nearest"): ("26.26", "0.7552"),
+    ("Set5", "bicubic"): ("28.43", "0.8211"),
+    ("Set14", "nearest"): ("24.64", "0.7100"),
+    ("Set14", "bicubic"): ("25.99", "0.7486"),
+    ("BSD100", "nearest"): ("25.02", "0.6606"),
+    ("BSD100", "bicubic"): ("25.94", "0.6935"),
 }
 
 
@@ -55,10 +59,17 @@ def test_the_sets_score_what_was_measured_before(rows, protocol):
         assert ssim == pytest.approx(MEASURED[name, method][protocol][1], abs=1e-4)
 
 
-@pytest.mark.parametrize("method, protocol, psnr, ssim", [
-    ("nearest", "paper", 17.803972, 0.703074), ("bicubic", "paper", 18.652378, 0.757993),
-    ("nearest", "bt601", 18.427198, 0.423969), ("bicubic", "bt601", 19.108807, 0.468936),
-    ("nearest", "rgb", 13.212281, 0.400847), ("bicubic", "rgb", 13.766742, 0.478984)])
+@pytest.mark.parametrize(
+    "method, protocol, psnr, ssim",
+    [
+        ("nearest", "paper", 17.803972, 0.703074),
+        ("bicubic", "paper", 18.652378, 0.757993),
+        ("nearest", "bt601", 18.427198, 0.423969),
+        ("bicubic", "bt601", 19.108807, 0.468936),
+        ("nearest", "rgb", 13.212281, 0.400847),
+        ("bicubic", "rgb", 13.766742, 0.478984),
+    ],
+)
 def test_the_protocol_picture_has_its_known_scores(method, protocol, psnr, ssim):
     y, x = np.mgrid[:64, :48]
     hr = np.stack([(x * x + 3 * y) % 256, (7 * x + y * y // 4) % 256, (x * y // 2 + 40) % 256], -1).astype(np.uint8)
@@ -71,26 +82,41 @@ def test_the_generator_gives_the_known_draws_and_those_of_a_step_by_step_one():
     stream = daala.kiss99(chunk=100)  # chunks that are no power of two, and more than one
     draws = np.concatenate([next(stream) for _ in range(30)])
     assert draws[:8].tolist() == [
-        769445856, 742012328, 2121196314, 2805620942, 3214428071, 3762104941, 2038049824, 2598763430]
+        769445856,
+        742012328,
+        2121196314,
+        2805620942,
+        3214428071,
+        3762104941,
+        2038049824,
+        2598763430,
+    ]
     assert draws.tolist() == list(itertools.islice(slow_kiss99(), 3000))
 
 
 def test_the_deviates_are_the_known_ones_and_those_drawn_one_by_one():
     deviates = daala.deviates(2000)
     assert deviates[0].tolist() == [
-        [27433528, -684424628, -547676870], [662606395, 597007450, -273016341],
-        [441129234, -673583834, -2617554], [-101089519, 871440460, -541119501]]
+        [27433528, -684424628, -547676870],
+        [662606395, 597007450, -273016341],
+        [441129234, -673583834, -2617554],
+        [-101089519, 871440460, -541119501],
+    ]
     assert deviates[1, 0].tolist() == [-657917610, -1037532331, 228038112]
     stream = slow_kiss99()
     ranges = (1223320000, 1479548743, 1255654969)
     assert deviates.ravel().tolist() == [slow_deviate(stream, ranges[i % 3]) for i in range(24000)]
 
 
-@pytest.mark.parametrize("height, kernel", [
-    (220, "1 5 24 59 78 59 24 5 1"),
-    (312, "1 5 15 31 48 56 48 31 15 5 1"),
-    (472, "1 2 4 7 13 21 28 35 34 35 28 21 13 7 4 2 1"),
-    (504, "1 2 4 8 14 21 27 33 36 33 27 21 14 8 4 2 1")])
+@pytest.mark.parametrize(
+    "height, kernel",
+    [
+        (220, "1 5 24 59 78 59 24 5 1"),
+        (312, "1 5 15 31 48 56 48 31 15 5 1"),
+        (472, "1 2 4 7 13 21 28 35 34 35 28 21 13 7 4 2 1"),
+        (504, "1 2 4 8 14 21 27 33 36 33 27 21 14 8 4 2 1"),
+    ],
+)
 def test_the_paper_window_follows_the_height(height, kernel):
     assert daala.paper_kernel(height, 400).tolist() == [int(k) for k in kernel.split()]
 
@@ -128,8 +154,9 @@ def test_black_and_white_are_the_ends_of_studio_range():
     assert np.all(daala.paper_luma(white, dither=False) == 235)
 
 
-@pytest.mark.parametrize("rgb, luma", [((0, 0, 0), 16), ((255, 255, 255), 235), ((255, 0, 0), 81), ((0, 255, 0), 145),
-                                       ((0, 0, 255), 41)])
+@pytest.mark.parametrize(
+    "rgb, luma", [((0, 0, 0), 16), ((255, 255, 255), 235), ((255, 0, 0), 81), ((0, 255, 0), 145), ((0, 0, 255), 41)]
+)
 def test_the_bt601_luma_is_that_of_rgb2ycbcr(rgb, luma):
     assert metrics.bt601_luma(np.array([[rgb]], np.uint8)).tolist() == [[luma]]
 
@@ -206,12 +233,16 @@ def test_pictures_of_different_sizes_are_refused_with_both_shapes(protocol):
         metrics.score(picture(40, 40), picture(40, 36), protocol)
 
 
-@pytest.mark.parametrize("hr, protocol, message", [
-    (np.zeros((40, 40, 3), np.float32), "rgb", "float32"),
-    (np.zeros((40, 40, 4), np.uint8), "rgb", r"\(40, 40, 4\)"),
-    (np.zeros((40, 40, 3), np.uint8), "ycbcr", "ycbcr"),
-    (np.zeros((18, 40, 3), np.uint8), "bt601", "11 x 11"),
-    (np.zeros((8, 40, 3), np.uint8), "paper", "nothing is left")])
+@pytest.mark.parametrize(
+    "hr, protocol, message",
+    [
+        (np.zeros((40, 40, 3), np.float32), "rgb", "float32"),
+        (np.zeros((40, 40, 4), np.uint8), "rgb", r"\(40, 40, 4\)"),
+        (np.zeros((40, 40, 3), np.uint8), "ycbcr", "ycbcr"),
+        (np.zeros((18, 40, 3), np.uint8), "bt601", "11 x 11"),
+        (np.zeros((8, 40, 3), np.uint8), "paper", "nothing is left"),
+    ],
+)
 def test_wrong_arguments_are_named(hr, protocol, message):
     with pytest.raises(ValueError, match=message):
         metrics.score(hr, hr, protocol)

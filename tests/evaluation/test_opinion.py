@@ -1,4 +1,5 @@
 """The opinion test: a page on which a whole session is clicked through, and the scores of what people answered."""
+
 import json
 import math
 import subprocess
@@ -7,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from helpers import ROOT, browser as browsers
-from srgan_tf.evaluation import evaluate, opinion
+from helpers import ROOT
+from helpers import browser as browsers
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import evaluate, opinion
 
 PROGRAM = ROOT / "evaluate.py"
 METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
@@ -89,8 +91,11 @@ def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_p
             page.click("#save")
         assert download.value.suggested_filename == "opinion_Anna-B-.json"
         download.value.save_as(tmp_path / "answers" / "anna.json")
-    done = subprocess.run([sys.executable, PROGRAM, "--output", tmp_path / "out", "--mos_results",
-                           tmp_path / "answers" / "*.json"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, PROGRAM, "--output", tmp_path / "out", "--mos_results", tmp_path / "answers" / "*.json"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     rows = {line[0]: line[1:] for line in lines if line and line[0] in ("nearest", "bicubic", "HR")}
@@ -153,8 +158,12 @@ def test_raters_see_different_orders_and_each_the_same_again(browser, path):
 def test_means_intervals_and_distributions_are_those_of_the_ratings():
     scores = opinion.score([session("a", [1, 4, 5]), session("b", [2, 4, 5]), session("c", [1, 3, 4])])
     found = scores["sets"]["set5"]
-    assert found["nearest"] == {"mean": 4 / 3, "interval": pytest.approx(1.96 * math.sqrt(1 / 3) / math.sqrt(3)),
-                                "ratings": 3, "distribution": [2, 1, 0, 0, 0]}
+    assert found["nearest"] == {
+        "mean": 4 / 3,
+        "interval": pytest.approx(1.96 * math.sqrt(1 / 3) / math.sqrt(3)),
+        "ratings": 3,
+        "distribution": [2, 1, 0, 0, 0],
+    }
     assert found["hr"]["distribution"] == [0, 0, 0, 1, 2]
     assert opinion.score([session("a", [1, 4, 5])])["sets"]["set5"]["hr"]["interval"] is None
 
@@ -194,13 +203,19 @@ def test_a_rater_who_is_always_stricter_is_kept():
     assert opinion.screen([*sessions, session("strict", [1, 2, 3, 2, 1, 2] * 5)]) == []
 
 
-@pytest.mark.parametrize("harm, said", [
-    (lambda s: "not JSON", "no answers"), (lambda s: [], "no answers"), (lambda s: s | {"answers": []}, "no answers"),
-    (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "no answers"),
-    (lambda s: s | {"answers": s["answers"] * 2}, "no answers"),
-    (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "no answers"),
-    (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
-    (lambda s: s | {"rater": "a"}, "rater")])
+@pytest.mark.parametrize(
+    "harm, said",
+    [
+        (lambda s: "not JSON", "no answers"),
+        (lambda s: [], "no answers"),
+        (lambda s: s | {"answers": []}, "no answers"),
+        (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "no answers"),
+        (lambda s: s | {"answers": s["answers"] * 2}, "no answers"),
+        (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "no answers"),
+        (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
+        (lambda s: s | {"rater": "a"}, "rater"),
+    ],
+)
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path, harm, said):
     (tmp_path / "a.json").write_text(json.dumps(session("a", [1, 4, 5])))
     content = harm(session("b", [1, 4, 5]))
@@ -225,8 +240,10 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 def session(rater, scores):
     """What a rater's page saves; the scores go to nearest, bicubic and HR in turn."""
-    answers = [{"set": "set5", "picture": f"img_{i // 3:03}", "method": NAMES[i % 3], "score": score}
-               for i, score in enumerate(scores)]
+    answers = [
+        {"set": "set5", "picture": f"img_{i // 3:03}", "method": NAMES[i % 3], "score": score}
+        for i, score in enumerate(scores)
+    ]
     test = {"format": opinion.FORMAT, "id": "1", "seed": 0, "scale": 4, "methods": NAMES, "models": {}}
     return {"test": test, "rater": rater, "answers": answers}
 

@@ -1,4 +1,5 @@
 """The report: files that need no network, and a page whose slider, zoom, details and tables work in a browser."""
+
 import io
 import json
 import re
@@ -8,9 +9,9 @@ import pytest
 from PIL import Image
 
 from helpers import browser as browsers
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, evaluate, pages, report
 from srgan_tf.evaluation.results import provenance
-from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
 
 METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
@@ -58,7 +59,13 @@ def page(browser, evaluated):
 def test_the_folder_holds_the_page_its_pictures_and_the_figures(evaluated):
     path, results = evaluated
     assert sorted(p.name for p in path.parent.iterdir()) == [
-        "index.html", "montage_a-script-b-set.png", "montage_flowers.png", "pictures", "results.csv", "results.json"]
+        "index.html",
+        "montage_a-script-b-set.png",
+        "montage_flowers.png",
+        "pictures",
+        "results.csv",
+        "results.json",
+    ]
     assert json.loads((path.parent / "results.json").read_text()) == results
     shown = np.asarray(Image.open(path.parent / "pictures" / "flowers" / "p0_bicubic.png"))
     assert shown.shape == (120, 160, 3)
@@ -88,13 +95,17 @@ def test_the_montage_frames_where_methods_differ_most():
     difference, (x, y) = report.most_different(a, b)
     assert difference == pytest.approx(50 * 100 / 4800) and 58 <= x <= 72 and 38 <= y <= 52
     image = np.asarray(report.montage({"one": a, "two": b}, [("one", "(1 dB)"), ("two", "(2 dB)")], (x, y)))
-    large = image[80:140, 16:16 + 80]  # below the picture: the framed part, 6 times as large
+    large = image[80:140, 16 : 16 + 80]  # below the picture: the framed part, 6 times as large
     assert image.shape[1] >= 2 * 80 and (large == 100).all(axis=2).mean() > 0.5
 
 
 def test_file_names_are_plain_and_stay_different():
     assert report.file_names(["runs/x y/1", "runs/x/y/1", "RUNS/x y/1", "HR"]) == [
-        "runs-x-y-1", "runs-x-y-1-2", "runs-x-y-1-3", "hr"]
+        "runs-x-y-1",
+        "runs-x-y-1-2",
+        "runs-x-y-1-3",
+        "hr",
+    ]
 
 
 def test_a_folder_with_other_things_is_left_alone_and_an_earlier_page_is_replaced(tmp_path, evaluated):
@@ -146,8 +157,10 @@ def test_left_of_the_divider_is_one_picture_and_right_of_it_the_other(page, eval
         assert page.get_attribute(f"#{side}-image", "src").endswith(file)
     pixels = screenshot(page, page.locator("#stage"))
     times = pixels.shape[1] // 160
-    small = {name: np.asarray(Image.open(evaluated[0].parent / "pictures" / "flowers" / f"p0_{name}.png"))
-             for name in ("nearest", "hr")}
+    small = {
+        name: np.asarray(Image.open(evaluated[0].parent / "pictures" / "flowers" / f"p0_{name}.png"))
+        for name in ("nearest", "hr")
+    }
     for name, column in (("nearest", 20), ("hr", 140)):  # 10 rows from the top: no tag, no lens, no handle
         found = pixels[10 * times + times // 2, column * times + times // 2]
         assert np.abs(found.astype(int) - small[name][10, column]).max() <= 2
@@ -238,7 +251,11 @@ def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):
     for row, (method, figures) in zip(rows.all(), mean.items()):
         psnr, ssim = figures["bt601"]["psnr"], figures["bt601"]["ssim"]
         assert row.locator("td").all_inner_texts() == [
-            method, f"{psnr:.2f}", f"{ssim:.4f}", f"{figures['lr_consistency']:.2f}"]
+            method,
+            f"{psnr:.2f}",
+            f"{ssim:.4f}",
+            f"{figures['lr_consistency']:.2f}",
+        ]
     assert page.locator("#tables caption").nth(1).inner_text().startswith("a </script> & <b>set")
     assert "python evaluate.py --data_dir flowers" in page.locator("#how").inner_text()
 
@@ -262,10 +279,24 @@ def test_the_papers_rows_stand_in_its_protocol_only(browser, tmp_path):
     image = np.zeros((40, 40, 3), np.uint8)
     figures = {"paper": {"psnr": float("inf"), "ssim": 1.0}, "rgb": {"psnr": 30.0, "ssim": 0.9}, "lr_consistency": 40.0}
     made.add("set5", "img_001", image, image[::4, ::4], {"bicubic": image})
-    path = made.finish({"scale": 4, "protocols": ["paper", "rgb"], "methods": ["bicubic"], "vgg54": False,
-                        "command": "", "date": "", "models": {}, "versions": {},
-                        "sets": {"set5": {"pictures": [{"name": "img_001", "figures": {"bicubic": figures}}],
-                                          "mean": {"bicubic": figures}}}})
+    path = made.finish(
+        {
+            "scale": 4,
+            "protocols": ["paper", "rgb"],
+            "methods": ["bicubic"],
+            "vgg54": False,
+            "command": "",
+            "date": "",
+            "models": {},
+            "versions": {},
+            "sets": {
+                "set5": {
+                    "pictures": [{"name": "img_001", "figures": {"bicubic": figures}}],
+                    "mean": {"bicubic": figures},
+                }
+            },
+        }
+    )
     with browsers.page(browser, path) as page:
         text = page.locator("#tables").inner_text()
         assert "paper's SRGAN" in text and "0.8472" in text and "\u221e" in text

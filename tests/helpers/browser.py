@@ -1,4 +1,5 @@
 """A headless Chromium for the tests of pages, if there is one."""
+
 import contextlib
 import os
 import shutil
@@ -7,8 +8,15 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A container's root has no sandbox; the rest keeps the browser from talking to anyone.
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @contextlib.contextmanager
@@ -32,8 +40,9 @@ def page(browser, path, *, width=1280, height=900, **options):
     problems = []
     found.on("pageerror", lambda error: problems.append(str(error)))
     found.on("requestfailed", lambda request: problems.append(request.url))
-    found.on("request", lambda request: request.url.startswith(("file:", "data:", "blob:"))
-             or problems.append(request.url))
+    found.on(
+        "request", lambda request: request.url.startswith(("file:", "data:", "blob:")) or problems.append(request.url)
+    )
     found.set_default_timeout(10_000)
     found.goto(path.as_uri() if hasattr(path, "as_uri") else path)
     yield found

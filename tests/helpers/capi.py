@@ -1,8 +1,9 @@
 """A SavedModel executed through TensorFlow's C API: the loader that TF Serving uses, without Python's or Keras'.
 
-    session = Session("weights/srresnet_x4/2")
-    large = session.run({"image": small})["image"]
+session = Session("weights/srresnet_x4/2")
+large = session.run({"image": small})["image"]
 """
+
 import ctypes
 from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from pathlib import Path
@@ -35,7 +36,8 @@ class Session:
         try:
             with _Status(self._api) as status:
                 self._session = self._api.TF_LoadSessionFromSavedModel(
-                    options, None, str(folder).encode(), tags, 1, self._graph, buffer, status)
+                    options, None, str(folder).encode(), tags, 1, self._graph, buffer, status
+                )
             content = buffer.contents
             meta_graph = meta_graph_pb2.MetaGraphDef.FromString(ctypes.string_at(content.data, content.length))
         finally:
@@ -58,8 +60,9 @@ class Session:
         results = (c_void_p * len(names))()
         try:
             with _Status(self._api) as status:
-                self._api.TF_SessionRun(self._session, None, feeds, given, len(inputs), fetches, results, len(names),
-                                        None, 0, None, status)
+                self._api.TF_SessionRun(
+                    self._session, None, feeds, given, len(inputs), fetches, results, len(names), None, 0, None, status
+                )
             return {name: self._array(tensor) for name, tensor in zip(names, results)}
         finally:
             for tensor in [*given, *results]:
@@ -98,8 +101,10 @@ class Session:
         if dtype == _STRING:
             strings = [start + i * _STRING_SIZE for i in range(int(np.prod(shape)))]
             array = np.empty(len(strings), object)
-            array[:] = [ctypes.string_at(self._api.TF_StringGetDataPointer(at), self._api.TF_StringGetSize(at))
-                        for at in strings]
+            array[:] = [
+                ctypes.string_at(self._api.TF_StringGetDataPointer(at), self._api.TF_StringGetSize(at))
+                for at in strings
+            ]
             return array.reshape(shape)
         content = ctypes.string_at(start, self._api.TF_TensorByteSize(tensor))
         return np.frombuffer(content, tf.as_dtype(dtype).as_numpy_dtype).reshape(shape)
@@ -141,10 +146,27 @@ _FUNCTIONS = {  # name: result, arguments
     "TF_DeleteStatus": (None, [c_void_p]),
     "TF_GetCode": (c_int, [c_void_p]),
     "TF_Message": (c_char_p, [c_void_p]),
-    "TF_LoadSessionFromSavedModel": (c_void_p, [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p,
-                                                POINTER(_Buffer), c_void_p]),
-    "TF_SessionRun": (None, [c_void_p, c_void_p, POINTER(_Output), POINTER(c_void_p), c_int, POINTER(_Output),
-                             POINTER(c_void_p), c_int, c_void_p, c_int, c_void_p, c_void_p]),
+    "TF_LoadSessionFromSavedModel": (
+        c_void_p,
+        [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p, POINTER(_Buffer), c_void_p],
+    ),
+    "TF_SessionRun": (
+        None,
+        [
+            c_void_p,
+            c_void_p,
+            POINTER(_Output),
+            POINTER(c_void_p),
+            c_int,
+            POINTER(_Output),
+            POINTER(c_void_p),
+            c_int,
+            c_void_p,
+            c_int,
+            c_void_p,
+            c_void_p,
+        ],
+    ),
     "TF_CloseSession": (None, [c_void_p, c_void_p]),
     "TF_DeleteSession": (None, [c_void_p, c_void_p]),
     "TF_GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),

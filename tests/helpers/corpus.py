@@ -1,4 +1,5 @@
 """Picture files of every kind that people have, and what upscaling by 4 should make of each."""
+
 import dataclasses
 import io
 import os
@@ -67,15 +68,22 @@ def chunk(kind, data):
 
 def png(array, *chunks, interlaced=False):
     """A PNG file written by hand, of 8 or 16 bits a channel."""
+
     def rows(part):
         return b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in part if row.size)
+
     passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
     data = b"".join(rows(array[y::dy, x::dx]) for y, x, dy, dx in passes) if interlaced else rows(array)
     height, width, channels = array.shape
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     header = struct.pack(">IIBBBBB", width, height, 8 * array.itemsize, kind, 0, 0, interlaced)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(chunks) + chunk(b"IDAT", zlib.compress(data))
-            + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(chunks)
+        + chunk(b"IDAT", zlib.compress(data))
+        + chunk(b"IEND", b"")
+    )
 
 
 def tiff(array, **options):
@@ -100,8 +108,13 @@ def exif(orientation=None, artist="Zoë 猫".encode()):
 
 def cmyk_profile():
     """A small ICC profile for inks: what is not covered is white, all the rest goes linearly in Lab."""
-    grid = [(255 - 255 * min(1, (c + m + y) / 6 + k), 128 + 40 * (m - c), 128 + 40 * (y - (c + m) / 2))
-            for c in (0, 1) for m in (0, 1) for y in (0, 1) for k in (0, 1)]
+    grid = [
+        (255 - 255 * min(1, (c + m + y) / 6 + k), 128 + 40 * (m - c), 128 + 40 * (y - (c + m) / 2))
+        for c in (0, 1)
+        for m in (0, 1)
+        for y in (0, 1)
+        for k in (0, 1)
+    ]
     table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *(65536 * (i % 4 == 0) for i in range(9)))
     table += bytes(range(256)) * 4 + bytes(int(max(0, min(255, x))) for entry in grid for x in entry)
     table += bytes(range(256)) * 3
@@ -136,7 +149,7 @@ def frames(alpha):
     result = []
     for i in range(4):
         array = np.full((HEIGHT, WIDTH, 4), (0, 0, 0, 0) if alpha else (40, 90, 60, 255), np.uint8)
-        array[4:9, 3 * i:3 * i + 6] = (200, 40 * i, 30, 255)
+        array[4:9, 3 * i : 3 * i + 6] = (200, 40 * i, 30, 255)
         result.append(array if alpha else array[..., :3])
     return result
 
@@ -144,9 +157,11 @@ def frames(alpha):
 def packet(orientation=None):
     """XMP; with an orientation as a file has it."""
     said = f' tiff:Orientation="{orientation}"' if orientation else ""
-    return ('<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-            f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{said}><tiff:Artist>Zoë</tiff:Artist>'
-            '</rdf:Description></rdf:RDF></x:xmpmeta>').encode()
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/"{said}><tiff:Artist>Zoë</tiff:Artist>'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
 
 
 def animated(kind, arrays, **options):
@@ -156,8 +171,15 @@ def animated(kind, arrays, **options):
 
 def upright(orientation):
     """The picture as it is stored when that orientation shows it upright."""
-    methods = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
-               7: "TRANSVERSE", 8: "ROTATE_270"}
+    methods = {
+        2: "FLIP_LEFT_RIGHT",
+        3: "ROTATE_180",
+        4: "FLIP_TOP_BOTTOM",
+        5: "TRANSPOSE",
+        6: "ROTATE_90",
+        7: "TRANSVERSE",
+        8: "ROTATE_270",
+    }
     return image().transpose(Image.Transpose[methods[orientation]]) if orientation > 1 else image()
 
 
@@ -189,86 +211,163 @@ def pngs():
             yield Case(f"png_{channels}_{bits}.png", png(array), array)
             yield Case(f"png_{channels}_{bits}_interlaced.png", png(array, interlaced=True), array)
     yield Case("palette.png", encoded("PNG", palette), shown)
-    yield Case("palette_clear.png", encoded("PNG", palette, transparency=int(index)),
-               np.dstack([shown, 255 * (np.asarray(palette) != index)]).astype(np.uint8))
-    yield Case("palette_alpha.png", encoded("PNG", palette, transparency=steps),
-               np.dstack([shown, np.frombuffer(steps, np.uint8)[np.asarray(palette)]]))
-    yield Case("palette_4_bits.png", encoded("PNG", image().quantize(16), bits=4),
-               np.asarray(image().quantize(16).convert("RGB")))
+    yield Case(
+        "palette_clear.png",
+        encoded("PNG", palette, transparency=int(index)),
+        np.dstack([shown, 255 * (np.asarray(palette) != index)]).astype(np.uint8),
+    )
+    yield Case(
+        "palette_alpha.png",
+        encoded("PNG", palette, transparency=steps),
+        np.dstack([shown, np.frombuffer(steps, np.uint8)[np.asarray(palette)]]),
+    )
+    yield Case(
+        "palette_4_bits.png",
+        encoded("PNG", image().quantize(16), bits=4),
+        np.asarray(image().quantize(16).convert("RGB")),
+    )
     yield Case("one_bit.png", encoded("PNG", half.convert("1")), np.asarray(half)[..., None])
-    yield Case("one_bit_clear.png", encoded("PNG", half.convert("1"), transparency=0),
-               np.dstack([np.full((HEIGHT, WIDTH), 255), np.asarray(half)]).astype(np.uint8))
-    yield Case("grey_clear.png", png(few, chunk(b"tRNS", struct.pack(">H", few[5, 6, 0]))),
-               np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint8))
+    yield Case(
+        "one_bit_clear.png",
+        encoded("PNG", half.convert("1"), transparency=0),
+        np.dstack([np.full((HEIGHT, WIDTH), 255), np.asarray(half)]).astype(np.uint8),
+    )
+    yield Case(
+        "grey_clear.png",
+        png(few, chunk(b"tRNS", struct.pack(">H", few[5, 6, 0]))),
+        np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint8),
+    )
     for key, dtype in ((key8, np.uint8), (key16, np.uint16)):
         array = picture(dtype=dtype)
         alpha = np.where((array == key).all(axis=2), 0, np.iinfo(dtype).max).astype(dtype)
-        yield Case(f"rgb_clear_{dtype.__name__}.png", png(array, chunk(b"tRNS", struct.pack(">3H", *map(int, key)))),
-                   np.dstack([array, alpha]))
+        yield Case(
+            f"rgb_clear_{dtype.__name__}.png",
+            png(array, chunk(b"tRNS", struct.pack(">3H", *map(int, key)))),
+            np.dstack([array, alpha]),
+        )
     key = chunk(b"tRNS", struct.pack(">H", 257 * int(few[5, 6, 0])))
-    yield Case("grey_clear_16.png", png(few.astype(np.uint16) * 257, key),
-               np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint16) * 257)
-    said = {"icc": SRGB, "dpi": (300, 200), "exif": exif(), "xmp": packet(),
-            "text": {"Title": "a cat", "parameters": "Zoë\nSteps: 20", "workflow": "猫"}}
+    yield Case(
+        "grey_clear_16.png",
+        png(few.astype(np.uint16) * 257, key),
+        np.dstack([few, 255 * (few != few[5, 6])]).astype(np.uint16) * 257,
+    )
+    said = {
+        "icc": SRGB,
+        "dpi": (300, 200),
+        "exif": exif(),
+        "xmp": packet(),
+        "text": {"Title": "a cat", "parameters": "Zoë\nSteps: 20", "workflow": "猫"},
+    }
     texts = PngInfo()
     texts.add_text("Title", "a cat")
     texts.add_text("parameters", "Zoë\nSteps: 20", zip=True)
     texts.add_itxt("workflow", "猫", "en", zip=True)
     texts.add_itxt("XML:com.adobe.xmp", packet(1))
-    yield Case("said.png", encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1), pnginfo=texts),
-               picture(), said=said)
-    long = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2 ** 24)))
+    yield Case(
+        "said.png",
+        encoded("PNG", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1), pnginfo=texts),
+        picture(),
+        said=said,
+    )
+    long = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2**24)))
     yield Case("long_text.png", png(picture(), long), picture(), note="without texts that are too long")
-    yield Case("long_text_16.png", png(picture(dtype=np.uint16), long), picture(dtype=np.uint16),
-               note="without texts that are too long")
-    deep = (*(chunk(kind, data) for kind, data, _ in texts.chunks),
-            chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)), chunk(b"pHYs", struct.pack(">IIB", 11811, 7874, 1)))
+    yield Case(
+        "long_text_16.png",
+        png(picture(dtype=np.uint16), long),
+        picture(dtype=np.uint16),
+        note="without texts that are too long",
+    )
+    deep = (
+        *(chunk(kind, data) for kind, data, _ in texts.chunks),
+        chunk(b"iCCP", b"x\0\0" + zlib.compress(SRGB)),
+        chunk(b"pHYs", struct.pack(">IIB", 11811, 7874, 1)),
+    )
     data = png(picture(dtype=np.uint16), *deep)
     late = data[:-12] + chunk(b"eXIf", exif(1).tobytes()[6:]) + data[-12:]  # behind the pixels, where it may be
     yield Case("said_16.png", late, picture(dtype=np.uint16), said=said)
-    yield Case("grey_profile.png", encoded("PNG", image(1), icc_profile=grey_profile()), picture(channels=1),
-               said={"icc": grey_profile()})
+    yield Case(
+        "grey_profile.png",
+        encoded("PNG", image(1), icc_profile=grey_profile()),
+        picture(channels=1),
+        said={"icc": grey_profile()},
+    )
 
 
 def jpegs():
     inks = image().convert("CMYK")
-    to_srgb = ImageCms.profileToProfile(inks, ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile())),
-                                        ImageCms.createProfile("sRGB"), outputMode="RGB")
+    to_srgb = ImageCms.profileToProfile(
+        inks, ImageCms.ImageCmsProfile(io.BytesIO(cmyk_profile())), ImageCms.createProfile("sRGB"), outputMode="RGB"
+    )
     yield Case("rgb.jpg", encoded("JPEG", image(), quality=95), picture(), said={"subsampling": (1, 1)})
     yield Case("grey.jpeg", encoded("JPEG", image(1), quality=95), picture(channels=1))
     yield Case("progressive.jfif", encoded("JPEG", image(), quality=95, progressive=True), picture())
     yield Case("upper.JPG", encoded("JPEG", image(), quality=95), picture())
-    yield Case("grey_profile.jpg", encoded("JPEG", image(1), quality=95, icc_profile=grey_profile()),
-               picture(channels=1), said={"icc": grey_profile()})
+    yield Case(
+        "grey_profile.jpg",
+        encoded("JPEG", image(1), quality=95, icc_profile=grey_profile()),
+        picture(channels=1),
+        said={"icc": grey_profile()},
+    )
     yield Case("cmyk.jpg", encoded("JPEG", inks, quality=95), picture(), note="converted from CMYK", said={"icc": None})
-    yield Case("cmyk_profile.jpg", encoded("JPEG", inks, quality=95, icc_profile=cmyk_profile()),
-               np.asarray(to_srgb), note="converted from CMYK", said={"icc": None})
-    yield Case("cmyk_odd_profile.jpg", encoded("JPEG", inks, quality=95, icc_profile=SRGB), picture(),
-               note="converted from CMYK")
+    yield Case(
+        "cmyk_profile.jpg",
+        encoded("JPEG", inks, quality=95, icc_profile=cmyk_profile()),
+        np.asarray(to_srgb),
+        note="converted from CMYK",
+        said={"icc": None},
+    )
+    yield Case(
+        "cmyk_odd_profile.jpg",
+        encoded("JPEG", inks, quality=95, icc_profile=SRGB),
+        picture(),
+        note="converted from CMYK",
+    )
     ycck = bytearray(encoded("JPEG", inks, quality=95))
     ycck[ycck.index(b"Adobe") + 11] = 2
-    yield Case("ycck.jpg", bytes(ycck), np.asarray(Image.open(io.BytesIO(ycck)).convert("RGB")),
-               note="converted from CMYK")
+    yield Case(
+        "ycck.jpg", bytes(ycck), np.asarray(Image.open(io.BytesIO(ycck)).convert("RGB")), note="converted from CMYK"
+    )
     for orientation in range(1, 9):
-        yield Case(f"orientation_{orientation}.jpg",
-                   encoded("JPEG", upright(orientation), quality=95, exif=exif(orientation), dpi=(240, 240),
-                           xmp=packet(orientation), comment=b"a cat"),
-                   picture(), said={"exif": exif(), "dpi": (240, 240), "xmp": packet(), "comment": b"a cat"})
-    yield Case("damaged_exif.jpg", encoded("JPEG", image(), quality=95, exif=b"Exif\0\0MM\0*\0\0\0\xff" + b"\xff" * 30),
-               picture())
-    yield Case("two_views.jpg", encoded("MPO", image(), save_all=True, append_images=[image(1).convert("RGB")],
-                                        quality=95), picture())
+        yield Case(
+            f"orientation_{orientation}.jpg",
+            encoded(
+                "JPEG",
+                upright(orientation),
+                quality=95,
+                exif=exif(orientation),
+                dpi=(240, 240),
+                xmp=packet(orientation),
+                comment=b"a cat",
+            ),
+            picture(),
+            said={"exif": exif(), "dpi": (240, 240), "xmp": packet(), "comment": b"a cat"},
+        )
+    yield Case(
+        "damaged_exif.jpg",
+        encoded("JPEG", image(), quality=95, exif=b"Exif\0\0MM\0*\0\0\0\xff" + b"\xff" * 30),
+        picture(),
+    )
+    yield Case(
+        "two_views.jpg",
+        encoded("MPO", image(), save_all=True, append_images=[image(1).convert("RGB")], quality=95),
+        picture(),
+    )
 
 
 def webps_bmps_and_gifs():
     said = {"icc": SRGB, "dpi": (300, 200), "exif": exif()}
     tags = exif(1)
     tags[282], tags[283], tags[296] = 300.0, 200.0, 2
-    yield Case("rgb.webp", encoded("WEBP", image(), quality=95, icc_profile=SRGB, exif=tags, xmp=packet(1)), picture(),
-               said={**said, "xmp": packet()})
+    yield Case(
+        "rgb.webp",
+        encoded("WEBP", image(), quality=95, icc_profile=SRGB, exif=tags, xmp=packet(1)),
+        picture(),
+        said={**said, "xmp": packet()},
+    )
     yield Case("alpha_lossless.webp", encoded("WEBP", image(4), lossless=True), picture(channels=4))
-    yield Case("grey_lossless.webp", encoded("WEBP", image(1), lossless=True),
-               np.repeat(picture(channels=1), 3, axis=2))
+    yield Case(
+        "grey_lossless.webp", encoded("WEBP", image(1), lossless=True), np.repeat(picture(channels=1), 3, axis=2)
+    )
     yield Case("alpha.webp", encoded("WEBP", image(4), quality=95), picture(channels=4))
     yield Case("rgb.bmp", encoded("BMP", image(), dpi=(300, 300)), picture(), said={"dpi": (300, 300)})
     yield Case("grey.bmp", encoded("BMP", image(1)), picture(channels=1))
@@ -281,8 +380,11 @@ def webps_bmps_and_gifs():
     clear = np.asarray(flat) // 40 == 0
     indices = Image.fromarray(np.where(clear, 250, np.asarray(flat)).astype(np.uint8))
     indices.putpalette((flat.getpalette() + 768 * [0])[:768])
-    yield Case("clear.gif", encoded("GIF", indices, transparency=250),
-               np.dstack([np.asarray(flat.convert("RGB")), np.where(clear, 0, 255)]).astype(np.uint8))
+    yield Case(
+        "clear.gif",
+        encoded("GIF", indices, transparency=250),
+        np.dstack([np.asarray(flat.convert("RGB")), np.where(clear, 0, 255)]).astype(np.uint8),
+    )
 
 
 def tiffs():
@@ -290,8 +392,9 @@ def tiffs():
     for channels in 1, 2, 3, 4:
         yield Case(f"tiff_{channels}_8.tif", tiff(picture(channels=channels)), picture(channels=channels))
         yield Case(f"tiff_{channels}_16.tif", tiff(deep[channels]), deep[channels])
-        yield Case(f"tiff_{channels}_16_lzw.tif", tiff(deep[channels], compression="lzw", predictor=True),
-                   deep[channels])
+        yield Case(
+            f"tiff_{channels}_16_lzw.tif", tiff(deep[channels], compression="lzw", predictor=True), deep[channels]
+        )
     yield Case("big_endian.tiff", tiff(deep[3], byteorder=">"), deep[3])
     yield Case("big.tif", tiff(deep[3], bigtiff=True), deep[3])
     yield Case("tiled.tif", tiff(deep[3], tile=(16, 16)), deep[3])
@@ -305,19 +408,31 @@ def tiffs():
     yield Case("lzw.tif", encoded("TIFF", image(), compression="tiff_lzw"), picture())
     yield Case("jpeg.tif", encoded("TIFF", image(), compression="jpeg", quality=95), picture())
     half = image(1).point(lambda x: 255 * (x > 128)).convert("1")
-    yield Case("fax.tif", encoded("TIFF", half, compression="group4"),
-               255 * np.asarray(half)[..., None].astype(np.uint8))
+    yield Case(
+        "fax.tif", encoded("TIFF", half, compression="group4"), 255 * np.asarray(half)[..., None].astype(np.uint8)
+    )
     yield Case("palette.tif", encoded("TIFF", image().quantize(200)), np.asarray(image().quantize(200).convert("RGB")))
     inks = image().convert("CMYK")
     yield Case("cmyk.tif", encoded("TIFF", inks), picture(), note="converted from CMYK to sRGB$")
-    yield Case("cmyk_16.tif", tiff(np.asarray(inks).astype(np.uint16) * 257, photometric="separated", extrasamples=[]),
-               picture(), note="cut to 8 bits a channel; converted from CMYK")
+    yield Case(
+        "cmyk_16.tif",
+        tiff(np.asarray(inks).astype(np.uint16) * 257, photometric="separated", extrasamples=[]),
+        picture(),
+        note="cut to 8 bits a channel; converted from CMYK",
+    )
     said = {"icc": SRGB, "dpi": (300, 200), "exif": exif(artist="Zoe")}
-    yield Case("said.tif", encoded("TIFF", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1, "Zoe").tobytes()),
-               picture(), said=said)
-    yield Case("said_16.tif", tiff(deep[3], resolution=(300, 200), resolutionunit="inch", iccprofile=SRGB,
-                                    description="a cat", software="x"),
-               deep[3], said={"icc": SRGB, "dpi": (300, 200), "exif": {0x010E: "a cat", 0x0131: "x"}})
+    yield Case(
+        "said.tif",
+        encoded("TIFF", image(), icc_profile=SRGB, dpi=(300, 200), exif=exif(1, "Zoe").tobytes()),
+        picture(),
+        said=said,
+    )
+    yield Case(
+        "said_16.tif",
+        tiff(deep[3], resolution=(300, 200), resolutionunit="inch", iccprofile=SRGB, description="a cat", software="x"),
+        deep[3],
+        said={"icc": SRGB, "dpi": (300, 200), "exif": {0x010E: "a cat", 0x0131: "x"}},
+    )
     for orientation in 3, 6:
         for array, bits in ((picture(), 8), (deep[3], 16)):
             stored = np.rot90(array, {3: 2, 6: 1}[orientation])
@@ -330,14 +445,16 @@ def tiffs():
         writer.write(picture()[::2, ::2], photometric="rgb", subfiletype=1)
     yield Case("preview.tif", preview.getvalue(), picture())
     pages = io.BytesIO()
-    tifffile.imwrite(pages, np.stack([deep[2], deep[2]]), photometric="minisblack", planarconfig="contig",
-                     extrasamples=[2])
+    tifffile.imwrite(
+        pages, np.stack([deep[2], deep[2]]), photometric="minisblack", planarconfig="contig", extrasamples=[2]
+    )
     yield Case("pages_16.tif", pages.getvalue(), refusal="several pictures")
     yield Case("raw.tif", tiff(picture(), subfiletype=1), refusal="preview")
     yield Case("pages.tif", encoded("TIFF", image(), save_all=True, append_images=[image(1)]), refusal="2 pictures")
     for dtype in np.float32, np.uint32, np.int16, np.float16:
-        yield Case(f"{dtype.__name__}.tif", tiff(picture(channels=1).astype(dtype)),
-                   refusal="would not be kept|of type")
+        yield Case(
+            f"{dtype.__name__}.tif", tiff(picture(channels=1).astype(dtype)), refusal="would not be kept|of type"
+        )
     yield Case("float32_rgb.tif", tiff(picture().astype(np.float32)), refusal="would not be kept|of type")
 
 
@@ -346,16 +463,27 @@ def animations():
     yield Case("moving.gif", animated("GIF", frames(False), loop=0), frames(False), said={**timing, "plays": 0})
     yield Case("thrice.gif", animated("GIF", frames(False), loop=2), frames(False), said={**timing, "plays": 3})
     yield Case("once.gif", animated("GIF", frames(False)), frames(False), said={**timing, "plays": 1})
-    yield Case("moving_clear.gif", animated("GIF", frames(True), loop=0, disposal=2), frames(True),
-               said=timing)
-    yield Case("moving_lossless.webp", animated("WEBP", frames(False), lossless=True, loop=3, icc_profile=SRGB),
-               frames(False), said={**timing, "plays": 3, "icc": SRGB})
+    yield Case("moving_clear.gif", animated("GIF", frames(True), loop=0, disposal=2), frames(True), said=timing)
+    yield Case(
+        "moving_lossless.webp",
+        animated("WEBP", frames(False), lossless=True, loop=3, icc_profile=SRGB),
+        frames(False),
+        said={**timing, "plays": 3, "icc": SRGB},
+    )
     yield Case("moving.webp", animated("WEBP", frames(False), quality=100), frames(False), said=timing)
-    yield Case("moving_clear_lossless.webp", animated("WEBP", frames(True), lossless=True), frames(True),
-               said={**timing, "plays": 0})
+    yield Case(
+        "moving_clear_lossless.webp",
+        animated("WEBP", frames(True), lossless=True),
+        frames(True),
+        said={**timing, "plays": 0},
+    )
     yield Case("moving.png", animated("PNG", frames(False), loop=2), frames(False), said={**timing, "plays": 2})
-    yield Case("moving_clear.png", animated("PNG", frames(True), disposal=1, blend=1), frames(True),
-               said={**timing, "plays": 0})
+    yield Case(
+        "moving_clear.png",
+        animated("PNG", frames(True), disposal=1, blend=1),
+        frames(True),
+        said={**timing, "plays": 0},
+    )
 
 
 def sizes():
@@ -373,21 +501,24 @@ def broken():
     for kind, suffix in KINDS:
         data = encoded(kind, noise)
         yield Case(f"empty.{suffix}", b"", refusal="empty")
-        yield Case(f"half.{suffix}", data[:len(data) // 2], refusal="damaged")
+        yield Case(f"half.{suffix}", data[: len(data) // 2], refusal="damaged")
         yield Case(f"header.{suffix}", data[:20], refusal="damaged|no picture")
     lzw = encoded("TIFF", noise, compression="tiff_lzw")
     yield Case("half_lzw.tif", lzw[:200] + bytes(len(lzw) - 700) + lzw[-500:], refusal="damaged")
     deep = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
-    yield Case("half_16.png", (data := png(deep))[:len(data) // 2], refusal="damaged")
-    yield Case("half_16.tif", (data := tiff(deep))[:len(data) // 2], refusal="damaged")
-    yield Case("half_moving.gif", (data := animated("GIF", frames(False)))[:len(data) * 2 // 3], refusal="damaged")
-    yield Case("half_moving.webp", (data := animated("WEBP", frames(False)))[:len(data) * 2 // 3], refusal="damaged")
+    yield Case("half_16.png", (data := png(deep))[: len(data) // 2], refusal="damaged")
+    yield Case("half_16.tif", (data := tiff(deep))[: len(data) // 2], refusal="damaged")
+    yield Case("half_moving.gif", (data := animated("GIF", frames(False)))[: len(data) * 2 // 3], refusal="damaged")
+    yield Case("half_moving.webp", (data := animated("WEBP", frames(False)))[: len(data) * 2 // 3], refusal="damaged")
     yield Case("bits_flipped.png", flipped(encoded("PNG", noise)), refusal="damaged")
     yield Case("text.png", b"no picture at all\n", refusal="no picture")
     yield Case("page.jpg", b"<!doctype html><html>Not found</html>", refusal="no picture")
     bomb = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    yield Case("bomb.png", png(picture())[:8] + chunk(b"IHDR", bomb) + chunk(b"IDAT", zlib.compress(bytes(10 ** 6)))
-               + chunk(b"IEND", b""), refusal="megapixels")
+    yield Case(
+        "bomb.png",
+        png(picture())[:8] + chunk(b"IHDR", bomb) + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b""),
+        refusal="megapixels",
+    )
     yield Case("bomb_16.tif", patched_tiff(tiff(picture(channels=2, dtype=np.uint16))), refusal="megapixels")
     yield Case("really_jpeg.png", encoded("JPEG", image(), quality=95), picture())
     yield Case("really_png.jpg", encoded("PNG", image()), picture())
@@ -400,10 +531,22 @@ def broken():
 
 
 def names():
-    for name in ("é composed.png", "e\u0301 decomposed.png", "猫 кот قط.png", "👩‍👩‍👧 🏳️‍🌈.png", "-n.png",
-                 "a b'c\"d$e.png",
-                 "two\nlines.png", "\x1b[31mred.png", os.fsdecode(b"latin-\xe9.png"), "dots..x4.png", "_x4.png",
-                 "sub/below/deep.png", "%s{}.png", "[a]*?.png"):
+    for name in (
+        "é composed.png",
+        "e\u0301 decomposed.png",
+        "猫 кот قط.png",
+        "👩‍👩‍👧 🏳️‍🌈.png",
+        "-n.png",
+        "a b'c\"d$e.png",
+        "two\nlines.png",
+        "\x1b[31mred.png",
+        os.fsdecode(b"latin-\xe9.png"),
+        "dots..x4.png",
+        "_x4.png",
+        "sub/below/deep.png",
+        "%s{}.png",
+        "[a]*?.png",
+    ):
         yield Case(name, encoded("PNG", image()), picture())
     yield Case("l" * 250 + ".png", encoded("PNG", image()), refusal="too long")
 
@@ -419,7 +562,7 @@ def patched_tiff(data):
             tag = file.pages[0].tags[name]
             kind = {3: "H", 4: "I"}[tag.dtype.value]
             end = tag.valueoffset + struct.calcsize(kind)
-            data = data[:tag.valueoffset] + struct.pack("<" + kind, 60000) + data[end:]
+            data = data[: tag.valueoffset] + struct.pack("<" + kind, 60000) + data[end:]
     return data
 
 

@@ -1,4 +1,5 @@
 """A real Ray cluster on loopback: a head without CPUs and nodes of one CPU, each a tree of processes."""
+
 import contextlib
 import os
 import secrets
@@ -16,8 +17,12 @@ from srgan_tf.upscaling import cluster
 
 RAY = Path(sys.executable).with_name("ray")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-ENVIRONMENT |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}  # others must not run code in it
+ENVIRONMENT |= {
+    "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),
+}  # others must not run code in it
 
 
 class Copying(cluster.Worker):
@@ -59,8 +64,17 @@ class Cluster:
         self.folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # short: sockets lie in it
         self._sessions = []
         try:
-            self._start("--head", "--port", self.address.split(":")[1], "--num-cpus", "0", "--temp-dir", self.folder,
-                        "--include-dashboard", "false")
+            self._start(
+                "--head",
+                "--port",
+                self.address.split(":")[1],
+                "--num-cpus",
+                "0",
+                "--temp-dir",
+                self.folder,
+                "--include-dashboard",
+                "false",
+            )
             self.nodes = [self.node() for _ in range(nodes)]
         except BaseException:
             self.close()
@@ -83,7 +97,12 @@ class Cluster:
     def _start(self, *arguments, pin=()):
         process = subprocess.Popen(
             [*pin, RAY, "start", "--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000", *arguments],
-            env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         self._sessions.append(process.pid)
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0, said

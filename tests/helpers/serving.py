@@ -1,4 +1,5 @@
 """Servers for tests: real processes on loopback, the stand-in or TensorFlow Serving itself where it is found."""
+
 import contextlib
 import json
 import os
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.upscaling import server
 from srgan_tf.saved_models import zoo
+from srgan_tf.upscaling import server
 
 STAND_IN = [sys.executable, str(Path(__file__).parent / "servingserver.py")]
 IMAGE = "tensorflow/serving"
@@ -51,12 +52,26 @@ class Server:
         self.start()
 
     def start(self):
-        flags = [f"--port={self.port}", f"--rest_api_port={self.rest_port}", f"--model_name={self.name}",
-                 f"--model_base_path={self.base_path}", "--file_system_poll_wait_seconds=1"]
-        command = {"stand-in": STAND_IN, "tensorflow_model_server": ["tensorflow_model_server"],
-                   "docker": ["docker", "run", "--rm", "--network=host",
-                              f"--volume={self.base_path}:{self.base_path}:ro",
-                              "--entrypoint=tensorflow_model_server", IMAGE]}[self.kind]
+        flags = [
+            f"--port={self.port}",
+            f"--rest_api_port={self.rest_port}",
+            f"--model_name={self.name}",
+            f"--model_base_path={self.base_path}",
+            "--file_system_poll_wait_seconds=1",
+        ]
+        command = {
+            "stand-in": STAND_IN,
+            "tensorflow_model_server": ["tensorflow_model_server"],
+            "docker": [
+                "docker",
+                "run",
+                "--rm",
+                "--network=host",
+                f"--volume={self.base_path}:{self.base_path}:ro",
+                "--entrypoint=tensorflow_model_server",
+                IMAGE,
+            ],
+        }[self.kind]
         self.log = tempfile.TemporaryFile()
         self.process = subprocess.Popen([*command, *flags], stdout=subprocess.DEVNULL, stderr=self.log)
 
@@ -91,8 +106,10 @@ def difference(answer, expected):
     off = np.abs(answer.astype(int) - expected)
     if off.any():
         rows, columns, _ = np.nonzero(off)
-        return (f"{len(rows)} values of {answer.shape} by up to {off.max()}, "
-                f"rows {rows.min()} to {rows.max()}, columns {columns.min()} to {columns.max()}")
+        return (
+            f"{len(rows)} values of {answer.shape} by up to {off.max()}, "
+            f"rows {rows.min()} to {rows.max()}, columns {columns.min()} to {columns.max()}"
+        )
 
 
 class Here(server.Remote):
@@ -104,7 +121,8 @@ class Here(server.Remote):
     def __init__(self, model, **options):
         self._folder = zoo.resolve(model)
         self._signature = tf.saved_model.load(str(self._folder)).signatures[
-            "bfloat16" if options.get("precision") == "bfloat16" else "serving_default"]
+            "bfloat16" if options.get("precision") == "bfloat16" else "serving_default"
+        ]
         super().__init__([], **options)
 
     def _ask(self, servers):

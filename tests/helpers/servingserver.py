@@ -1,10 +1,11 @@
 """A stand-in for `tensorflow_model_server` where it cannot be had: its flags, its two protocols, its words.
 
-    python tests/helpers/servingserver.py --port=8500 --rest_api_port=8501 --model_name=small --model_base_path=/models/small
+    python tests/helpers/servingserver.py --port=8500 --rest_api_port=8501 --model_name=small --model_base_path=/models
 
 Models are executed through the C API, as the server does it. Status codes and messages are those in the sources of
 TensorFlow Serving: predict_util.cc, get_model_status_impl.cc, http_rest_api_util.cc, json_tensor.cc, http_server.cc.
 """
+
 import argparse
 import base64
 import binascii
@@ -17,21 +18,39 @@ import time
 from concurrent import futures
 from pathlib import Path
 
+import capi
 import grpc
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format, text_format
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb2, model_service_pb2_grpc, predict_pb2,
-                                     prediction_log_pb2, prediction_service_pb2_grpc)
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_log_pb2,
+    prediction_service_pb2_grpc,
+)
 from tensorflow_serving.config import model_server_config_pb2
 
-import capi
-
 CODES = {code.value[0]: code for code in grpc.StatusCode}
-HTTP = {"OK": 200, "CANCELLED": 499, "INVALID_ARGUMENT": 400, "DEADLINE_EXCEEDED": 504, "NOT_FOUND": 404,
-        "ALREADY_EXISTS": 409, "PERMISSION_DENIED": 403, "RESOURCE_EXHAUSTED": 429, "FAILED_PRECONDITION": 400,
-        "ABORTED": 409, "OUT_OF_RANGE": 400, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503, "UNAUTHENTICATED": 401}
+HTTP = {
+    "OK": 200,
+    "CANCELLED": 499,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "UNAUTHENTICATED": 401,
+}
 State = get_model_status_pb2.ModelVersionStatus.State
 PREDICT = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d+))?:(classify|regress|predict)", re.IGNORECASE)
 STATUS = re.compile(r"/v1/models(?:/([^/:]+))?(?:/versions/(\d+))?(?:/(metadata))?", re.IGNORECASE)
@@ -64,24 +83,33 @@ class Version:
         ends = self.session.signatures[name]
         given, wanted = set(request.inputs), set(ends.inputs)
         if len(given) != len(wanted):
-            raise Refusal("INVALID_ARGUMENT", f"input size does not match signature: {len(given)}!={len(wanted)} "
-                          f"len({_braces(given)}) != len({_braces(wanted)}). Sent extra: {_braces(given - wanted)}. "
-                          f"Missing but required: {_braces(wanted - given)}.")
+            raise Refusal(
+                "INVALID_ARGUMENT",
+                f"input size does not match signature: {len(given)}!={len(wanted)} "
+                f"len({_braces(given)}) != len({_braces(wanted)}). Sent extra: {_braces(given - wanted)}. "
+                f"Missing but required: {_braces(wanted - given)}.",
+            )
         inputs = {}
         for alias in sorted(wanted):
             if alias not in given:
-                raise Refusal("INVALID_ARGUMENT", f"Signature input alias: {alias}"
-                              f"(feed name: {ends.inputs[alias].name}) not found in request and no default value "
-                              f"provided. Inputs expected to be in the request {_braces(given)}, or default input "
-                              "alias set: ")
+                raise Refusal(
+                    "INVALID_ARGUMENT",
+                    f"Signature input alias: {alias}"
+                    f"(feed name: {ends.inputs[alias].name}) not found in request and no default value "
+                    f"provided. Inputs expected to be in the request {_braces(given)}, or default input "
+                    "alias set: ",
+                )
             try:
                 inputs[alias] = tf.make_ndarray(request.inputs[alias])
             except (ValueError, TypeError):
                 raise Refusal("INVALID_ARGUMENT", f"tensor parsing error: {alias}") from None
         for alias in request.output_filter:
             if alias not in ends.outputs:
-                raise Refusal("INVALID_ARGUMENT", f"output tensor alias not found in signature: {alias} Outputs "
-                              f"expected to be in the set {_braces(ends.outputs)}.")
+                raise Refusal(
+                    "INVALID_ARGUMENT",
+                    f"output tensor alias not found in signature: {alias} Outputs "
+                    f"expected to be in the set {_braces(ends.outputs)}.",
+                )
         try:
             outputs = self.session.run(inputs, name)
         except capi.Error as error:
@@ -256,18 +284,29 @@ def json_request(core, spec, body):
     if not rows and "inputs" not in document:
         raise Refusal("INVALID_ARGUMENT", "Missing 'inputs' or 'instances' key")
     if rows and "inputs" in document:
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Not formatted correctly expecting only "
-                      "one of 'inputs' or 'instances' keys to exist ")
+        raise Refusal(
+            "INVALID_ARGUMENT",
+            f"JSON Value: {json.dumps(document)} Not formatted correctly expecting only "
+            "one of 'inputs' or 'instances' keys to exist ",
+        )
     content = document["instances" if rows else "inputs"]
     if rows and not isinstance(content, list):
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Excepting 'instances' to be an "
-                      "list/array")
+        raise Refusal(
+            "INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} Excepting 'instances' to be an list/array"
+        )
     if rows and not content:
         raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(document)} No values in 'instances' array")
     [(alias, info)] = signature.inputs.items()  # every signature of ours has one
     if rows and _is_named(content[0]):
-        content = [_named(row, alias, f"Failed to process element: {i} of 'instances' list. JSON object: "
-                          f"{json.dumps(row)} keys must be equal to: {alias}") for i, row in enumerate(content)]
+        content = [
+            _named(
+                row,
+                alias,
+                f"Failed to process element: {i} of 'instances' list. JSON object: "
+                f"{json.dumps(row)} keys must be equal to: {alias}",
+            )
+            for i, row in enumerate(content)
+        ]
     elif not rows and _is_named(content):
         content = _named(content, alias, f"Missing named input: {alias} in 'inputs' object.")
     tensor = request.inputs[alias]
@@ -297,14 +336,19 @@ def _fill_values(value, level, shape, tensor):
         if level >= len(shape):
             raise Refusal("INVALID_ARGUMENT", f"Encountered list at unexpected level: {level} expected < {len(shape)}")
         if len(value) != shape[level]:
-            raise Refusal("INVALID_ARGUMENT", f"Encountered list at unexpected size: {len(value)} at level: {level} "
-                          f"expected size: {shape[level]}")
+            raise Refusal(
+                "INVALID_ARGUMENT",
+                f"Encountered list at unexpected size: {len(value)} at level: {level} expected size: {shape[level]}",
+            )
         for item in value:
             _fill_values(item, level + 1, shape, tensor)
         return
     if level != len(shape):
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(value)} found at incorrect level: {level + 1} in "
-                      f"the JSON DOM. Expected at level: {len(shape)}")
+        raise Refusal(
+            "INVALID_ARGUMENT",
+            f"JSON Value: {json.dumps(value)} found at incorrect level: {level + 1} in "
+            f"the JSON DOM. Expected at level: {len(shape)}",
+        )
     if tensor.dtype == types_pb2.DT_STRING and isinstance(value, dict):
         try:
             tensor.string_val.append(base64.b64decode(value["b64"], validate=True))
@@ -316,8 +360,10 @@ def _fill_values(value, level, shape, tensor):
         tensor.int_val.append(value)
     else:
         kind = {dict: "Object", str: "String", bool: "True", type(None): "Null"}.get(type(value), "Number")
-        raise Refusal("INVALID_ARGUMENT", f"JSON Value: {json.dumps(value)} Type: {kind} is not of expected type: "
-                      f"{tf.as_dtype(tensor.dtype).name}")
+        raise Refusal(
+            "INVALID_ARGUMENT",
+            f"JSON Value: {json.dumps(value)} Type: {kind} is not of expected type: {tf.as_dtype(tensor.dtype).name}",
+        )
 
 
 def json_answer(response, rows):
@@ -355,12 +401,17 @@ def handler(core):
                 raise Refusal("INVALID_ARGUMENT", "Missing model name in request.")
             if not metadata:
                 request = get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(name, version))
-                return json_format.MessageToDict(core.status(request), always_print_fields_with_no_presence=True,
-                                                 preserving_proto_field_name=True)
-            answer = core.metadata(get_model_metadata_pb2.GetModelMetadataRequest(
-                model_spec=_spec(name, version), metadata_field=["signature_def"]))
-            return json_format.MessageToDict(answer, always_print_fields_with_no_presence=True,
-                                             preserving_proto_field_name=True)
+                return json_format.MessageToDict(
+                    core.status(request), always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+                )
+            answer = core.metadata(
+                get_model_metadata_pb2.GetModelMetadataRequest(
+                    model_spec=_spec(name, version), metadata_field=["signature_def"]
+                )
+            )
+            return json_format.MessageToDict(
+                answer, always_print_fields_with_no_presence=True, preserving_proto_field_name=True
+            )
 
         def _post(self, body):
             match = PREDICT.fullmatch(self.path)
@@ -417,9 +468,14 @@ def main():
     for model in models.values():  # nothing is listened to before all are ready
         model.poll()
     core = Core(models)
-    server = grpc.server(futures.ThreadPoolExecutor(32), options=[("grpc.max_receive_message_length", -1),
-                                                                  ("grpc.max_send_message_length", -1),
-                                                                  ("grpc.so_reuseport", 0)])
+    server = grpc.server(
+        futures.ThreadPoolExecutor(32),
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Services(core), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Services(core), server)
     server.add_insecure_port(f"0.0.0.0:{given.port}")

@@ -1,4 +1,5 @@
 """Animations: every frame as it is seen, for as long as it is seen."""
+
 import dataclasses
 import weakref
 
@@ -6,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_tf.errors import UserError
 from srgan_tf.images import animations, reading, writing
 from srgan_tf.images.picture import Picture
-from srgan_tf.errors import UserError
 
 DURATIONS = (50, 120, 70, 300)
 
@@ -17,7 +18,7 @@ def picture(i, alpha=False, grey=False):
     """A bar that moves, in few colours."""
     array = np.full((16, 20, 4), (40, 90, 60, 255), np.uint8)
     array[..., 3] = 0 if alpha else 255
-    array[4:9, 3 * i:3 * i + 6] = (200, 40 * i, 30, 255)
+    array[4:9, 3 * i : 3 * i + 6] = (200, 40 * i, 30, 255)
     if grey:
         array[..., 1:3] = array[..., :1]
     return Picture.of(array[..., [*([0] if grey else [0, 1, 2]), *([3] if alpha else [])]])
@@ -67,10 +68,11 @@ def test_an_orientation_is_applied_to_every_frame(tmp_path):
 
 
 def test_a_gif_is_timed_in_hundredths_without_drifting(tmp_path):
-    durations = (33, 33, 34, 33, 33, 10 ** 6, 4)
+    durations = (33, 33, 34, 33, 33, 10**6, 4)
     frames = [picture(i % 4) for i in range(7)]
     assert animations.write(tmp_path / "x.gif", animation(durations=durations), frames) == (
-        "timed in hundredths of a second",)
+        "timed in hundredths of a second",
+    )
     assert animations.read(tmp_path / "x.gif").durations == (30, 40, 30, 30, 40, 655_350, 10)
 
 
@@ -94,14 +96,15 @@ def test_equal_frames_of_a_gif_keep_their_transparency(tmp_path):
     np.testing.assert_array_equal(found.alpha, picture(2, alpha=True).alpha)
 
 
-@pytest.mark.parametrize("suffix, plays, kept", [
-    ("gif", 65_536, 65_536), ("gif", 65_537, 0), ("webp", 65_536, 0), ("png", 65_537, 65_537)])
+@pytest.mark.parametrize(
+    "suffix, plays, kept", [("gif", 65_536, 65_536), ("gif", 65_537, 0), ("webp", 65_536, 0), ("png", 65_537, 65_537)]
+)
 def test_what_plays_more_often_than_a_format_can_count_plays_for_ever(tmp_path, suffix, plays, kept):
     animations.write(tmp_path / f"x.{suffix}", animation(plays=plays), [picture(i) for i in range(4)])
     assert animations.read(tmp_path / f"x.{suffix}").plays == kept
 
 
-@pytest.mark.parametrize("suffix, durations", [("gif", (600_000, 600_000, 70, 300)), ("webp", (2 ** 24, 1, 70, 300))])
+@pytest.mark.parametrize("suffix, durations", [("gif", (600_000, 600_000, 70, 300)), ("webp", (2**24, 1, 70, 300))])
 def test_a_time_that_a_format_cannot_hold_is_one_line(tmp_path, suffix, durations):
     frames = [picture(max(i, 1)) for i in range(4)]  # the first two are equal, and joined
     with pytest.raises(UserError, match=rf"cannot be written \(.+\), .*x.{suffix}, choose .png"):
@@ -120,6 +123,7 @@ def test_large_frames_are_not_all_in_memory(tmp_path, suffix):
             alive.append(weakref.ref(frame.pixels))
             most = max(most, sum(ref() is not None for ref in alive))
             yield frame
+
     animations.write(tmp_path / f"x.{suffix}", animation(durations=[40] * 12), frames())
     assert animations.read(tmp_path / f"x.{suffix}").count == 12
     assert most <= 3
@@ -135,6 +139,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path):
     def frames():
         yield picture(0)
         raise UserError("no")
+
     for suffix in ("gif", "webp", "png"):
         with pytest.raises(UserError):
             animations.write(tmp_path / f"x.{suffix}", animation(), frames())

@@ -1,4 +1,5 @@
 """Clips: every frame at its time, sound packet by packet, upright, in their own colours, whole or not at all."""
+
 import os
 import signal
 import subprocess
@@ -11,9 +12,9 @@ import numpy as np
 import pytest
 
 from helpers import ROOT
-from srgan_tf.images import clip_names, clips
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
+from srgan_tf.images import clip_names, clips
 
 av = pytest.importorskip("av")
 PATCHES = np.array([[200, 40, 40], [40, 180, 60], [30, 60, 200], [235, 235, 235], [20, 20, 20], [128, 128, 128]])
@@ -25,8 +26,26 @@ def patches(height=32, width=48):
     return np.uint8(rows.repeat(height // 2, axis=0).repeat(width // 3, axis=1))
 
 
-def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, sound=False, use=0, subtitles=False, matrix=1,
-         limits=1, primaries=1, transfer=1, codec="libx264", pix_fmt="yuv420p", picture=None, metadata=None):
+def make(
+    path,
+    frames=6,
+    *,
+    size=(32, 48),
+    pts=None,
+    rate=25,
+    time_base=None,
+    sound=False,
+    use=0,
+    subtitles=False,
+    matrix=1,
+    limits=1,
+    primaries=1,
+    transfer=1,
+    codec="libx264",
+    pix_fmt="yuv420p",
+    picture=None,
+    metadata=None,
+):
     """A clip whose frames get a little darker one after the other."""
     with av.open(str(path), "w") as out:
         out.metadata.update(metadata or {})
@@ -44,8 +63,12 @@ def make(path, frames=6, *, size=(32, 48), pts=None, rate=25, time_base=None, so
         for i in range(frames):
             rgb = np.uint8(base * (1 - 0.02 * i))
             frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
-                format=pix_fmt, dst_colorspace=clips._swscale(matrix), src_color_range=2, dst_color_range=limits,
-                interpolation=clips.EXACT)
+                format=pix_fmt,
+                dst_colorspace=clips._swscale(matrix),
+                src_color_range=2,
+                dst_color_range=limits,
+                interpolation=clips.EXACT,
+            )
             frame.colorspace, frame.color_range = matrix, limits
             frame.color_primaries, frame.color_trc = primaries, transfer
             frame.pts = pts[i] if pts else i
@@ -68,7 +91,7 @@ def larger(rgb):
 
 def frames_of(path):
     with av.open(str(path)) as clip:
-        return [frame for frame in clip.decode(video=0)]
+        return list(clip.decode(video=0))
 
 
 def times_of(path):
@@ -77,8 +100,13 @@ def times_of(path):
 
 def rgb_of(frame):
     """As a player shows it: by the tags of the frame."""
-    return frame.to_ndarray(format="rgb24", src_colorspace=clips._swscale(int(frame.colorspace)),
-                            src_color_range=int(frame.color_range), dst_color_range=2, interpolation=clips.EXACT)
+    return frame.to_ndarray(
+        format="rgb24",
+        src_colorspace=clips._swscale(int(frame.colorspace)),
+        src_color_range=int(frame.color_range),
+        dst_color_range=2,
+        interpolation=clips.EXACT,
+    )
 
 
 def centres(rgb):
@@ -94,6 +122,7 @@ def run(small_model, tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             start(upscale.main, ["upscale.py", "--model", str(small_model), *arguments])
         return (end.value.code or 0, *capsys.readouterr())
+
     return run
 
 
@@ -126,6 +155,7 @@ def test_sound_is_copied_packet_by_packet(tmp_path, suffix):
     def packets(path):
         with av.open(str(path)) as file:
             return [(float(p.pts * p.time_base), bytes(p)) for p in file.demux(audio=0) if p.dts is not None]
+
     before, after = packets(clip), packets(tmp_path / f"large.{suffix}")
     assert len(before) > 9 and [data for _, data in after] == [data for _, data in before]
     np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=0.002)
@@ -140,7 +170,7 @@ def make_with(path, codec, **settings):
         out.mux(stream.encode(av.VideoFrame.from_ndarray(patches(), "rgb24")))
         out.mux(stream.encode(None))
         for i in range(3):
-            packet = av.Packet(bytes([0x7f, 0xfe, 0x80, 1, i]) + bytes(99))
+            packet = av.Packet(bytes([0x7F, 0xFE, 0x80, 1, i]) + bytes(99))
             packet.pts = packet.dts = 40 * i
             packet.time_base, packet.duration, packet.stream = Fraction(1, 1000), 40, other
             out.mux(packet)
@@ -156,14 +186,19 @@ def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec
             other = file.streams[1]
             assert other.codec_context.codec.canonical_name == codec
             return [bytes(packet) for packet in file.demux(other) if packet.dts is not None]
+
     assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
     assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
 
 
-@pytest.mark.parametrize("codec, source, target, advice", [
-    ("pcm_mulaw", "wav.avi", "large.mkv", "choose .mov"), ("pcm_u8", "wav.avi", "large.mp4", "choose .mkv"),
-    ("wmav2", "wma.wmv", "large.mkv", "convert"),
-])
+@pytest.mark.parametrize(
+    "codec, source, target, advice",
+    [
+        ("pcm_mulaw", "wav.avi", "large.mkv", "choose .mov"),
+        ("pcm_u8", "wav.avi", "large.mp4", "choose .mkv"),
+        ("wmav2", "wma.wmv", "large.mkv", "convert"),
+    ],
+)
 def test_sound_that_does_not_fit_is_told_with_what_takes_it(tmp_path, codec, source, target, advice):
     clip = make_with(tmp_path / source, codec, rate=8000)
     with pytest.raises(UserError, match=f"{codec} sound does not fit into it, .*{target}, {advice}"):
@@ -226,8 +261,16 @@ def test_rotation_is_applied(tmp_path, degrees):
 
 @pytest.mark.parametrize("frames, shape", [(1, (13, 7)), (3, (1, 1)), (2, (5, 100))])
 def test_odd_sizes_and_single_frames(tmp_path, frames, shape):
-    clip = make(tmp_path / "clip.avi", frames, size=shape, codec="ffv1", pix_fmt="bgr0", matrix=2, limits=0,
-                picture=np.full((*shape, 3), 90, np.uint8))
+    clip = make(
+        tmp_path / "clip.avi",
+        frames,
+        size=shape,
+        codec="ffv1",
+        pix_fmt="bgr0",
+        matrix=2,
+        limits=0,
+        picture=np.full((*shape, 3), 90, np.uint8),
+    )
     clips.enlarge(clip, tmp_path / "large.mp4", lambda rgb: rgb.repeat(3, axis=0).repeat(3, axis=1))
     after = frames_of(tmp_path / "large.mp4")
     assert len(after) == frames
@@ -255,8 +298,10 @@ def test_a_clip_that_begins_late_begins_at_once_with_its_sound(tmp_path):
     clips.enlarge(clip, tmp_path / "large.mkv", larger)
     with av.open(str(clip)) as before, av.open(str(tmp_path / "large.mkv")) as after:
         assert 0 <= after.start_time < 100_000
-        sound = [[float(packet.pts * packet.time_base) for packet in file.demux(audio=0) if packet.pts is not None]
-                 for file in (before, after)]
+        sound = [
+            [float(packet.pts * packet.time_base) for packet in file.demux(audio=0) if packet.pts is not None]
+            for file in (before, after)
+        ]
         begins = before.start_time / 1e6
     np.testing.assert_allclose(times_of(tmp_path / "large.mkv"), np.array(late) - begins, atol=0.002)
     np.testing.assert_allclose(sound[1], np.array(sound[0]) - begins, atol=0.002)
@@ -303,11 +348,17 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
     assert [(f.height, f.width) for f in frames_of("half.mkv")] == [(48, 72)] * 3
 
 
-@pytest.mark.parametrize("name, problem", [
-    ("text.mp4", "no clip"), ("empty.mp4", "no clip"), ("missing.mp4", "no such file"),
-    ("sound.mp4", "no moving pictures"),
-    ("cut.mp4", "no clip"), ("folder.mp4", "no pictures"),
-])
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("text.mp4", "no clip"),
+        ("empty.mp4", "no clip"),
+        ("missing.mp4", "no such file"),
+        ("sound.mp4", "no moving pictures"),
+        ("cut.mp4", "no clip"),
+        ("folder.mp4", "no pictures"),
+    ],
+)
 def test_a_file_that_is_no_clip_is_one_line(run, name, problem):
     Path("text.mp4").write_text("no clip")
     Path("empty.mp4").touch()
@@ -341,6 +392,7 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
     def fail(done, count):
         if done == 3:
             raise UserError("enough")
+
     with pytest.raises(UserError, match="enough"):
         clips.enlarge(clip, tmp_path / "large.mp4", larger, frame=fail)
     assert (tmp_path / "large.mp4").read_bytes() == b"from before"
@@ -349,8 +401,9 @@ def test_an_error_in_the_middle_leaves_nothing(tmp_path):
 
 def test_a_killed_run_leaves_no_clip_and_the_next_one_makes_it(run, small_model):
     make("clip.mp4", frames=400)
-    process = subprocess.Popen([sys.executable, ROOT / "upscale.py", "clip.mp4", "--model", small_model],
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "upscale.py", "clip.mp4", "--model", small_model], stderr=subprocess.DEVNULL
+    )
     while not (parts := list(Path().glob(".*.part"))) or parts[0].stat().st_size == 0:  # it writes its clip
         assert process.poll() is None
         time.sleep(0.02)

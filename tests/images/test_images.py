@@ -1,4 +1,5 @@
 """Picture files: what goes in comes out, and what cannot be read is refused in one line."""
+
 import dataclasses
 import io
 import os
@@ -12,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
+from srgan_tf.errors import UserError
 from srgan_tf.images import animations, png, reading, writing
 from srgan_tf.images.picture import Picture
-from srgan_tf.errors import UserError
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -78,8 +79,9 @@ def test_palettes_become_rgb_and_their_transparency_alpha(tmp_path):
     for name in ("transparent.png", "transparent.gif"):
         found = reading.read(tmp_path / name)
         np.testing.assert_array_equal(found.alpha, np.where(np.asarray(palette) == 3, 0, 255))
-        np.testing.assert_array_equal(found.pixels[found.alpha > 0],
-                                      np.asarray(palette.convert("RGB"))[found.alpha > 0])
+        np.testing.assert_array_equal(
+            found.pixels[found.alpha > 0], np.asarray(palette.convert("RGB"))[found.alpha > 0]
+        )
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
@@ -87,12 +89,15 @@ def test_a_transparent_grey_of_few_bits_becomes_alpha(tmp_path, bits):
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    greys = np.arange(2 ** bits, dtype=np.uint8)  # each once, in a row
+    greys = np.arange(2**bits, dtype=np.uint8)  # each once, in a row
     row = np.packbits(np.unpackbits(greys[:, None], axis=1)[:, -bits:])
     (tmp_path / "x.png").write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", len(greys), 1, bits, 0, 0, 0, 0))
-        + chunk(b"tRNS", struct.pack(">H", 1)) + chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes()))
-        + chunk(b"IEND", b""))
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", len(greys), 1, bits, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", 1))
+        + chunk(b"IDAT", zlib.compress(b"\0" + row.tobytes()))
+        + chunk(b"IEND", b"")
+    )
     found = reading.read(tmp_path / "x.png")
     np.testing.assert_array_equal(found.alpha[0], np.where(greys == 1, 0, 255))
     seen = greys != 1
@@ -167,9 +172,9 @@ def test_a_palette_with_a_broken_profile_is_read_without_it(tmp_path, name):
     image.save(tmp_path / name, icc_profile=SRGB, save_all=bool(others), append_images=others)
     data = (tmp_path / name).read_bytes()
     start = data.index(b"iCCP")
-    length, = struct.unpack(">I", data[start - 4:start])
+    (length,) = struct.unpack(">I", data[start - 4 : start])
     broken = b"iCCPICC Profile\0\0" + bytes(length - 13)
-    data = data[:start] + broken + struct.pack(">I", zlib.crc32(broken)) + data[start + 8 + length:]
+    data = data[:start] + broken + struct.pack(">I", zlib.crc32(broken)) + data[start + 8 + length :]
     (tmp_path / name).write_bytes(data)
     found = next(animations.read(tmp_path / name).frames()) if others else reading.read(tmp_path / name)
     np.testing.assert_array_equal(found.pixels, np.asarray(image.convert("RGB")))
@@ -196,8 +201,13 @@ def test_unequal_resolutions_are_turned_with_the_picture(tmp_path, name, orienta
     exif[0x0112], exif[0x011A], exif[0x011B], exif[0x0128] = orientation, 300, 200, 2
     if name == "deep.tif":
         pytest.importorskip("tifffile").imwrite(
-            tmp_path / name, np.ones((4, 7, 3), np.uint16), photometric="rgb", resolution=(300, 200),
-            resolutionunit="inch", extratags=[(274, 3, 1, orientation, True)])
+            tmp_path / name,
+            np.ones((4, 7, 3), np.uint16),
+            photometric="rgb",
+            resolution=(300, 200),
+            resolutionunit="inch",
+            extratags=[(274, 3, 1, orientation, True)],
+        )
     else:
         options = {"compression": "tiff_lzw"} if name == "lzw.tif" else {}
         Image.fromarray(noise(4, 7, 3)).save(tmp_path / name, exif=exif, dpi=(300, 200), **options)
@@ -213,8 +223,11 @@ def test_unequal_resolutions_are_turned_with_the_picture(tmp_path, name, orienta
 def test_a_tiff_with_damaged_tags_is_read_without_them(tmp_path, dtype):
     """Such as an artist that is a number."""
     pytest.importorskip("tifffile").imwrite(
-        tmp_path / "x.tif", np.ones((4, 7, 3), dtype), photometric="rgb",
-        extratags=[(315, 5, 1, (1, 2), True), (274, 3, 1, 6, True)])
+        tmp_path / "x.tif",
+        np.ones((4, 7, 3), dtype),
+        photometric="rgb",
+        extratags=[(315, 5, 1, (1, 2), True), (274, 3, 1, 6, True)],
+    )
     found = reading.read(tmp_path / "x.tif")
     assert found.pixels.shape == (7, 4, 3) and found.notes == ("without its EXIF data, which is damaged",)
 
@@ -256,12 +269,13 @@ def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suff
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_tiff_of_10_to_14_bits_is_as_light_in_16(tmp_path, bits, channels):
     tifffile = pytest.importorskip("tifffile")
-    levels = np.linspace(0, 2 ** bits - 1, 9 * 7 * channels).astype(np.uint16).reshape(9, 7, channels)
-    tifffile.imwrite(tmp_path / "x.tif", levels.squeeze(), bitspersample=bits,
-                     photometric="rgb" if channels == 3 else "minisblack")
+    levels = np.linspace(0, 2**bits - 1, 9 * 7 * channels).astype(np.uint16).reshape(9, 7, channels)
+    tifffile.imwrite(
+        tmp_path / "x.tif", levels.squeeze(), bitspersample=bits, photometric="rgb" if channels == 3 else "minisblack"
+    )
     found = reading.read(tmp_path / "x.tif").array()
     assert found.dtype == np.uint16
-    np.testing.assert_array_equal(found, np.rint(levels / (2 ** bits - 1) * 65535))
+    np.testing.assert_array_equal(found, np.rint(levels / (2**bits - 1) * 65535))
 
 
 def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
@@ -351,8 +365,9 @@ def save_with_xmp(path, packet, orientation=1):
         tifffile = pytest.importorskip("tifffile")
         pixels = pixels.astype(np.uint16) * 257 if path.name == "deep.tif" else pixels
         turn = [(274, 3, 1, orientation, True)] if options else []
-        tifffile.imwrite(path, pixels, photometric="rgb", metadata=None,
-                         extratags=[*turn, (700, 1, len(packet), packet, True)])
+        tifffile.imwrite(
+            path, pixels, photometric="rgb", metadata=None, extratags=[*turn, (700, 1, len(packet), packet, True)]
+        )
     elif path.name == "deep.png":
         path.write_bytes(png.encode(pixels.astype(np.uint16) * 257, xmp=packet))
     elif path.suffix == ".png":
@@ -398,8 +413,9 @@ def test_xmp_tells_no_orientation_that_is_applied_and_the_size_of_the_result(tmp
         assert reading.read(tmp_path / f"out{suffix}").pixels.shape == large.shape
 
 
-REGIONS = ("<r:Regions xmlns:r='http://www.metadataworkinggroup.com/schemas/regions/'><r:RegionList/></r:Regions>"
-           "<dc:creator>")
+REGIONS = (
+    "<r:Regions xmlns:r='http://www.metadataworkinggroup.com/schemas/regions/'><r:RegionList/></r:Regions><dc:creator>"
+)
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_XMP if name != "deep.png"])
@@ -494,20 +510,30 @@ def encoded_array(dtype):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name, content, problem", [
-    ("text.png", b"no picture at all\n", "no picture"),
-    ("empty.png", b"", "empty"),
-    ("short.jpg", encoded("JPEG")[:-200], "damaged"),
-    ("short.png", encoded("PNG")[:-200], "damaged"),
-    ("header.png", encoded("PNG")[:20], "damaged|no picture"),
-    ("short.webp", encoded("WEBP")[:-50], "damaged"),
-    ("float.tif", encoded_array(np.float32), "would not be kept"),
-    ("int.tif", encoded_array(np.int32), "would not be kept"),
-    ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
-    ("bomb.png", encoded("PNG").replace(struct.pack(">II", 40, 40), struct.pack(">II", 60000, 60000)), "megapixels"),
-    ("large.bmp", encoded("BMP").replace(struct.pack("<3i", 40, 40, 40), struct.pack("<3i", 40, 15000, 11700)),
-     "megapixels"),
-])
+@pytest.mark.parametrize(
+    "name, content, problem",
+    [
+        ("text.png", b"no picture at all\n", "no picture"),
+        ("empty.png", b"", "empty"),
+        ("short.jpg", encoded("JPEG")[:-200], "damaged"),
+        ("short.png", encoded("PNG")[:-200], "damaged"),
+        ("header.png", encoded("PNG")[:20], "damaged|no picture"),
+        ("short.webp", encoded("WEBP")[:-50], "damaged"),
+        ("float.tif", encoded_array(np.float32), "would not be kept"),
+        ("int.tif", encoded_array(np.int32), "would not be kept"),
+        ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
+        (
+            "bomb.png",
+            encoded("PNG").replace(struct.pack(">II", 40, 40), struct.pack(">II", 60000, 60000)),
+            "megapixels",
+        ),
+        (
+            "large.bmp",
+            encoded("BMP").replace(struct.pack("<3i", 40, 40, 40), struct.pack("<3i", 40, 15000, 11700)),
+            "megapixels",
+        ),
+    ],
+)
 def test_files_that_are_no_sound_picture_are_refused(tmp_path, name, content, problem):
     if name == "bomb.png":  # with a checksum that fits, or it would be refused as damaged
         content = content[:29] + struct.pack(">I", zlib.crc32(content[12:29])) + content[33:]
@@ -526,13 +552,16 @@ def test_content_tells_the_format_not_the_name(tmp_path):
     assert reading.read(tmp_path / "really_jpeg.png").pixels.shape == (40, 40, 3)
 
 
-@pytest.mark.parametrize("path, picture, problem", [
-    ("x.jpg", Picture(noise(4, 4, 3), noise(4, 4)), "transparency"),
-    ("x.xyz", Picture(noise(4, 4, 3)), "format"),
-    ("x", Picture(noise(4, 4, 3)), "format"),
-    ("x.webp", Picture(noise(1, 16384, 3)), "too many"),
-    ("missing/x.png", Picture(noise(4, 4, 3)), "cannot be written"),
-])
+@pytest.mark.parametrize(
+    "path, picture, problem",
+    [
+        ("x.jpg", Picture(noise(4, 4, 3), noise(4, 4)), "transparency"),
+        ("x.xyz", Picture(noise(4, 4, 3)), "format"),
+        ("x", Picture(noise(4, 4, 3)), "format"),
+        ("x.webp", Picture(noise(1, 16384, 3)), "too many"),
+        ("missing/x.png", Picture(noise(4, 4, 3)), "cannot be written"),
+    ],
+)
 def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, picture, problem):
     with pytest.raises(UserError, match=problem):
         writing.write(tmp_path / path, picture)
@@ -551,6 +580,7 @@ def test_an_interrupted_write_keeps_what_was_there(tmp_path, monkeypatch, failur
     def fail(self, file, *_, **__):
         file.write(b"half a")
         raise failure
+
     (tmp_path / "x.png").write_bytes(b"an older result")
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises((UserError, KeyboardInterrupt)):

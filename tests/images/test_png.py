@@ -1,4 +1,5 @@
 """Texts in PNG files: kept as they are, and never a danger to the picture."""
+
 import io
 import struct
 import subprocess
@@ -13,7 +14,7 @@ from srgan_tf.images import png, reading, writing
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 TITLE, AUTHOR = (b"tEXt", b"Title\0A cat, caf\xe9"), (b"zTXt", b"Author\0\0" + zlib.compress(b"Zo\xeb " * 99))
-WORKFLOW = (b"iTXt", b"workflow\0\1\0en\0\xe6\xb5\x81\0" + zlib.compress("{\"猫\": 1}".encode()))
+WORKFLOW = (b"iTXt", b"workflow\0\1\0en\0\xe6\xb5\x81\0" + zlib.compress('{"猫": 1}'.encode()))
 
 
 def chunk(kind, data):
@@ -25,8 +26,13 @@ def write(path, *texts, behind=(), deep=False):
     file = io.BytesIO()
     Image.fromarray(PIXELS).save(file, "PNG")
     data = png.encode(PIXELS.astype(np.uint16) * 257) if deep else file.getvalue()
-    path.write_bytes(data[:33] + b"".join(chunk(*text) for text in texts) + data[33:-12]
-                     + b"".join(chunk(*text) for text in behind) + data[-12:])
+    path.write_bytes(
+        data[:33]
+        + b"".join(chunk(*text) for text in texts)
+        + data[33:-12]
+        + b"".join(chunk(*text) for text in behind)
+        + data[-12:]
+    )
     return path
 
 
@@ -35,7 +41,7 @@ def chunks(path):
     data, place, found = path.read_bytes(), 8, []
     while place < len(data):
         length, kind = struct.unpack_from(">I4s", data, place)
-        content = data[place + 8:place + 8 + length]
+        content = data[place + 8 : place + 8 + length]
         assert struct.unpack_from(">I", data, place + 8 + length)[0] == zlib.crc32(kind + content)
         if kind in (b"tEXt", b"zTXt", b"iTXt"):
             found.append((kind, content))
@@ -49,8 +55,9 @@ def test_every_kind_of_text_comes_back_as_it_was_wherever_it_lies(tmp_path, deep
     found = reading.read(write(tmp_path / "in.png", TITLE, AUTHOR, WORKFLOW, behind=[parameters, TITLE], deep=deep))
     assert found.notes == () and writing.write(tmp_path / "out.png", found) == ()
     assert chunks(tmp_path / "out.png") == [TITLE, AUTHOR, WORKFLOW, parameters, TITLE]
-    np.testing.assert_array_equal(reading.read(tmp_path / "out.png").array(), PIXELS.astype(np.uint16) * 257 if deep
-                                  else PIXELS)
+    np.testing.assert_array_equal(
+        reading.read(tmp_path / "out.png").array(), PIXELS.astype(np.uint16) * 257 if deep else PIXELS
+    )
 
 
 def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
@@ -58,8 +65,13 @@ def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
     tags[0x0112], tags[0x010E] = 6, "a cat"
     profile = tags.tobytes()
     raw = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n%8d\n%s\n" % (len(profile), profile.hex().encode()))
-    write(tmp_path / "in.png", (b"zTXt", raw), (b"tEXt", b"exif:Orientation\x006"), TITLE,
-          (b"tEXt", b"exif:PixelXDimension\x007"))
+    write(
+        tmp_path / "in.png",
+        (b"zTXt", raw),
+        (b"tEXt", b"exif:Orientation\x006"),
+        TITLE,
+        (b"tEXt", b"exif:PixelXDimension\x007"),
+    )
     found = reading.read(tmp_path / "in.png")
     np.testing.assert_array_equal(found.pixels, np.rot90(PIXELS, -1))
     writing.write(tmp_path / "out.png", found)
@@ -75,8 +87,16 @@ LIKE_SRGB = (b"gAMA", struct.pack(">I", 45455))
 
 
 @pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("colours, note", [
-    ([LINEAR], True), ([WIDE, LIKE_SRGB], True), ([HDR, SRGB], True), ([LIKE_SRGB], False), ([SRGB, LIKE_SRGB], False)])
+@pytest.mark.parametrize(
+    "colours, note",
+    [
+        ([LINEAR], True),
+        ([WIDE, LIKE_SRGB], True),
+        ([HDR, SRGB], True),
+        ([LIKE_SRGB], False),
+        ([SRGB, LIKE_SRGB], False),
+    ],
+)
 def test_what_its_colours_mean_goes_to_png_files_and_is_told_where_it_is_lost(tmp_path, colours, note, deep):
     found = reading.read(write(tmp_path / "in.png", *colours, TITLE, deep=deep))
     assert writing.write(tmp_path / "out.png", found) == ()
@@ -103,11 +123,15 @@ def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can
 
 
 @pytest.mark.parametrize("deep", [False, True])
-@pytest.mark.parametrize("hostile", [
-    (b"tEXt", b"Comment\0" + b"x" * png.LONGEST),
-    (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * png.LONGEST))),
-    (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * png.LONGEST))),
-    (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.LONGEST)])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        (b"tEXt", b"Comment\0" + b"x" * png.LONGEST),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * png.LONGEST))),
+        (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * png.LONGEST))),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.LONGEST),
+    ],
+)
 def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_done(tmp_path, hostile, deep):
     for place in ({"behind": [hostile]}, {"behind": [TITLE, hostile]}):
         found = reading.read(write(tmp_path / "in.png", AUTHOR, **place, deep=deep))
@@ -128,8 +152,8 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
     """In a process that may not have that much; the file has a hole there."""
     data = write(tmp_path / "in.png", TITLE).read_bytes()
     with open(tmp_path / "in.png", "wb") as file:
-        file.write(data[:33] + struct.pack(">I", 2 ** 31 - 1) + b"tEXt")
-        file.seek(2 ** 31 - 1 + 4, 1)
+        file.write(data[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt")
+        file.seek(2**31 - 1 + 4, 1)
         file.write(data[33:])
     code = """if True:
         import resource, sys
@@ -142,8 +166,16 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
     (tmp_path / "in.png").unlink()
 
 
-@pytest.mark.parametrize("text", [
-    (b"tEXt", b""), (b"tEXt", b"no end"), (b"iTXt", b"key\0"), (b"iTXt", b"key\0\1\0\0\0no zlib"), (b"zTXt", b"key\0")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        (b"tEXt", b""),
+        (b"tEXt", b"no end"),
+        (b"iTXt", b"key\0"),
+        (b"iTXt", b"key\0\1\0\0\0no zlib"),
+        (b"zTXt", b"key\0"),
+    ],
+)
 def test_texts_that_are_none_do_no_harm(tmp_path, text):
     writing.write(tmp_path / "out.png", reading.read(write(tmp_path / "in.png", text)))
     np.testing.assert_array_equal(reading.read(tmp_path / "out.png").pixels, PIXELS)

@@ -1,26 +1,36 @@
 """XMP: what is no longer so of an upright, larger picture is left out or told anew, all else stays."""
+
 from xml.etree.ElementTree import canonicalize
 
 import pytest
 
 from srgan_tf.images import xmp
 
-SPACES = {"x": "adobe:ns:meta/", "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
-          "dc": "http://purl.org/dc/elements/1.1/", "tiff": "http://ns.adobe.com/tiff/1.0/",
-          "exif": "http://ns.adobe.com/exif/1.0/", "xmp": "http://ns.adobe.com/xap/1.0/",
-          "xmpNote": "http://ns.adobe.com/xmp/note/", "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
-          "camera": "http://ns.google.com/photos/1.0/camera/",
-          "mwg": "http://www.metadataworkinggroup.com/schemas/regions/",
-          "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#", "odd": "http://ns.adobe.com/tiff/1.0/"}
+SPACES = {
+    "x": "adobe:ns:meta/",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "exif": "http://ns.adobe.com/exif/1.0/",
+    "xmp": "http://ns.adobe.com/xap/1.0/",
+    "xmpNote": "http://ns.adobe.com/xmp/note/",
+    "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
+    "camera": "http://ns.google.com/photos/1.0/camera/",
+    "mwg": "http://www.metadataworkinggroup.com/schemas/regions/",
+    "stDim": "http://ns.adobe.com/xap/1.0/sType/Dimensions#",
+    "odd": "http://ns.adobe.com/tiff/1.0/",
+}
 TITLE = '<dc:title><rdf:Alt><rdf:li xml:lang="x-default">Zoë &amp; 猫 &lt;3</rdf:li></rdf:Alt></dc:title>'
 
 
 def packet(attributes="", elements=TITLE):
     """As Adobe writes it."""
     spaces = " ".join(f'xmlns:{prefix}="{space}"' for prefix, space in SPACES.items())
-    return (f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta {spaces}><rdf:RDF>'
-            f'<rdf:Description rdf:about="" {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>'
-            '<?xpacket end="w"?>').encode()
+    return (
+        f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta {spaces}><rdf:RDF>'
+        f'<rdf:Description rdf:about="" {attributes}>{elements}</rdf:Description></rdf:RDF></x:xmpmeta>'
+        '<?xpacket end="w"?>'
+    ).encode()
 
 
 def assert_same(found, wanted):
@@ -42,13 +52,24 @@ def test_what_is_still_so_stays_byte_for_byte():
 
 def test_the_ends_of_lines_stay_where_something_else_is_left_out():
     kept = 'exif:UserComment="a&#xA;b&#9;c &amp; &quot;d&quot;" xmp:Label="\ue000#10;"'
-    assert_same(upright(packet(f'tiff:Orientation="6" {kept}', "<dc:title>a&#13;b</dc:title>")),
-                packet(kept, "<dc:title>a&#13;b</dc:title>"))
+    assert_same(
+        upright(packet(f'tiff:Orientation="6" {kept}', "<dc:title>a&#13;b</dc:title>")),
+        packet(kept, "<dc:title>a&#13;b</dc:title>"),
+    )
 
 
-@pytest.mark.parametrize("stale", [
-    'tiff:Orientation="6"', "tiff:Orientation='6'", 'odd:Orientation="6"', 'tiff:BitsPerSample="8"',
-    'hdrgm:Version="1.0"', 'camera:MotionPhoto="1"', 'camera:MicroVideoOffset="99"'])
+@pytest.mark.parametrize(
+    "stale",
+    [
+        'tiff:Orientation="6"',
+        "tiff:Orientation='6'",
+        'odd:Orientation="6"',
+        'tiff:BitsPerSample="8"',
+        'hdrgm:Version="1.0"',
+        'camera:MotionPhoto="1"',
+        'camera:MicroVideoOffset="99"',
+    ],
+)
 def test_what_is_no_longer_so_is_left_out_as_attribute_and_as_element(stale):
     name, value = stale.split("=")
     assert_same(upright(packet(f'{stale} xmp:Rating="5"')), packet('xmp:Rating="5"'))
@@ -68,9 +89,13 @@ def test_sizes_become_those_of_the_picture():
     assert "17" not in found.replace("W5M0MpCehiHzreSzNTczkc9d", "") and "12" not in found
 
 
-@pytest.mark.parametrize("dimensions", [
-    '<mwg:AppliedToDimensions stDim:w="17" stDim:h="12" stDim:unit="pixel"/>',
-    '<mwg:AppliedToDimensions><rdf:Description stDim:w="17" stDim:h="12"/></mwg:AppliedToDimensions>'])
+@pytest.mark.parametrize(
+    "dimensions",
+    [
+        '<mwg:AppliedToDimensions stDim:w="17" stDim:h="12" stDim:unit="pixel"/>',
+        '<mwg:AppliedToDimensions><rdf:Description stDim:w="17" stDim:h="12"/></mwg:AppliedToDimensions>',
+    ],
+)
 def test_regions_are_of_the_larger_picture_and_left_out_of_a_turned_one(dimensions):
     regions = f'<mwg:Regions rdf:parseType="Resource">{dimensions}</mwg:Regions>'
     found = xmp.sized(upright(packet("", regions)), 48, 68).decode()
@@ -86,14 +111,27 @@ def test_a_second_part_stays_behind_and_it_is_said():
     assert notes == ("without the second part of its XMP data",)
 
 
-BOMB = (b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaa">'
-        + b"".join(b'<!ENTITY %c "%s">' % (b, b"&%c;" % (b - 1) * 16) for b in range(98, 112)) + b"]><x>&o;</x>")
+BOMB = (
+    b'<!DOCTYPE x [<!ENTITY a "aaaaaaaaaaaaaaaa">'
+    + b"".join(b'<!ENTITY %c "%s">' % (b, b"&%c;" % (b - 1) * 16) for b in range(98, 112))
+    + b"]><x>&o;</x>"
+)
 
 
-@pytest.mark.parametrize("data, note", [
-    (b"<x", "damaged"), (b"no XML", "damaged"), (packet()[:-40], "damaged"), (packet() + b"<y/>", "damaged"),
-    (b"\xff\xfe<\0x\0", "damaged"), (b"<a>" * 200_000 + b"</a>" * 200_000, "too long"),
-    (b"<a>" * 100_000 + b"</a>" * 100_000, "damaged"), (BOMB, "damaged"), (b" " * 2 ** 21 + packet(), "too long")])
+@pytest.mark.parametrize(
+    "data, note",
+    [
+        (b"<x", "damaged"),
+        (b"no XML", "damaged"),
+        (packet()[:-40], "damaged"),
+        (packet() + b"<y/>", "damaged"),
+        (b"\xff\xfe<\0x\0", "damaged"),
+        (b"<a>" * 200_000 + b"</a>" * 200_000, "too long"),
+        (b"<a>" * 100_000 + b"</a>" * 100_000, "damaged"),
+        (BOMB, "damaged"),
+        (b" " * 2**21 + packet(), "too long"),
+    ],
+)
 def test_what_is_hostile_or_damaged_is_left_out_with_one_note(data, note):
     found, notes = xmp.upright(data, turned=False)
     assert found is None and len(notes) == 1 and note in notes[0]

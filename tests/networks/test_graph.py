@@ -1,4 +1,5 @@
 """The faster training graph is the plain Keras model: outputs, gradients and moving averages."""
+
 import keras
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
 """The faster inference graph is the plain Keras model, but for rounding: whole, in strips, in groups, in bfloat16."""
+
 import keras
 import numpy as np
 import pytest
@@ -6,8 +7,8 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.evaluation import metrics
-from srgan_tf.saved_models import zoo
 from srgan_tf.networks import inference, models, pixels
+from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling.upscaler import Upscaler
 
 
@@ -33,10 +34,12 @@ def keras_pixels(model, image):
 
 
 def view(model, dtype=tf.float32):
-    generator = inference.Generator({f"{layer.name}/{v.name}": v.value
-                                     for layer in model.layers for v in layer.weights})
-    function = tf.function(lambda image: generator(image, dtype),
-                           input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    generator = inference.Generator(
+        {f"{layer.name}/{v.name}": v.value for layer in model.layers for v in layer.weights}
+    )
+    function = tf.function(
+        lambda image: generator(image, dtype), input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)]
+    )
     return lambda image: function(image).numpy()
 
 
@@ -102,6 +105,7 @@ def test_no_more_pixels_are_enlarged_at_once_than_a_strip_may_have(monkeypatch, 
     def note(self, x, *arguments):
         found.append(int(np.prod(x.shape[:3])))
         return enlarge(self, x, *arguments)
+
     monkeypatch.setattr(inference._Network, "enlarge", note)
     model, image = trained(2, blocks=1, features=4), picture(*shape)
     tf.config.run_functions_eagerly(True)

@@ -1,11 +1,12 @@
 """Every loss is the paper's and reaches the generator; VGG19 stays as it is."""
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.networks import losses
 from srgan_tf.errors import UserError
+from srgan_tf.networks import losses
 
 
 def pictures(seed=0, side=32):
@@ -13,8 +14,9 @@ def pictures(seed=0, side=32):
     return rng.uniform(-1, 1, (2, 2, side, side, 3)).astype("float32")
 
 
-@pytest.mark.parametrize("content, layer, shape", [("vgg22", "block2_conv2", (2, 16, 16, 128)),
-                                                   ("vgg54", "block5_conv4", (2, 2, 2, 512))])
+@pytest.mark.parametrize(
+    "content, layer, shape", [("vgg22", "block2_conv2", (2, 16, 16, 128)), ("vgg54", "block5_conv4", (2, 2, 2, 512))]
+)
 def test_vgg_features_are_keras_preprocessed_and_rescaled(vgg_weights, content, layer, shape):
     picture = pictures()[0]
     vgg = keras.applications.VGG19(include_top=False, weights=str(vgg_weights))
@@ -46,6 +48,7 @@ def test_weights_that_are_none_give_one_line_that_names_the_flag(tmp_path, file)
 def test_no_network_gives_one_line_that_names_the_flag(monkeypatch):
     def refused(*_, **__):
         raise Exception("URL fetch failure on https://...: None -- unreachable\nmore")
+
     monkeypatch.setattr(keras.applications, "VGG19", refused)
     with pytest.raises(UserError, match=r"can't be downloaded .*--vgg_weights FILE") as error:
         losses.vgg_model("vgg54")
@@ -56,8 +59,9 @@ def test_adversarial_losses_are_the_papers_logarithms():
     real, fake = np.float32([[2.0], [-1.0]]), np.float32([[0.5], [-3.0]])
     d_real, d_fake = 1 / (1 + np.exp(-real)), 1 / (1 + np.exp(-fake))
     np.testing.assert_allclose(losses.adversarial(fake), np.mean(-np.log(d_fake)), rtol=1e-6)
-    np.testing.assert_allclose(losses.discrimination(real, fake),
-                               np.mean(-np.log(d_real)) + np.mean(-np.log(1 - d_fake)), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.discrimination(real, fake), np.mean(-np.log(d_real)) + np.mean(-np.log(1 - d_fake)), rtol=1e-6
+    )
 
 
 def test_total_variation_is_none_for_a_flat_picture_and_counts_each_step_once():
@@ -81,7 +85,7 @@ def test_the_grid_loss_sees_a_grid_as_a_mean_square_and_texture_or_colour_hardly
     grid = rng.normal(size=(4, 4, 3)).astype("float32")
     grid -= grid.mean((0, 1))
     everywhere = np.tile(grid, (side // 4, side // 4, 1))
-    assert float(losses.grid(hr, hr + everywhere, 4)) == pytest.approx(np.mean(grid ** 2), rel=1e-4)
+    assert float(losses.grid(hr, hr + everywhere, 4)) == pytest.approx(np.mean(grid**2), rel=1e-4)
     assert losses.grid(hr, hr + np.float32([0.1, -0.2, 0.3]), 4) < 1e-12
     texture = rng.normal(size=hr.shape).astype("float32")
-    assert losses.grid(hr, hr + texture, 4) < np.mean(texture ** 2) / (5 if side < 32 else 40)
+    assert losses.grid(hr, hr + texture, 4) < np.mean(texture**2) / (5 if side < 32 else 40)

@@ -1,4 +1,5 @@
 """The networks are the paper's, and their weights go by name."""
+
 import keras
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ def test_no_layer_is_a_lambda_and_a_saved_keras_file_loads_again(tmp_path):
 
 def test_depth_to_space_puts_channels_where_tensorflow_does():
     import tensorflow as tf
+
     x = np.random.default_rng(0).random((2, 3, 4, 8), "float32")
     np.testing.assert_array_equal(models.DepthToSpace()(x), tf.nn.depth_to_space(x, 2))
 

@@ -1,4 +1,5 @@
 """QR codes: drawn exactly, never mirrored, the same again for the same seed, and counted when a scanner reads them."""
+
 import csv
 import json
 import re
@@ -68,7 +69,7 @@ def test_damage_leaves_hr_alone_and_lr_where_it_was(code):
     assert np.array_equal(clean[1], damaged[1])
     off = damaged[0].astype(float) - clean[0]
     assert 5 < np.sqrt((off**2).mean()) < 60 and abs(off.mean()) < 2
-    moved = [np.mean((np.roll(damaged[0], by, 1).astype(float) - clean[0])**2) for by in (-1, 0, 1)]
+    moved = [np.mean((np.roll(damaged[0], by, 1).astype(float) - clean[0]) ** 2) for by in (-1, 0, 1)]
     assert np.argmin(moved) == 1
 
 
@@ -120,7 +121,12 @@ def test_codes_of_all_versions_and_levels_scan_at_full_size():
 
 def test_a_wrong_text_is_neither_read_nor_unread():
     assert [evaluation.outcome(texts, "a") for texts in ([], ["a"], ["a", "a"], ["b"], ["a", "b"])] == [
-        "unread", "read", "read", "wrong", "wrong"]
+        "unread",
+        "read",
+        "read",
+        "wrong",
+        "wrong",
+    ]
 
 
 def test_rates_count_what_each_method_makes_readable():
@@ -129,9 +135,12 @@ def test_rates_count_what_each_method_makes_readable():
     other = np.kron(np.pad(~codes.make_code("another").modules, 4, constant_values=True), np.ones((8, 8)))
     other = np.repeat((255 * other).astype(np.uint8)[..., None], 3, 2)
     seen = []
-    results = evaluation.evaluate({"perfect": lambda lr: hr[lr.tobytes()], "liar": lambda lr: other},
-                                  {"zxing-cpp": readers.load_readers()["zxing-cpp"]}, count=16,
-                                  seen=lambda *what: seen.append(what))
+    results = evaluation.evaluate(
+        {"perfect": lambda lr: hr[lr.tobytes()], "liar": lambda lr: other},
+        {"zxing-cpp": readers.load_readers()["zxing-cpp"]},
+        count=16,
+        seen=lambda *what: seen.append(what),
+    )
     assert len(seen) == 32 and results["methods"] == ["LR", "bicubic", "Lanczos", "perfect", "liar", "HR"]
     for condition in results["conditions"].values():
         assert sum(size["codes"] for size in condition["sizes"]) == 16
@@ -145,9 +154,29 @@ def test_rates_count_what_each_method_makes_readable():
 
 
 def test_train_on_codes_and_score_what_came_out(tmp_path):
-    train = [sys.executable, str(ROOT / "train.py"), "--dataset", "qr", "--smoke", "--phase", "srresnet",
-             "--steps", "3", "--blocks", "1", "--features", "8", "--crop", "32", "--run_dir", str(tmp_path / "run"),
-             "--cache_dir", str(tmp_path / "cache"), "--qr_options", "angle=20,pitch=1:3"]
+    train = [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "--dataset",
+        "qr",
+        "--smoke",
+        "--phase",
+        "srresnet",
+        "--steps",
+        "3",
+        "--blocks",
+        "1",
+        "--features",
+        "8",
+        "--crop",
+        "32",
+        "--run_dir",
+        str(tmp_path / "run"),
+        "--cache_dir",
+        str(tmp_path / "cache"),
+        "--qr_options",
+        "angle=20,pitch=1:3",
+    ]
     done = subprocess.run(train, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     config = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())
@@ -155,8 +184,21 @@ def test_train_on_codes_and_score_what_came_out(tmp_path):
     changed = subprocess.run([*train[:-1], "angle=30"], capture_output=True, text=True)
     assert changed.returncode == 2 and "other pictures (" in changed.stderr and "angle 20.0, now 30.0" in changed.stderr
     model = tmp_path / "run" / "srresnet" / "saved_model"
-    done = subprocess.run([sys.executable, str(ROOT / "evaluate.py"), "--qr", "--qr_codes", "9", "--model", str(model),
-                           "-o", str(tmp_path / "figures")], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "evaluate.py"),
+            "--qr",
+            "--qr_codes",
+            "9",
+            "--model",
+            str(model),
+            "-o",
+            str(tmp_path / "figures"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert "clean, read by zxing-cpp" in done.stdout and str(model) in done.stdout
     results = json.loads((tmp_path / "figures" / "results.json").read_text())
@@ -169,25 +211,35 @@ def test_train_on_codes_and_score_what_came_out(tmp_path):
         assert examples.width > 5 * 136
 
 
-@pytest.mark.parametrize("program, wrong, said", [
-    ("train", ["--dataset", "qr", "--data_dir", "."], "--data_dir"),
-    ("train", ["--dataset", "qr", "--qr_options", "wobble=3"], "wobble"),
-    ("train", ["--dataset", "qr", "--qr_options", "pitch=2"], "LOW:HIGH"),
-    ("train", ["--qr_options", "angle=3"], "--dataset qr"),
-    ("evaluate", ["--qr", "--set5"], "--set5"),
-    ("evaluate", ["--qr_codes", "9"], "--qr_codes"),
-    ("evaluate", ["--qr", "--model", "nonsense"], "nonsense")])
+@pytest.mark.parametrize(
+    "program, wrong, said",
+    [
+        ("train", ["--dataset", "qr", "--data_dir", "."], "--data_dir"),
+        ("train", ["--dataset", "qr", "--qr_options", "wobble=3"], "wobble"),
+        ("train", ["--dataset", "qr", "--qr_options", "pitch=2"], "LOW:HIGH"),
+        ("train", ["--qr_options", "angle=3"], "--dataset qr"),
+        ("evaluate", ["--qr", "--set5"], "--set5"),
+        ("evaluate", ["--qr_codes", "9"], "--qr_codes"),
+        ("evaluate", ["--qr", "--model", "nonsense"], "nonsense"),
+    ],
+)
 def test_a_mistake_gives_one_line(program, wrong, said, tmp_path):
-    done = subprocess.run([sys.executable, str(ROOT / f"{program}.py"), *wrong], cwd=tmp_path, capture_output=True,
-                          text=True)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / f"{program}.py"), *wrong], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and said in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("missing, arguments", [
-    ("segno", ["train.py", "--dataset", "qr", "--smoke"]), ("zxingcpp", ["evaluate.py", "--qr"]),
-    ("cv2", ["evaluate.py", "--qr"])])
+@pytest.mark.parametrize(
+    "missing, arguments",
+    [
+        ("segno", ["train.py", "--dataset", "qr", "--smoke"]),
+        ("zxingcpp", ["evaluate.py", "--qr"]),
+        ("cv2", ["evaluate.py", "--qr"]),
+    ],
+)
 def test_without_the_extra_it_says_which_to_install(missing, arguments, tmp_path):
     program = arguments[0].removesuffix(".py")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); " + WITHOUT.format(missing, arguments, program)
@@ -208,6 +260,7 @@ def test_options_are_parsed_or_refused():
 def test_the_shipped_model_makes_another_generators_code_scan(tmp_path):
     """zxing-cpp draws it, Pillow shrinks it to 1.1 pixels a module, where bicubic does not make it readable."""
     import zxingcpp
+
     text = "WIFI:T:WPA;S:a net of another generator;P:correct horse battery;;"
     drawn = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode).to_image(scale=20)
     side = round(drawn.shape[0] / 20 * 1.1)

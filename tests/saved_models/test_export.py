@@ -1,4 +1,5 @@
 """The SavedModel: what it computes, what its ends are called, who can load it, and the way back to Keras."""
+
 import io
 import json
 import os
@@ -15,9 +16,9 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT, capi
-from srgan_tf.saved_models import export, zoo
-from srgan_tf.networks import models, pixels
 from srgan_tf.errors import UserError
+from srgan_tf.networks import models, pixels
+from srgan_tf.saved_models import export, zoo
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,15 @@ def generator():
     keras.utils.set_random_seed(1)
     generator = models.srresnet(4, blocks=2, features=16)
     rng = np.random.default_rng(1)
-    models.load_named_weights(generator, {
-        name: np.abs(v) + rng.uniform(0.5, 1.5, v.shape) if name.endswith(("variance", "gamma"))
-        else v + rng.normal(0, 0.05, v.shape) for name, v in models.named_weights(generator).items()})
+    models.load_named_weights(
+        generator,
+        {
+            name: np.abs(v) + rng.uniform(0.5, 1.5, v.shape)
+            if name.endswith(("variance", "gamma"))
+            else v + rng.normal(0, 0.05, v.shape)
+            for name, v in models.named_weights(generator).items()
+        },
+    )
     return generator
 
 
@@ -89,8 +96,7 @@ def test_calls_side_by_side_give_what_each_gives_alone(folder):
                     off = np.abs(large - alone[k % 4])
                     assert not off.any(), (signature, k, large.shape, np.count_nonzero(off), off.max())
     """
-    done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT / "tests", capture_output=True,
-                          text=True)
+    done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT / "tests", capture_output=True, text=True)
     assert done.returncode == 0, f"status {done.returncode}\n{done.stderr[-2000:]}"
 
 
@@ -104,9 +110,14 @@ def test_differs_from_keras_in_rounding_only(session, generator, shape):
 
 
 def test_names_types_and_shapes_of_the_ends(session):
-    ends = {name: ({n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.inputs.items()},
-                   {n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.outputs.items()})
-            for name, signature in session.signatures.items() if not name.startswith("__")}
+    ends = {
+        name: (
+            {n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.inputs.items()},
+            {n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.outputs.items()},
+        )
+        for name, signature in session.signatures.items()
+        if not name.startswith("__")
+    }
     uint8, string = tf.uint8.as_datatype_enum, tf.string.as_datatype_enum
     assert ends == {
         "serving_default": ({"image": (uint8, [-1, -1, -1, 3])}, {"image": (uint8, [-1, -1, -1, 3])}),
@@ -140,8 +151,9 @@ def test_serve_bytes_rounds_16_bits_to_8(session):
     deep = np.random.default_rng(1).integers(0, 65536, (6, 7), dtype=np.uint16)
     [result] = session.run({"image_bytes": np.array([encoded(deep)], object)}, "serve_bytes")["image_bytes"]
     rgb = np.repeat(np.rint(deep / 257).astype(np.uint8)[..., None], 3, axis=2)
-    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(result))),
-                                  session.run({"image": rgb[None]})["image"][0])
+    np.testing.assert_array_equal(
+        np.asarray(Image.open(io.BytesIO(result))), session.run({"image": rgb[None]})["image"][0]
+    )
 
 
 def header_only(width, height):
@@ -151,19 +163,33 @@ def header_only(width, height):
     return start[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + start[33:]
 
 
-@pytest.mark.parametrize("content, problem", [
-    (b"", "broken"),
-    (b"no picture", "broken"),
-    (b"\x89PNG\r\n\x1a\n", "broken"),
-    (lambda: encoded(picture(32, 32, 3))[:-500], "broken"),
-    (lambda: encoded(picture(32, 32, 3), "JPEG")[:-200], "broken"),
-    (lambda: encoded(picture(4, 4, 3), "BMP"), "neither PNG nor JPEG"),
-    (lambda: header_only(0, 4), "broken"),
-    (lambda: header_only(65, 64), "has 65 x 64 pixels, the limit for one picture is 4096 in all"),
-    (lambda: header_only(50000, 50000), "has 50000 x 50000 pixels"),
-    (lambda: encoded(picture(64, 65, 3), "JPEG"), "has 65 x 64 pixels"),
-], ids=["nothing", "text", "signature only", "half a PNG", "half a JPEG", "BMP", "no width", "over the limit",
-        "a bomb", "a JPEG over the limit"])
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (b"", "broken"),
+        (b"no picture", "broken"),
+        (b"\x89PNG\r\n\x1a\n", "broken"),
+        (lambda: encoded(picture(32, 32, 3))[:-500], "broken"),
+        (lambda: encoded(picture(32, 32, 3), "JPEG")[:-200], "broken"),
+        (lambda: encoded(picture(4, 4, 3), "BMP"), "neither PNG nor JPEG"),
+        (lambda: header_only(0, 4), "broken"),
+        (lambda: header_only(65, 64), "has 65 x 64 pixels, the limit for one picture is 4096 in all"),
+        (lambda: header_only(50000, 50000), "has 50000 x 50000 pixels"),
+        (lambda: encoded(picture(64, 65, 3), "JPEG"), "has 65 x 64 pixels"),
+    ],
+    ids=[
+        "nothing",
+        "text",
+        "signature only",
+        "half a PNG",
+        "half a JPEG",
+        "BMP",
+        "no width",
+        "over the limit",
+        "a bomb",
+        "a JPEG over the limit",
+    ],
+)
 def test_serve_bytes_names_the_picture_it_refuses_and_goes_on(session, content, problem):
     good = encoded(picture(2, 2, 3))
     bad = content() if callable(content) else content
@@ -174,12 +200,15 @@ def test_serve_bytes_names_the_picture_it_refuses_and_goes_on(session, content, 
 
 
 @pytest.mark.parametrize("signature", ["serving_default", "bfloat16"])
-@pytest.mark.parametrize("shape, problem", [
-    ((1, 64, 65, 3), "image has 65 x 64 pixels, the limit for one picture is 4096 in all"),
-    ((0, 4, 4, 3), "image has no pixels"),
-    ((1, 0, 4, 3), "image has no pixels"),
-    ((2, 4, 0, 3), "image has no pixels"),
-])
+@pytest.mark.parametrize(
+    "shape, problem",
+    [
+        ((1, 64, 65, 3), "image has 65 x 64 pixels, the limit for one picture is 4096 in all"),
+        ((0, 4, 4, 3), "image has no pixels"),
+        ((1, 0, 4, 3), "image has no pixels"),
+        ((2, 4, 0, 3), "image has no pixels"),
+    ],
+)
 def test_refuses_pictures_that_are_too_large_or_empty_and_goes_on(session, signature, shape, problem):
     with pytest.raises(capi.Error, match=problem) as refusal:
         session.run({"image": np.zeros(shape, np.uint8)}, signature)
@@ -209,7 +238,12 @@ def test_attributes_are_the_same_in_the_file_and_through_the_signature(folder, s
     facts = zoo.attributes(folder)
     assert facts["step"] == 7
     assert {name: facts[name] for name in ("network", "scale", "blocks", "features", "halo")} == {
-        "network": "srresnet", "scale": 4, "blocks": 2, "features": 16, "halo": 12}
+        "network": "srresnet",
+        "scale": 4,
+        "blocks": 2,
+        "features": 16,
+        "halo": 12,
+    }
     assert facts["sha256"] == export.checksum(models.named_weights(generator))
     twice = session.run({"any": np.array([b"", b"what are you?"], object)}, "attributes")["attributes"]
     assert [json.loads(answer) for answer in twice] == [facts, facts]
@@ -222,8 +256,10 @@ def test_halo_of_the_papers_network_is_40_at_every_scale():
 @pytest.mark.parametrize("scale", models.SCALES)
 def test_a_pixel_reaches_as_far_as_the_halo_and_no_further(scale):
     generator = models.srresnet(scale, blocks=2, features=4)
-    models.load_named_weights(generator, {name: np.full(v.shape, 0.1 if v.ndim == 4 else 1.0) for name, v
-                                          in models.named_weights(generator).items()})  # nothing cancels out
+    models.load_named_weights(
+        generator,
+        {name: np.full(v.shape, 0.1 if v.ndim == 4 else 1.0) for name, v in models.named_weights(generator).items()},
+    )  # nothing cancels out
     halo = export.halo(generator)
     image = np.zeros((2, 1, 4 * halo, 3), np.float32)
     image[1, 0, 2 * halo] = 1
@@ -262,6 +298,7 @@ def test_weights_are_written_once(folder, generator):
 def test_an_interrupted_export_leaves_nothing(generator, tmp_path, monkeypatch, moment):
     def fail(*_, **__):
         raise OSError("no space left on device")
+
     if moment == "write_out":
         monkeypatch.setattr(tf.saved_model, "save", fail)
     else:
@@ -292,6 +329,7 @@ def test_a_savedmodel_that_cannot_be_replaced_stays(generator, tmp_path, monkeyp
         if str(source).endswith(".part"):
             raise OSError("permission denied")
         rename(source, target)
+
     monkeypatch.setattr(export.os, "rename", fail)
     with pytest.raises(OSError, match="permission denied"):
         export.export(generator, tmp_path / "1")

@@ -1,4 +1,5 @@
 """The contract with TensorFlow Serving: what a server of our models answers, asked with its own messages."""
+
 import base64
 import concurrent.futures
 import io
@@ -25,8 +26,12 @@ from srgan_tf.saved_models import zoo
 
 grpc = pytest.importorskip("grpc")
 predict_pb2 = pytest.importorskip("tensorflow_serving.apis.predict_pb2")
-from tensorflow_serving.apis import (get_model_metadata_pb2, get_model_status_pb2, model_service_pb2_grpc,  # noqa: E402
-                                     prediction_service_pb2_grpc)
+from tensorflow_serving.apis import (  # noqa: E402
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    prediction_service_pb2_grpc,
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +110,19 @@ def test_encoded_pictures_of_several_sizes_through_grpc(channel, local):
 @pytest.mark.parametrize("row", [lambda content: content, lambda content: {"image_bytes": content}])
 def test_encoded_pictures_of_several_sizes_through_rest_by_rows(server, local, row):
     pictures = [picture(9, 12, 3), picture(5, 7, 3)]
-    status, answer = rest(server.url + ":predict", {"signature_name": "serve_bytes",
-                                                    "instances": [row(b64(png(p))) for p in pictures]})
+    status, answer = rest(
+        server.url + ":predict", {"signature_name": "serve_bytes", "instances": [row(b64(png(p))) for p in pictures]}
+    )
     assert status == 200
     for value, small in zip(answer["predictions"], pictures, strict=True):
         np.testing.assert_array_equal(unb64(value), local(small))
 
 
 def test_encoded_pictures_through_rest_by_columns(server, local):
-    status, answer = rest(server.url + "/versions/1:predict", {
-        "signature_name": "serve_bytes", "inputs": {"image_bytes": [b64(png(picture(9, 12, 3)))]}})
+    status, answer = rest(
+        server.url + "/versions/1:predict",
+        {"signature_name": "serve_bytes", "inputs": {"image_bytes": [b64(png(picture(9, 12, 3)))]}},
+    )
     assert status == 200
     np.testing.assert_array_equal(unb64(answer["outputs"][0]), local(picture(9, 12, 3)))
 
@@ -154,38 +162,64 @@ def test_status_says_that_the_model_is_available(server, channel):
     [state] = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(asked, 60).model_version_status
     assert (state.version, get_model_status_pb2.ModelVersionStatus.State.Name(state.state)) == (1, "AVAILABLE")
     status, answer = rest(server.url)
-    assert (status, answer["model_version_status"]) == (200, [
-        {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}])
+    assert (status, answer["model_version_status"]) == (
+        200,
+        [{"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}],
+    )
 
 
 GOOD = {"image": picture(1, 3, 4, 3)}
 
 
-@pytest.mark.parametrize("inputs, where, code, message", [
-    ({"image": np.zeros((1, 3, 4, 3), np.float32)}, {}, "INVALID_ARGUMENT", "to be uint8 but float is provided"),
-    ({"image": picture(3, 4, 3)}, {}, "INVALID_ARGUMENT", r"\[3,4,3\] is not compatible with expected shape"),
-    ({"image": picture(1, 3, 4, 4)}, {}, "INVALID_ARGUMENT", r"\[1,3,4,4\] is not compatible with expected shape"),
-    ({"image": np.zeros((0, 3, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
-    ({"image": np.zeros((1, 0, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
-    ({"image": np.zeros((1, 1, 2 ** 21 + 1, 3), np.uint8)}, {},
-     "INVALID_ARGUMENT", "has 2097153 x 1 pixels, the limit"),
-    ({"image_bytes": [bomb()]}, {"signature": "serve_bytes"},
-     "INVALID_ARGUMENT", "has 50000 x 50000 pixels, the limit"),
-    ({"image_bytes": [png(picture(9, 9, 3)), png(picture(9, 9, 3))[:-60]]}, {"signature": "serve_bytes"},
-     "INVALID_ARGUMENT", r"image_bytes\[1\] is broken"),
-    ({"image_bytes": [b""]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", r"image_bytes\[0\] is broken"),
-    ({"image_bytes": GOOD["image"]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", "to be string but uint8 is"),
-    (GOOD, {"signature": "larger"}, "FAILED_PRECONDITION", 'Serving signature key "larger" not found.'),
-    (GOOD, {"model": "large"}, "NOT_FOUND", r"Servable not found for request: Latest\(large\)"),
-    (GOOD, {"version": 9}, "NOT_FOUND", r"Servable not found for request: Specific\(small, 9\)"),
-    ({"photo": GOOD["image"]}, {}, "INVALID_ARGUMENT",
-     r"Signature input alias: image\(feed name: .*\) not found in requ"),
-    ({"image": GOOD["image"], "mask": GOOD["image"]}, {}, "INVALID_ARGUMENT",
-     r"input size does not match signature: 2!=1 len\({image,mask}\) != len\({image}\). Sent extra: {mask}."),
-    ({}, {}, "INVALID_ARGUMENT", r"input size does not match signature: 0!=1 .* Missing but required: {image}."),
-])
+@pytest.mark.parametrize(
+    "inputs, where, code, message",
+    [
+        ({"image": np.zeros((1, 3, 4, 3), np.float32)}, {}, "INVALID_ARGUMENT", "to be uint8 but float is provided"),
+        ({"image": picture(3, 4, 3)}, {}, "INVALID_ARGUMENT", r"\[3,4,3\] is not compatible with expected shape"),
+        ({"image": picture(1, 3, 4, 4)}, {}, "INVALID_ARGUMENT", r"\[1,3,4,4\] is not compatible with expected shape"),
+        ({"image": np.zeros((0, 3, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
+        ({"image": np.zeros((1, 0, 4, 3), np.uint8)}, {}, "INVALID_ARGUMENT", "image has no pixels"),
+        (
+            {"image": np.zeros((1, 1, 2**21 + 1, 3), np.uint8)},
+            {},
+            "INVALID_ARGUMENT",
+            "has 2097153 x 1 pixels, the limit",
+        ),
+        (
+            {"image_bytes": [bomb()]},
+            {"signature": "serve_bytes"},
+            "INVALID_ARGUMENT",
+            "has 50000 x 50000 pixels, the limit",
+        ),
+        (
+            {"image_bytes": [png(picture(9, 9, 3)), png(picture(9, 9, 3))[:-60]]},
+            {"signature": "serve_bytes"},
+            "INVALID_ARGUMENT",
+            r"image_bytes\[1\] is broken",
+        ),
+        ({"image_bytes": [b""]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", r"image_bytes\[0\] is broken"),
+        ({"image_bytes": GOOD["image"]}, {"signature": "serve_bytes"}, "INVALID_ARGUMENT", "to be string but uint8 is"),
+        (GOOD, {"signature": "larger"}, "FAILED_PRECONDITION", 'Serving signature key "larger" not found.'),
+        (GOOD, {"model": "large"}, "NOT_FOUND", r"Servable not found for request: Latest\(large\)"),
+        (GOOD, {"version": 9}, "NOT_FOUND", r"Servable not found for request: Specific\(small, 9\)"),
+        (
+            {"photo": GOOD["image"]},
+            {},
+            "INVALID_ARGUMENT",
+            r"Signature input alias: image\(feed name: .*\) not found in requ",
+        ),
+        (
+            {"image": GOOD["image"], "mask": GOOD["image"]},
+            {},
+            "INVALID_ARGUMENT",
+            r"input size does not match signature: 2!=1 len\({image,mask}\) != len\({image}\). Sent extra: {mask}.",
+        ),
+        ({}, {}, "INVALID_ARGUMENT", r"input size does not match signature: 0!=1 .* Missing but required: {image}."),
+    ],
+)
 def test_a_bad_request_through_grpc_has_a_code_and_a_reason_and_the_next_is_answered(
-        channel, local, inputs, where, code, message):
+    channel, local, inputs, where, code, message
+):
     with pytest.raises(grpc.RpcError) as refusal:
         ask(channel, inputs, **where)
     assert refusal.value.code().name == code
@@ -197,34 +231,45 @@ def predict(signature, **content):
     return lambda url: rest(url + ":predict", {"signature_name": signature, **content})
 
 
-@pytest.mark.parametrize("send, status, message", [
-    (predict("serving_default", instances=[[[[0.5] * 3]]]), 400, "is not of expected type: uint8"),
-    (predict("serving_default", instances=[[[1, 2, 3]]]), 400, "not compatible with expected shape"),
-    (predict("serving_default", instances=[[[[1, 2, 3, 4]]]]), 400, "not compatible with expected shape"),
-    (predict("serving_default", instances=[[[[1, 2, 3]]], [[[1, 2, 3], [4, 5, 6]]]]), 400, "(?i)expect"),
-    (predict("serving_default", instances=[]), 400, "No values in 'instances' array"),
-    (predict("serving_default", inputs=[]), 400, "expected shape|no pixels"),
-    (predict("serving_default", inputs=[[]]), 400, "expected shape|no pixels"),
-    (predict("serving_default"), 400, "Missing 'inputs' or 'instances' key"),
-    (predict("serving_default", inputs=[], instances=[[1]]), 400, "expecting only one of 'inputs' or 'instances'"),
-    (predict("serve_bytes", instances=[b64(bomb())]), 400, "has 50000 x 50000 pixels, the limit"),
-    (predict("serve_bytes", instances=[b64(png(picture(9, 9, 3))[:-60])]), 400, r"image_bytes\[0\] is broken"),
-    (predict("serve_bytes", instances=[{"b64": "*"}]), 400, "Unable to base64 decode"),
-    (predict("larger", instances=[1]), 400, 'Serving signature name: "larger" not found in signature def'),
-    (lambda url: rest(url + ":predict", b"{"), 400, "JSON Parse error: "),
-    (lambda url: rest(url + ":predict", b""), 400, "JSON Parse error: The document is empty"),
-    (lambda url: rest(url + ":predict", [1]), 400, "Is not object"),
-    (lambda url: rest(url + ":enlarge", {"instances": [1]}), 400, "Malformed request: POST /v1/models/small:enlarge"),
-    (lambda url: rest(url + ":predict", method="GET"), 400, "Malformed request: GET /v1/models/small:predict"),
-    (lambda url: rest(url + "er:predict", {"instances": [1]}), 404,
-     r"Servable not found for request: Latest\(smaller\)"),
-    (lambda url: rest(url + "/versions/9:predict", {"instances": [1]}), 404, r"Specific\(small, 9\)"),
-    (lambda url: rest(url + "er"), 404, "Could not find any versions of model smaller"),
-    (lambda url: rest(url + "/versions/9"), 404, "Could not find version 9 of model small"),
-    (lambda url: rest(url + "er/metadata"), 404, r"Servable not found for request: Latest\(smaller\)"),
-])
-def test_a_bad_request_through_rest_has_a_status_and_a_reason_and_the_next_is_answered(server, local, send, status,
-                                                                                       message):
+@pytest.mark.parametrize(
+    "send, status, message",
+    [
+        (predict("serving_default", instances=[[[[0.5] * 3]]]), 400, "is not of expected type: uint8"),
+        (predict("serving_default", instances=[[[1, 2, 3]]]), 400, "not compatible with expected shape"),
+        (predict("serving_default", instances=[[[[1, 2, 3, 4]]]]), 400, "not compatible with expected shape"),
+        (predict("serving_default", instances=[[[[1, 2, 3]]], [[[1, 2, 3], [4, 5, 6]]]]), 400, "(?i)expect"),
+        (predict("serving_default", instances=[]), 400, "No values in 'instances' array"),
+        (predict("serving_default", inputs=[]), 400, "expected shape|no pixels"),
+        (predict("serving_default", inputs=[[]]), 400, "expected shape|no pixels"),
+        (predict("serving_default"), 400, "Missing 'inputs' or 'instances' key"),
+        (predict("serving_default", inputs=[], instances=[[1]]), 400, "expecting only one of 'inputs' or 'instances'"),
+        (predict("serve_bytes", instances=[b64(bomb())]), 400, "has 50000 x 50000 pixels, the limit"),
+        (predict("serve_bytes", instances=[b64(png(picture(9, 9, 3))[:-60])]), 400, r"image_bytes\[0\] is broken"),
+        (predict("serve_bytes", instances=[{"b64": "*"}]), 400, "Unable to base64 decode"),
+        (predict("larger", instances=[1]), 400, 'Serving signature name: "larger" not found in signature def'),
+        (lambda url: rest(url + ":predict", b"{"), 400, "JSON Parse error: "),
+        (lambda url: rest(url + ":predict", b""), 400, "JSON Parse error: The document is empty"),
+        (lambda url: rest(url + ":predict", [1]), 400, "Is not object"),
+        (
+            lambda url: rest(url + ":enlarge", {"instances": [1]}),
+            400,
+            "Malformed request: POST /v1/models/small:enlarge",
+        ),
+        (lambda url: rest(url + ":predict", method="GET"), 400, "Malformed request: GET /v1/models/small:predict"),
+        (
+            lambda url: rest(url + "er:predict", {"instances": [1]}),
+            404,
+            r"Servable not found for request: Latest\(smaller\)",
+        ),
+        (lambda url: rest(url + "/versions/9:predict", {"instances": [1]}), 404, r"Specific\(small, 9\)"),
+        (lambda url: rest(url + "er"), 404, "Could not find any versions of model smaller"),
+        (lambda url: rest(url + "/versions/9"), 404, "Could not find version 9 of model small"),
+        (lambda url: rest(url + "er/metadata"), 404, r"Servable not found for request: Latest\(smaller\)"),
+    ],
+)
+def test_a_bad_request_through_rest_has_a_status_and_a_reason_and_the_next_is_answered(
+    server, local, send, status, message
+):
     answered, content = send(server.url)
     assert (answered, list(content)) == (status, ["error"])
     assert re.search(message, content["error"])
@@ -248,8 +293,9 @@ def test_200_requests_of_16_clients_are_answered_as_here_and_memory_stays(server
         if i % 3:
             answer = ask(channel, {"image": small[None]})["image"][0]
         else:
-            status, content = rest(server.url + ":predict", {"signature_name": "serve_bytes",
-                                                             "instances": [b64(png(small))]})
+            status, content = rest(
+                server.url + ":predict", {"signature_name": "serve_bytes", "instances": [b64(png(small))]}
+            )
             assert status == 200
             answer = unb64(content["predictions"][0])
         off = serving.difference(answer, large)
@@ -273,9 +319,12 @@ def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_pa
     try:
         with concurrent.futures.ThreadPoolExecutor(1) as clients:
             stop = []
-            answers = clients.submit(lambda: [
-                rest(growing.url + ":predict", {"instances": GOOD["image"].tolist()})
-                for _ in iter(lambda: not stop, False)])
+            answers = clients.submit(
+                lambda: [
+                    rest(growing.url + ":predict", {"instances": GOOD["image"].tolist()})
+                    for _ in iter(lambda: not stop, False)
+                ]
+            )
             shutil.copytree(small_model / "1", model / ".2.part")
             os.rename(model / ".2.part", model / "2")
             growing.wait(2)
@@ -292,14 +341,31 @@ def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_pa
 @pytest.mark.parametrize("name", sorted(zoo.shipped()))
 def test_saved_model_cli_shows_and_runs_the_shipped_models(name, tmp_path):
     def cli(*arguments):
-        return subprocess.run([sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments], check=True,
-                              capture_output=True, text=True, timeout=120).stdout
+        return subprocess.run(
+            [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        ).stdout
+
     folder = str(zoo.shipped()[name])
     shown = cli("show", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default")
     assert "inputs['image']" in shown and "shape: (-1, -1, -1, 3)" in shown and "tensorflow/serving/predict" in shown
     np.save(tmp_path / "small.npy", picture(1, 8, 9, 3))
-    cli("run", "--dir", folder, "--tag_set", "serve", "--signature_def", "serving_default",
-        "--inputs", f"image={tmp_path}/small.npy", "--outdir", str(tmp_path))
+    cli(
+        "run",
+        "--dir",
+        folder,
+        "--tag_set",
+        "serve",
+        "--signature_def",
+        "serving_default",
+        "--inputs",
+        f"image={tmp_path}/small.npy",
+        "--outdir",
+        str(tmp_path),
+    )
     here = serving.Here(folder)(picture(1, 8, 9, 3)).astype(int)
     difference = np.abs(np.load(tmp_path / "image.npy") - here)  # its session orders sums otherwise
     assert difference.max() <= 1 and np.mean(difference > 0) < 1e-3

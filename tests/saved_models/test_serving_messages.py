@@ -1,4 +1,5 @@
 """The messages for TensorFlow Serving are the ones that TensorFlow Serving's own package declares."""
+
 import numpy as np
 import pytest
 
@@ -13,8 +14,15 @@ def theirs(name):
     from google.protobuf import wrappers_pb2
     from tensorflow.core.framework import tensor_pb2, tensor_shape_pb2
     from tensorflow_serving.apis import model_pb2
-    places = {"Int64Value": wrappers_pb2, "TensorProto": tensor_pb2, "TensorShapeProto": tensor_shape_pb2,
-              "ModelSpec": model_pb2, "PredictLog": apis, "PredictionLog": apis}
+
+    places = {
+        "Int64Value": wrappers_pb2,
+        "TensorProto": tensor_pb2,
+        "TensorShapeProto": tensor_shape_pb2,
+        "ModelSpec": model_pb2,
+        "PredictLog": apis,
+        "PredictionLog": apis,
+    }
     if name == "Dimension":
         return tensor_shape_pb2.TensorShapeProto.Dim.DESCRIPTOR
     return getattr(places.get(name, predict_pb2), name).DESCRIPTOR
@@ -45,7 +53,9 @@ def test_an_array_survives_both_ways(shape, dtype):
     assert (spec.name, spec.signature_name, spec.version.value) == ("m", "s", 3)
     np.testing.assert_array_equal(tf.make_ndarray(received.inputs["image"]), array)
     response = predict_pb2.PredictResponse(outputs={"image": received.inputs["image"]})
-    answer = serving_messages.array(serving_messages.PredictResponse.FromString(response.SerializeToString()).outputs["image"])
+    answer = serving_messages.array(
+        serving_messages.PredictResponse.FromString(response.SerializeToString()).outputs["image"]
+    )
     np.testing.assert_array_equal(answer, array)
     assert answer.dtype == dtype
 
@@ -67,13 +77,16 @@ def test_strings_survive_both_ways():
     assert serving_messages.array(serving_messages.TensorProto.FromString(received)) == [b"", b"\x00\xff"]
 
 
-@pytest.mark.parametrize("wrong", [
-    dict(dtype=4, tensor_content=b"abc", tensor_shape=dict(dim=[dict(size=4)])),
-    dict(dtype=4, int_val=b"abc", tensor_shape=dict(dim=[dict(size=4)])),
-    dict(dtype=1, float_val=b"abc", tensor_shape=dict(dim=[dict(size=1)])),
-    dict(dtype=7, string_val=[b"abc"], tensor_shape=dict(dim=[dict(size=2)])),
-    dict(dtype=9, tensor_shape=dict(dim=[dict(size=1)])),
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(dtype=4, tensor_content=b"abc", tensor_shape=dict(dim=[dict(size=4)])),
+        dict(dtype=4, int_val=b"abc", tensor_shape=dict(dim=[dict(size=4)])),
+        dict(dtype=1, float_val=b"abc", tensor_shape=dict(dim=[dict(size=1)])),
+        dict(dtype=7, string_val=[b"abc"], tensor_shape=dict(dim=[dict(size=2)])),
+        dict(dtype=9, tensor_shape=dict(dim=[dict(size=1)])),
+    ],
+)
 def test_a_tensor_that_is_none_is_refused(wrong):
     with pytest.raises(ValueError):
         serving_messages.array(serving_messages.TensorProto(**wrong))

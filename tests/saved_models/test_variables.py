@@ -1,12 +1,13 @@
 """Variables read without graphs, and blended."""
+
 import shutil
 
 import numpy as np
 import pytest
 
-from srgan_tf.saved_models import export, variables
-from srgan_tf.networks import models
 from srgan_tf.errors import UserError
+from srgan_tf.networks import models
+from srgan_tf.saved_models import export, variables
 
 
 def test_they_are_those_of_the_network(small_model):
@@ -33,6 +34,8 @@ def test_damage_is_one_clear_line(small_model, tmp_path, damage):
 def test_a_blend_lies_between_its_networks():
     first, second = ({"a/kernel": np.float32([x, 1]), "b/bias": np.float32([x])} for x in (2, 6))
     assert {name: v.tolist() for name, v in variables.blend(first, second, 0.75).items()} == {
-        "a/kernel": [3, 1], "b/bias": [3]}
+        "a/kernel": [3, 1],
+        "b/bias": [3],
+    }
     with pytest.raises(ValueError, match="different layers"):
         variables.blend(first, {"a/kernel": np.zeros(2)}, 0.5)

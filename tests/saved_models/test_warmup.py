@@ -1,21 +1,24 @@
 """Warm-up requests: TensorFlow Serving can read them, and the model answers them."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from helpers import capi
-from srgan_tf.saved_models import export, warmup, zoo
 from srgan_tf.networks import models
+from srgan_tf.saved_models import export, warmup, zoo
 
 prediction_log_pb2 = pytest.importorskip("tensorflow_serving.apis.prediction_log_pb2")
 
 
 def records(folder):
-    return [prediction_log_pb2.PredictionLog.FromString(record)
-            for record in tf.data.TFRecordDataset(str(folder / warmup.FILE)).as_numpy_iterator()]
+    return [
+        prediction_log_pb2.PredictionLog.FromString(record)
+        for record in tf.data.TFRecordDataset(str(folder / warmup.FILE)).as_numpy_iterator()
+    ]
 
 
-def replay(folder, largest=2 ** 21):
+def replay(folder, largest=2**21):
     """What the server does with them, and the shapes that are asked for, by signature; only those of so many pixels."""
     session, shapes = capi.Session(folder), []
     for record in records(folder):
@@ -33,7 +36,8 @@ def test_every_kind_of_request_is_warmed_up_and_answered(small_model):
     shapes = replay(small_model / "1")
     assert {signature for signature, _ in shapes} == {"serving_default", "bfloat16", "serve_bytes"}
     assert [shape for signature, shape in shapes if signature == "serving_default"] == [
-        (1, side, side, 3) for side in (64, 128, 256)]
+        (1, side, side, 3) for side in (64, 128, 256)
+    ]
 
 
 def test_a_model_of_a_low_limit_is_not_asked_for_more(tmp_path):

@@ -1,4 +1,5 @@
 """The shipped models are whole, load wherever they must, and are as good as their cards say."""
+
 import re
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 from helpers.capi import Session
 from srgan_tf import Upscaler
 from srgan_tf.evaluation import evaluate
-from srgan_tf.saved_models import export, zoo
 from srgan_tf.evaluation.benchmark_sets import load_pairs
+from srgan_tf.saved_models import export, zoo
 
 MODELS = sorted(zoo.shipped().items())
 each_model = pytest.mark.parametrize("name, folder", MODELS, ids=[name for name, _ in MODELS])

@@ -1,10 +1,11 @@
 """A model's name or path becomes the folder of a SavedModel, in one place."""
+
 import json
 
 import pytest
 
-from srgan_tf.saved_models import zoo
 from srgan_tf.errors import UserError
+from srgan_tf.saved_models import zoo
 
 
 def saved_model(folder, scale=4, **facts):

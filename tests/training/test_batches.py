@@ -1,4 +1,5 @@
 """A data set is decoded once; batch n depends on the seed and n alone."""
+
 import concurrent.futures
 import os
 import subprocess
@@ -11,9 +12,9 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.training.datasets import Folder, Picture, Waves
 from srgan_tf.errors import UserError
 from srgan_tf.training.batches import Crops
+from srgan_tf.training.datasets import Folder, Picture, Waves
 from srgan_tf.training.store import as_rgb, open_store
 
 
@@ -33,7 +34,7 @@ class Source:
             if size is None:
                 yield Picture(f"{i}", error=f"{i}.png is broken")
                 continue
-            y, x = np.mgrid[:size[0], :size[1]]
+            y, x = np.mgrid[: size[0], : size[1]]
             lr = np.stack([np.full_like(y, i), y, x], -1).astype(np.uint8)
             yield Picture(f"{i}", lr.repeat(self.scale, 0).repeat(self.scale, 1), lr)
 
@@ -84,10 +85,14 @@ def test_an_interrupted_build_leaves_no_store(tmp_path):
     assert len(open_store(Source(SIZES), 4, tmp_path)) == 4
 
 
-@pytest.mark.parametrize("damage", [
-    lambda store: (store / "hr.bin").write_bytes(b"short"),
-    lambda store: (store / "index.json").write_text((store / "index.json").read_text().replace("50", "51")),
-    lambda store: (store / "lr.bin").unlink()])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda store: (store / "hr.bin").write_bytes(b"short"),
+        lambda store: (store / "index.json").write_text((store / "index.json").read_text().replace("50", "51")),
+        lambda store: (store / "lr.bin").unlink(),
+    ],
+)
 def test_a_damaged_store_is_built_again(tmp_path, damage):
     open_store(Source(SIZES), 4, tmp_path)
     damage(next((tmp_path / "stores").iterdir()))
@@ -97,7 +102,7 @@ def test_a_damaged_store_is_built_again(tmp_path, damage):
 
 def test_what_a_killed_build_left_is_swept_away_but_not_one_that_goes_on(tmp_path):
     open_store(Source(SIZES), 4, tmp_path)
-    folder, = (tmp_path / "stores").iterdir()
+    (folder,) = (tmp_path / "stores").iterdir()
     for name, age in (("old", 2 * 3600), ("new", 0)):
         part = folder.with_name(f"{folder.name}.{name}.part")
         part.mkdir()
@@ -113,21 +118,25 @@ def test_two_builds_at_once_give_one_store(tmp_path):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         stores = list(pool.map(lambda _: open_store(Source([*SIZES] * 20), 4, tmp_path), range(2)))
     assert len(list((tmp_path / "stores").iterdir())) == 1
-    assert [s.pair(79)[0].tobytes() for s in stores] == [open_store(Source([*SIZES] * 20), 4, tmp_path).pair(79)[
-        0].tobytes()] * 2
+    assert [s.pair(79)[0].tobytes() for s in stores] == [
+        open_store(Source([*SIZES] * 20), 4, tmp_path).pair(79)[0].tobytes()
+    ] * 2
 
 
 def test_a_store_that_another_build_made_meanwhile_stays(tmp_path):
     """Somebody may be reading it already."""
+
     class Slow(Source):
         def pictures(self):
             open_store(Source(SIZES), 4, tmp_path)
-            self.before, = [p.stat().st_ino for p in (tmp_path / "stores").glob("*/index.json") if p.parent.suffix == ""]
+            (self.before,) = [
+                p.stat().st_ino for p in (tmp_path / "stores").glob("*/index.json") if p.parent.suffix == ""
+            ]
             yield from super().pictures()
 
     slow = Slow(SIZES)
     open_store(slow, 4, tmp_path)
-    folder, = (tmp_path / "stores").iterdir()
+    (folder,) = (tmp_path / "stores").iterdir()
     assert (folder / "index.json").stat().st_ino == slow.before
 
 
@@ -199,7 +208,7 @@ def test_the_parts_of_replicas_are_together_the_whole_batch(store):
     for k in (0, 1):  # lr, hr
         parts = [[batch[k].numpy() for batch in part.take(4)] for part in (first, second)]
         for n in (0, 1):
-            of_both = [x for part in parts for x in part[2 * n:2 * n + 2]]
+            of_both = [x for part in parts for x in part[2 * n : 2 * n + 2]]
             np.testing.assert_array_equal(np.concatenate(of_both), whole[n][k])
 
 
@@ -216,8 +225,9 @@ def test_a_build_killed_at_any_time_leaves_nothing_that_is_taken_for_a_store(tmp
     peace = open_store(Waves(150, 4), 4, tmp_path / "peace")
     rng = np.random.default_rng()
     for _ in range(4):
-        process = subprocess.Popen([sys.executable, "-c", BUILD, tmp_path / "killed"], stderr=subprocess.DEVNULL,
-                                   cwd=ROOT)
+        process = subprocess.Popen(
+            [sys.executable, "-c", BUILD, tmp_path / "killed"], stderr=subprocess.DEVNULL, cwd=ROOT
+        )
         while not list(tmp_path.glob("killed/stores/*")):
             assert process.poll() is None
             time.sleep(0.002)

@@ -1,12 +1,13 @@
 """A checkpoint is whole or not there, and damage is noticed."""
+
 import shutil
 import types
 
 import numpy as np
 import pytest
 
-from srgan_tf.training import checkpoints
 from srgan_tf.errors import UserError
+from srgan_tf.training import checkpoints
 
 ARRAYS = {"a/b": np.arange(12, dtype=np.float32).reshape(3, 4), "step": np.int64(7)}
 
@@ -40,6 +41,7 @@ def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):
     def full(file, **_):
         file.write(b"half")
         raise OSError("No space left on device")
+
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError):
         checkpoints.save(tmp_path, 2, ARRAYS)
@@ -66,11 +68,13 @@ def test_later_checkpoints_which_the_run_did_not_go_on_from_push_out_none(tmp_pa
 def encrypted(data):
     """One bit of the zip's directory changed."""
     flags = data.index(b"PK\1\2") + 8
-    return data[:flags] + bytes([data[flags] | 1]) + data[flags + 1:]
+    return data[:flags] + bytes([data[flags] | 1]) + data[flags + 1 :]
 
 
-@pytest.mark.parametrize("damage", [
-    lambda data: data[:len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:], encrypted])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:], encrypted],
+)
 def test_damage_is_noticed_and_the_file_named(tmp_path, damage):
     path = checkpoints.save(tmp_path, 1, ARRAYS)
     path.write_bytes(damage(path.read_bytes()))

@@ -1,4 +1,5 @@
 """Pictures come from TFDS' real DIV2K builder or from anybody's folder."""
+
 import functools
 import http.server
 import io
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_tf.training.datasets import Div2k, Folder
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
+from srgan_tf.training.datasets import Div2k, Folder
 
 
 def photo(seed, height, width):
@@ -32,6 +33,7 @@ def png(pixels):
 def div2k(request, tmp_path, monkeypatch):
     """DIV2K's zip files with their names and layout, three tiny pictures in all, served from loopback."""
     import tensorflow_datasets as tfds
+
     scale = getattr(request, "param", 4)
     lr = "LR_x8" if scale == 8 else f"LR_bicubic_X{scale}"
     hr = {"0001": photo(1, 48, 64), "0002": photo(2, 40, 56 if scale == 4 else 60), "0801": photo(3, 32, 48)}
@@ -63,7 +65,7 @@ def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k):
     for picture, expected in zip(sorted(train, key=lambda p: -p.hr.size), (hr["0001"], hr["0002"])):
         np.testing.assert_array_equal(picture.hr, expected)
         np.testing.assert_array_equal(picture.lr, imresize(expected, 1 / 4))
-    validation, = Div2k(4, "validation", data_dir).pictures()
+    (validation,) = Div2k(4, "validation", data_dir).pictures()
     np.testing.assert_array_equal(validation.hr, hr["0801"])
 
 
@@ -79,6 +81,7 @@ def test_div2k_at_8_leaves_out_what_of_lr_belongs_to_less_than_8_pixels(div2k):
 
 def test_no_network_for_div2k_gives_one_line_that_says_what_to_do(div2k, monkeypatch):
     from tensorflow_datasets.core.download import downloader
+
     monkeypatch.setattr(downloader, "MAX_RETRIES", 0)  # TFDS waits for minutes
     data_dir, _, server = div2k
     server.shutdown()
@@ -94,7 +97,7 @@ def test_a_folder_is_searched_in_depth_and_lr_made_by_imresize(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "holiday" / "sea" / "é 1.PNG")
     (tmp_path / "notes.txt").write_text("no picture")
     source = Folder(tmp_path, 4)
-    picture, = source.pictures()
+    (picture,) = source.pictures()
     assert source.count == 1 and picture.name == "holiday/sea/é 1.PNG"
     np.testing.assert_array_equal(picture.hr, pixels[:40, :60])
     np.testing.assert_array_equal(picture.lr, imresize(pixels[:40, :60], 1 / 4))

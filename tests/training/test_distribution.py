@@ -1,4 +1,5 @@
 """One batch shared by several devices or machines gives what one device gives; precisions and XLA."""
+
 import dataclasses
 import json
 import os
@@ -14,8 +15,8 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT
-from srgan_tf.training import distribution
 from srgan_tf.errors import UserError
+from srgan_tf.training import distribution
 from srgan_tf.training.recipes import Recipe
 from srgan_tf.training.state import State
 from srgan_tf.training.step import make_step
@@ -38,9 +39,32 @@ def arguments(tmp_path_factory, vgg_weights):
     for i in range(2):
         waves = [127 + 120 * np.sin(x * 0.1 * (i + 1) + y * 0.07 * c) for c in (1, 2, 3)]
         Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(folder / f"{i}.png")
-    return ["--data_dir", str(folder), "--cache_dir", str(tmp_path_factory.mktemp("cache")), "--steps", "10",
-            "--blocks", "1", "--features", "8", "--crop", "32", "--batch", "4", "--variant", "srgan-vgg22",
-            "--vgg_weights", str(vgg_weights), "--log_every", "5", "--checkpoint_every", "5", "--precision", "float32"]
+    return [
+        "--data_dir",
+        str(folder),
+        "--cache_dir",
+        str(tmp_path_factory.mktemp("cache")),
+        "--steps",
+        "10",
+        "--blocks",
+        "1",
+        "--features",
+        "8",
+        "--crop",
+        "32",
+        "--batch",
+        "4",
+        "--variant",
+        "srgan-vgg22",
+        "--vgg_weights",
+        str(vgg_weights),
+        "--log_every",
+        "5",
+        "--checkpoint_every",
+        "5",
+        "--precision",
+        "float32",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +85,10 @@ def same(run, other, phase):
     names = [name for name in one.files if phase == "srresnet" or "_optimizer/" not in name]
     wrong = {name: np.sum(~np.isclose(two[name], one[name], rtol=2e-3, atol=2e-4)) for name in names}
     assert sum(wrong.values()) < 1e-4 * sum(one[name].size for name in names), f"{phase} {wrong}"
-    figures = [[json.loads(line)["loss"] for line in (r / phase / "metrics.jsonl").read_text().splitlines()]
-               for r in (run, other)]
+    figures = [
+        [json.loads(line)["loss"] for line in (r / phase / "metrics.jsonl").read_text().splitlines()]
+        for r in (run, other)
+    ]
     np.testing.assert_allclose(*figures, rtol=1e-3)
 
 
@@ -79,17 +105,27 @@ def free_ports(count):
 def workers(arguments, run):
     """Two processes that are the workers of one cluster."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
-    return [subprocess.Popen(
-        [sys.executable, ROOT / "train.py", *arguments, "--run_dir", run, "--distribute", "multiworker"],
-        env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for i in range(2)]
+    return [
+        subprocess.Popen(
+            [sys.executable, ROOT / "train.py", *arguments, "--run_dir", run, "--distribute", "multiworker"],
+            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
 
 
 @pytest.mark.long
 def test_two_devices_of_one_machine_train_the_weights_of_one_device(arguments, alone, tmp_path):
     run = tmp_path / "mirrored"
-    subprocess.run([sys.executable, "-c", TWO_PROCESSORS, *arguments, "--run_dir", run, "--distribute", "mirrored"],
-                   check=True, capture_output=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-c", TWO_PROCESSORS, *arguments, "--run_dir", run, "--distribute", "mirrored"],
+        check=True,
+        capture_output=True,
+        cwd=ROOT,
+    )
     for phase in ("srresnet", "srgan"):
         same(alone, run, phase)
 
@@ -185,8 +221,22 @@ def test_workers_without_a_tf_config_are_told_what_it_must_say(config, monkeypat
 
 @pytest.mark.parametrize("wrong, said", [(["--batch", "5"], "--batch"), (["--xla"], "--xla")])
 def test_what_several_devices_cannot_do_gives_one_line(arguments, wrong, said, tmp_path):
-    done = subprocess.run([sys.executable, "-c", TWO_PROCESSORS, *arguments, "--run_dir", tmp_path / "run",
-                           "--distribute", "mirrored", *wrong], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            TWO_PROCESSORS,
+            *arguments,
+            "--run_dir",
+            tmp_path / "run",
+            "--distribute",
+            "mirrored",
+            *wrong,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     line = done.stderr.splitlines()[-1]
     assert done.returncode == 2 and line.startswith("error: ") and said in line and "Traceback" not in done.stderr
     assert not (tmp_path / "run").exists()

@@ -1,10 +1,11 @@
 """Muon makes a kernel's update orthogonal; Adam, the paper's, does all else."""
+
 import keras
 import numpy as np
 import pytest
 
-from srgan_tf.training import optimizers
 from srgan_tf.networks import models
+from srgan_tf.training import optimizers
 
 
 @pytest.mark.parametrize("shape", [(288, 32), (32, 288), (64, 64)])
@@ -43,8 +44,9 @@ def moved():
 def test_muon_is_for_the_kernels_between_features_and_adam_for_the_rest(moved):
     adam, muon, _ = moved
     differ = {name for name in adam if not np.array_equal(adam[name], muon[name])}
-    assert differ == {f"{layer}/kernel" for layer in ("block01_conv1", "block01_conv2", "trunk_conv", "up1_conv",
-                                                      "up2_conv")}
+    assert differ == {
+        f"{layer}/kernel" for layer in ("block01_conv1", "block01_conv2", "trunk_conv", "up1_conv", "up2_conv")
+    }
 
 
 def test_one_rate_suits_both(moved):

@@ -1,4 +1,5 @@
 """Training at a short budget, on the photographs that scikit-image brings: minutes, so not part of the usual run."""
+
 import dataclasses
 import json
 import shutil
@@ -35,6 +36,7 @@ def psnr(tmp_path_factory):
         trainer.train(run, *stores)
         lines = (folder / recipe.precision / "metrics.jsonl").read_text().splitlines()
         return next(figures["validation_psnr"] for figures in map(json.loads, lines) if "validation_psnr" in figures)
+
     return train
 
 

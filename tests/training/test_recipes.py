@@ -1,4 +1,5 @@
 """The learning rate is what the recipe says, and the paper's recipe is the paper's."""
+
 import dataclasses
 
 import pytest
@@ -12,7 +13,8 @@ def test_the_papers_recipe_is_section_3_2():
     assert {learning_rate(srresnet, step) for step in (0, 5 * 10**5, 10**6 - 1)} == {1e-4}
     assert (srgan.steps, srgan.content, srgan.adversarial, srgan.pixel) == (2 * 10**5, "vgg54", 1e-3, 0)
     assert [learning_rate(srgan, step) for step in (0, 99_999, 100_000, 199_999)] == pytest.approx(
-        [1e-4, 1e-4, 1e-5, 1e-5])
+        [1e-4, 1e-4, 1e-5, 1e-5]
+    )
 
 
 def test_the_rate_rises_holds_and_falls_to_nothing_at_the_end():

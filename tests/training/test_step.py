@@ -1,4 +1,5 @@
 """One training step changes what it should, and nothing else."""
+
 import dataclasses
 
 import numpy as np
@@ -17,8 +18,10 @@ RATE = tf.constant(1e-3)
 
 def batch(seed=0, scale=4, side=8):
     rng = np.random.default_rng(seed)
-    return (rng.integers(0, 256, (2, side, side, 3)).astype(np.uint8),
-            rng.integers(0, 256, (2, scale * side, scale * side, 3)).astype(np.uint8))
+    return (
+        rng.integers(0, 256, (2, side, side, 3)).astype(np.uint8),
+        rng.integers(0, 256, (2, scale * side, scale * side, 3)).astype(np.uint8),
+    )
 
 
 def changed(before, after):
@@ -50,8 +53,12 @@ def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights,
         elif term == "adversarial":
             loss = losses.adversarial(state.networks["discriminator"](sr, training=True))
         else:
-            loss = {"mse": lambda: losses.mse(hr, sr), "tv": lambda: losses.total_variation(sr),
-                    "consistency": lambda: losses.consistency(hr, sr, 4), "grid": lambda: losses.grid(hr, sr, 4)}[term]()
+            loss = {
+                "mse": lambda: losses.mse(hr, sr),
+                "tv": lambda: losses.total_variation(sr),
+                "consistency": lambda: losses.consistency(hr, sr, 4),
+                "grid": lambda: losses.grid(hr, sr, 4),
+            }[term]()
     assert not vgg or vgg.trainable_variables == []
     gradients = tape.gradient(loss, [v.value for v in state.generator.trainable_variables])
     for gradient, v in zip(gradients, state.generator.trainable_variables):

@@ -1,4 +1,5 @@
 """A run trains, reports, exports, and goes on where it stopped."""
+
 import dataclasses
 import json
 import math
@@ -11,12 +12,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.training import checkpoints, run_folder, trainer, validation
-from srgan_tf.saved_models import export
+from srgan_tf.errors import UserError
 from srgan_tf.images import formats
 from srgan_tf.networks import models
+from srgan_tf.saved_models import export
+from srgan_tf.training import checkpoints, run_folder, trainer, validation
 from srgan_tf.training.datasets import Folder
-from srgan_tf.errors import UserError
 from srgan_tf.training.recipes import Recipe
 from srgan_tf.training.state import State
 from srgan_tf.training.store import open_store
@@ -40,11 +41,13 @@ def start(data, tmp_path):
     source, store = data
 
     def train(recipe=RECIPE, folder="run", initial_weights=None, **changes):
-        run = trainer.Run(str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2,
-                          checkpoint_every=2)
+        run = trainer.Run(
+            str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2, checkpoint_every=2
+        )
         run = dataclasses.replace(run, **changes)
         trainer.train(run, store, store, initial_weights=initial_weights)
         return tmp_path / folder
+
     return train
 
 
@@ -73,7 +76,7 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
 def test_tensorboard_reads_the_same_figures(start):
     pytest.importorskip("tensorboard", reason="needs tensorboard")
     run = start()
-    events, = (run / "tensorboard").iterdir()
+    (events,) = (run / "tensorboard").iterdir()
     tags = {v.tag for e in tf.compat.v1.train.summary_iterator(str(events)) for v in e.summary.value}
     assert {"loss", "mse", "validation_psnr"} <= tags
 
@@ -137,6 +140,7 @@ def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_prolonge
 def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(start, monkeypatch):
     def fail(*_, **__):
         raise UserError("out of memory")
+
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "make_step", fail)
         with pytest.raises(UserError, match="out of memory"):
@@ -148,7 +152,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
     monkeypatch.setattr(trainer, "learning_rate", lambda recipe, step: 1e-3 if step < 2 else math.inf)
     with pytest.raises(UserError, match="not finite at step 3: .*checkpoints; try a lower --learning_rate"):
         start(checkpoint_every=1, log_every=100, keep=1)
-    (step, path), = checkpoints.found(tmp_path / "run" / "checkpoints")
+    ((step, path),) = checkpoints.found(tmp_path / "run" / "checkpoints")
     assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
 
 
@@ -175,7 +179,9 @@ def test_validation_leaves_tiny_pictures_out_and_a_flat_one_is_not_infinitely_go
 
 
 def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_due(start):
-    run = start(dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100)
+    run = start(
+        dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100
+    )
     psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
     best = max(psnr, key=psnr.get)
     assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
@@ -258,7 +264,9 @@ def test_an_export_that_was_killed_is_made_when_the_run_goes_on(start):
 
 def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):
     save = trainer._Loop.save
-    monkeypatch.setattr(trainer._Loop, "save", lambda loop, step: (os.kill(os.getpid(), signal.SIGTERM), save(loop, step)))
+    monkeypatch.setattr(
+        trainer._Loop, "save", lambda loop, step: (os.kill(os.getpid(), signal.SIGTERM), save(loop, step))
+    )
     with pytest.raises(UserError, match="stopped after the last step of srresnet, which is saved"):
         start(validate_every=100, checkpoint_every=100)
     assert (start() / "saved_model" / "4").is_dir()
@@ -276,8 +284,11 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
 
 
 def test_normalisation_is_frozen_from_where_the_rate_begins_to_fall_if_so_wished(start):
-    run = start(dataclasses.replace(RECIPE, schedule="cosine", hold=0.5, freeze_norm="decay", start="random"),
-                checkpoint_every=1, keep=4)
+    run = start(
+        dataclasses.replace(RECIPE, schedule="cosine", hold=0.5, freeze_norm="decay", start="random"),
+        checkpoint_every=1,
+        keep=4,
+    )
     at = {step: weights(run, step) for step in (1, 2, 3, 4)}
     for name in at[4]:
         same = [np.array_equal(at[step + 1][name], at[step][name]) for step in (1, 2, 3)]
@@ -301,10 +312,14 @@ def test_a_finished_run_is_left_as_it_is(start):
         np.testing.assert_array_equal(value, before[name])
 
 
-@pytest.mark.parametrize("change, named", [
-    ({"recipe": dataclasses.replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
-    ({"recipe": dataclasses.replace(RECIPE, steps=2)}, "--steps 4"),
-    ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere")])
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"recipe": dataclasses.replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
+        ({"recipe": dataclasses.replace(RECIPE, steps=2)}, "--steps 4"),
+        ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere"),
+    ],
+)
 def test_a_folder_with_another_run_is_not_touched(start, change, named):
     run = start()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}

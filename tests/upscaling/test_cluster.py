@@ -1,4 +1,5 @@
 """upscale.py --cluster: the results of a local run, from a real cluster that loses machines; and buckets."""
+
 import json
 import os
 import signal
@@ -14,10 +15,10 @@ from PIL import Image
 
 from helpers import ROOT
 from helpers.raycluster import ENVIRONMENT, Cluster
-from srgan_tf.upscaling import cluster as cluster_module
-from srgan_tf.upscaling import jobs, places, plans
 from srgan_tf.images import writing
 from srgan_tf.images.picture import Picture
+from srgan_tf.upscaling import cluster as cluster_module
+from srgan_tf.upscaling import jobs, places, plans
 from srgan_tf.upscaling.upscaler import Upscaler
 
 PICTURES = 300
@@ -35,12 +36,23 @@ def bucket():
     """What points S3 at a server on loopback, which has the bucket `photos`."""
     boto3 = pytest.importorskip("boto3")
     from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    environment = {"AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()), "AWS_REGION": "us-east-1",
-                   "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
-    client = boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
-                          aws_access_key_id="key", aws_secret_access_key="secret")
+    environment = {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
     client.create_bucket(Bucket="photos")
     yield environment
     server.stop()
@@ -58,14 +70,24 @@ def album(tmp_path_factory, small_model):
         writing.write(folder / "in" / f"{i:03}.{suffix}", Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
     upscaler = Upscaler(small_model)
-    jobs.run(plans.plan([folder / "in"], folder / "local", label="x4"), upscaler.picture, size=upscaler.size.of,
-             tell=lambda line: None, complain=lambda line: None)
+    jobs.run(
+        plans.plan([folder / "in"], folder / "local", label="x4"),
+        upscaler.picture,
+        size=upscaler.size.of,
+        tell=lambda line: None,
+        complain=lambda line: None,
+    )
     return folder
 
 
 def start(*arguments, **environment):
-    return subprocess.Popen([sys.executable, ROOT / "upscale.py", *map(str, arguments)], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**ENVIRONMENT, **environment})
+    return subprocess.Popen(
+        [sys.executable, ROOT / "upscale.py", *map(str, arguments)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**ENVIRONMENT, **environment},
+    )
 
 
 def run(*arguments, **environment):
@@ -126,7 +148,10 @@ def test_after_the_driver_was_killed_only_the_rest_is_computed(cluster, album, s
     assert results(out) == results(album / "local")
     assert {name: (out / name).stat().st_mtime_ns for name in before} == before
     assert {Path(row["result"]).name: row["state"] for row in manifest(out)} == {
-        **dict.fromkeys(results(out), "made"), **dict.fromkeys(before, "kept"), "text_x4.png": "failed"}
+        **dict.fromkeys(results(out), "made"),
+        **dict.fromkeys(before, "kept"),
+        "text_x4.png": "failed",
+    }
 
 
 def fill(environment, folder, album):
@@ -140,14 +165,22 @@ def fill(environment, folder, album):
 
 def client_of(environment):
     import boto3
-    return boto3.client("s3", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="us-east-1",
-                        aws_access_key_id="key", aws_secret_access_key="secret")
+
+    return boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+    )
 
 
 def objects(client, folder):
     found = client.list_objects_v2(Bucket="photos", Prefix=f"{folder}/").get("Contents", [])
-    return {item["Key"].removeprefix(f"{folder}/"): client.get_object(Bucket="photos", Key=item["Key"])["Body"].read()
-            for item in found}
+    return {
+        item["Key"].removeprefix(f"{folder}/"): client.get_object(Bucket="photos", Key=item["Key"])["Body"].read()
+        for item in found
+    }
 
 
 @pytest.mark.parametrize("where", ["here", pytest.param("cluster", marks=pytest.mark.long)])
@@ -169,14 +202,22 @@ def test_a_bucket_is_source_and_target_and_what_cannot_be_read_is_listed(bucket,
 
 def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     client = fill(bucket, "vanishing", album)
-    code = ("import sys; from srgan_tf.upscaling import plans; from srgan_tf.commands import start, upscale\n"
-            "plan = plans.plan\n"
-            "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline()\n"
-            "  return found\n"
-            "plans.plan = slow; start(upscale.main)")
-    process = subprocess.Popen([sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model], cwd=ROOT,
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               env={**ENVIRONMENT, **bucket})
+    code = (
+        "import sys; from srgan_tf.upscaling import plans; from srgan_tf.commands import start, upscale\n"
+        "plan = plans.plan\n"
+        "def slow(*a, **b):\n  found = plan(*a, **b); print('listed', flush=True); sys.stdin.readline()\n"
+        "  return found\n"
+        "plans.plan = slow; start(upscale.main)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "s3://photos/vanishing", "-n", small_model],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, **bucket},
+    )
     assert process.stdout.readline() == "listed\n"
     client.delete_object(Bucket="photos", Key="vanishing/002.webp")
     out, err = process.communicate("\n", timeout=120)
@@ -185,48 +226,68 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     assert "003_x4.png" in objects(client, "vanishing")
 
 
-@pytest.mark.parametrize("arguments, problem", [
-    (["s3://nothing/photos", "-o", "out"], "s3://nothing/photos"),
-    (["s3://photos/nothing.png", "-o", "out"], "no such file, s3://photos/nothing.png"),
-    (["in", "-o", "nonsense://host/out"], "nonsense://host"),
-    (["in", "--cluster", "auto"], "--cluster auto"),
-    (["in", "--cluster", "127.0.0.1:{free}"], "--cluster 127.0.0.1"),
-    (["in", "--cluster", "nonsense"], "--cluster nonsense"),
-    (["in", "s3://photos", "-o", "out", "--cluster", "auto"], "one after the other"),
-])
-def test_a_place_or_a_cluster_that_is_not_there_is_one_line(bucket, small_model, tmp_path, monkeypatch, arguments,
-                                                            problem):
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["s3://nothing/photos", "-o", "out"], "s3://nothing/photos"),
+        (["s3://photos/nothing.png", "-o", "out"], "no such file, s3://photos/nothing.png"),
+        (["in", "-o", "nonsense://host/out"], "nonsense://host"),
+        (["in", "--cluster", "auto"], "--cluster auto"),
+        (["in", "--cluster", "127.0.0.1:{free}"], "--cluster 127.0.0.1"),
+        (["in", "--cluster", "nonsense"], "--cluster nonsense"),
+        (["in", "s3://photos", "-o", "out", "--cluster", "auto"], "one after the other"),
+    ],
+)
+def test_a_place_or_a_cluster_that_is_not_there_is_one_line(
+    bucket, small_model, tmp_path, monkeypatch, arguments, problem
+):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
     monkeypatch.chdir(tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
-    status, out, err = run(*[argument.format(free=free) for argument in arguments], "-n", small_model,
-                           **bucket, RAY_ADDRESS=f"127.0.0.1:{free}")
+    status, out, err = run(
+        *[argument.format(free=free) for argument in arguments],
+        "-n",
+        small_model,
+        **bucket,
+        RAY_ADDRESS=f"127.0.0.1:{free}",
+    )
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1, err
 
 
 def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    status, out, err = run(tmp_path / "a.png", "-n", small_model, "--cluster", cluster.address, HOME=str(tmp_path),
-                           RAY_AUTH_TOKEN="")
+    status, out, err = run(
+        tmp_path / "a.png", "-n", small_model, "--cluster", cluster.address, HOME=str(tmp_path), RAY_AUTH_TOKEN=""
+    )
     assert (status, out, err.count("\n")) == (2, "", 1), err
     assert err.startswith("error: the cluster does not let this program in (Token") and "RAY_AUTH_TOKEN" in err
 
 
-@pytest.mark.parametrize("module, arguments, problem", [
-    ("ray", ["in", "--cluster", "auto"], "Ray is missing, --cluster, pip install 'srgan_tf[cluster]'"),
-    ("pyarrow", ["s3://photos/x.png"], "pyarrow is missing, s3://photos, pip install 'srgan_tf[cluster]'"),
-])
+@pytest.mark.parametrize(
+    "module, arguments, problem",
+    [
+        ("ray", ["in", "--cluster", "auto"], "Ray is missing, --cluster, pip install 'srgan_tf[cluster]'"),
+        ("pyarrow", ["s3://photos/x.png"], "pyarrow is missing, s3://photos, pip install 'srgan_tf[cluster]'"),
+    ],
+)
 def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, module, arguments, problem):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
-    code = (f"import sys; sys.modules[{module!r}] = None\n"
-            "from srgan_tf.commands import start, upscale; start(upscale.main)")
-    done = subprocess.run([sys.executable, "-c", code, *arguments, "-n", small_model], cwd=tmp_path, text=True,
-                          env=ENVIRONMENT, capture_output=True, timeout=60)
+    code = (
+        f"import sys; sys.modules[{module!r}] = None\nfrom srgan_tf.commands import start, upscale; start(upscale.main)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "-n", small_model],
+        cwd=tmp_path,
+        text=True,
+        env=ENVIRONMENT,
+        capture_output=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stderr) == (2, f"error: {problem}\n")
 
 
@@ -243,8 +304,13 @@ def main(argv):
     print(json.dumps([outcome.done, outcome.kept, outcome.failed]))
 commands.start(main)
 """
-    done = subprocess.run([sys.executable, "-c", program, folder, folder.parent / "out", cluster.address], text=True,
-                          capture_output=True, env={**ENVIRONMENT, **environment}, timeout=100)
+    done = subprocess.run(
+        [sys.executable, "-c", program, folder, folder.parent / "out", cluster.address],
+        text=True,
+        capture_output=True,
+        env={**ENVIRONMENT, **environment},
+        timeout=100,
+    )
     return done.returncode, done.stdout and json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
@@ -309,8 +375,13 @@ outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1
                       worker=Copying)
 print(json.dumps([outcome.done, memory]))
 """
-    done = subprocess.run([sys.executable, "-c", program, folder, tmp_path / "out", cluster.address], text=True,
-                          capture_output=True, env=ENVIRONMENT, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, folder, tmp_path / "out", cluster.address],
+        text=True,
+        capture_output=True,
+        env=ENVIRONMENT,
+        check=True,
+    )
     made, memory = json.loads(done.stdout.splitlines()[-1])
     print("MB of the driver every 5,000 pictures:", memory)
     assert made == count == len(os.listdir(tmp_path / "out")) - 1

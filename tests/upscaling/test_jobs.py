@@ -1,4 +1,5 @@
 """Which picture becomes which file."""
+
 import os
 import threading
 from pathlib import Path
@@ -6,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srgan_tf.upscaling import cluster, jobs, plans
 from srgan_tf.errors import UserError
+from srgan_tf.upscaling import cluster, jobs, plans
 
 
 @pytest.fixture
@@ -24,30 +25,44 @@ def plan(*arguments, **options):
     return [(str(job.source), str(job.target)) for job in plans.plan(*arguments, label="x4", **options)]
 
 
-@pytest.mark.parametrize("name, mode, size, problem", [
-    ("deep.png", "I;16", (21_475, 100_000), "16 bits a channel"),  # 2 ** 31 numbers, as many as TensorFlow refuses
-    ("deep.png", "I;16", (21_474, 100_000), None),
-    ("x.bmp", "RGB", (35_792, 40_000), "BMP"), ("x.bmp", "RGB", (35_791, 40_000), None),  # 2 ** 32 bytes
-    ("x.bmp", "L", (107_375, 40_000), "BMP"), ("x.bmp", "L", (107_374, 40_000), None),
-    ("deep.png", "I;16", (1_000_001, 1), "16 bits a channel"), ("deep.png", "I;16", (1_000_000, 1), None),
-    ("x.webp", "RGB", (16_384, 1), "WEBP"),
-])
+@pytest.mark.parametrize(
+    "name, mode, size, problem",
+    [
+        ("deep.png", "I;16", (21_475, 100_000), "16 bits a channel"),  # 2 ** 31 numbers, as many as TensorFlow refuses
+        ("deep.png", "I;16", (21_474, 100_000), None),
+        ("x.bmp", "RGB", (35_792, 40_000), "BMP"),
+        ("x.bmp", "RGB", (35_791, 40_000), None),  # 2 ** 32 bytes
+        ("x.bmp", "L", (107_375, 40_000), "BMP"),
+        ("x.bmp", "L", (107_374, 40_000), None),
+        ("deep.png", "I;16", (1_000_001, 1), "16 bits a channel"),
+        ("deep.png", "I;16", (1_000_000, 1), None),
+        ("x.webp", "RGB", (16_384, 1), "WEBP"),
+    ],
+)
 def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, monkeypatch, name, mode, size, problem):
     monkeypatch.setattr(jobs.memory, "available", lambda swap: None)  # some are larger than this machine's
     Image.new(mode, (3, 3)).save(tmp_path / name)
 
     def enlarge(picture):
         raise UserError("it would be computed")
+
     lines = []
-    jobs.run([plans.Job(tmp_path / name, tmp_path / f"large_{name}")], enlarge, size=lambda height, width: size,
-             complain=lines.append)
+    jobs.run(
+        [plans.Job(tmp_path / name, tmp_path / f"large_{name}")],
+        enlarge,
+        size=lambda height, width: size,
+        complain=lines.append,
+    )
     [line] = lines
     assert f"{problem}, {tmp_path / f'large_{name}'}, " in line if problem else "it would be computed" in line
 
 
 def test_results_lie_beside_their_pictures_in_the_same_format(album):
     assert plan(["cat.jpg", "sub/bird.png", "dog.PNG"]) == [
-        ("cat.jpg", "cat_x4.jpg"), ("sub/bird.png", "sub/bird_x4.png"), ("dog.PNG", "dog_x4.PNG")]
+        ("cat.jpg", "cat_x4.jpg"),
+        ("sub/bird.png", "sub/bird_x4.png"),
+        ("dog.PNG", "dog_x4.PNG"),
+    ]
     assert plan(["old.gif"]) == [("old.gif", "old_x4.gif")]
 
 
@@ -94,6 +109,7 @@ def test_a_shells_pattern_names_earlier_results_too_and_they_are_not_enlarged(al
 def test_what_is_named_alone_is_enlarged_whatever_its_name(album):
     def tell(line):
         raise AssertionError(line)
+
     assert plan(["cat_x4.jpg"], tell=tell) == [("cat_x4.jpg", "cat_x4_x4.jpg")]
     Path("sub/cat.jpg").touch()
     assert [source for source, _ in plan(["cat_x4.jpg", "sub/cat.jpg"], tell=tell)] == ["cat_x4.jpg", "sub/cat.jpg"]
@@ -104,7 +120,12 @@ def test_pictures_of_a_folder_that_are_taken_for_results_are_counted_and_may_be_
         Path(name).touch()
     lines = []
     assert [source for source, _ in plan(["."], recursive=True, tell=lines.append)] == [
-        "cat.jpg", "dog.PNG", "old.gif", "sub/bird.png", "sub/icon.png"]
+        "cat.jpg",
+        "dog.PNG",
+        "old.gif",
+        "sub/bird.png",
+        "sub/icon.png",
+    ]
     assert lines == ["earlier results in . are left out: 3; name them to enlarge them"]
     assert "sub/icon_64x64.png" in [source for source, _ in plan(["sub", "sub/icon_64x64.png"])]
 
@@ -130,7 +151,11 @@ def test_an_output_inside_the_folder_is_not_taken_as_input(album):
     Path("big").mkdir()
     Path("big/cat_x4.jpg").touch()
     assert [source for source, _ in plan(["."], "big", recursive=True)] == [
-        "cat.jpg", "dog.PNG", "old.gif", "sub/bird.png"]
+        "cat.jpg",
+        "dog.PNG",
+        "old.gif",
+        "sub/bird.png",
+    ]
 
 
 def test_patterns_that_the_shell_left_are_followed(album):
@@ -151,16 +176,19 @@ def test_format_changes_the_suffix_of_all(album):
         plan(["cat.jpg", "cat.png"], format="webp")
 
 
-@pytest.mark.parametrize("paths, output, problem", [
-    (["cat.jpg", "dog.PNG"], "large.png", "do not fit in one file"),
-    (["sub"], "large.png", "do not fit in one file"),
-    (["cat.jpg"], "cat.jpg", "replace"),
-    (["cat.jpg"], "notes.txt", "unknown format"),
-    (["cat.jpg"], "large.webm", "the format of the result is unknown"),
-    (["cat.jpg", "dog.PNG"], "large.jp2", "the format of the result is unknown"),
-    (["cat.jpg"], "linked.jpg", "replace"),
-    (["sub/bird.png", "./other/bird.png"], "large", "one name"),
-])
+@pytest.mark.parametrize(
+    "paths, output, problem",
+    [
+        (["cat.jpg", "dog.PNG"], "large.png", "do not fit in one file"),
+        (["sub"], "large.png", "do not fit in one file"),
+        (["cat.jpg"], "cat.jpg", "replace"),
+        (["cat.jpg"], "notes.txt", "unknown format"),
+        (["cat.jpg"], "large.webm", "the format of the result is unknown"),
+        (["cat.jpg", "dog.PNG"], "large.jp2", "the format of the result is unknown"),
+        (["cat.jpg"], "linked.jpg", "replace"),
+        (["sub/bird.png", "./other/bird.png"], "large", "one name"),
+    ],
+)
 def test_plans_that_would_ruin_a_picture_are_refused(album, paths, output, problem):
     Path("linked.jpg").hardlink_to("cat.jpg")
     with pytest.raises(UserError, match=problem):
@@ -209,6 +237,7 @@ def test_an_error_is_one_line_whatever_the_name(album):
 def test_a_picture_too_many_for_the_memory_fails_alone(album):
     def enlarge(picture):
         raise MemoryError
+
     Image.new("RGB", (3, 3)).save("cat.jpg")
     lines = []
     jobs.run(plans.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
@@ -219,27 +248,34 @@ def test_a_picture_too_many_for_the_memory_fails_alone(album):
 def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(album, monkeypatch, mode, bytes_a_pixel):
     def enlarge(picture):
         raise UserError("it would be computed")
+
     Image.new(mode, (3, 3)).save("cat.png")
     needed, lines = 1000 * 500 * bytes_a_pixel, []
     for left in (needed - 1, needed):
         monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
         jobs.run(plans.plan(["cat.png"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append)
-    assert lines == ["error: there is not enough memory for a result of 1000 x 500 pixels, cat.png, make it smaller or "
-                     "cut the picture into parts", "error: cat.png: it would be computed"]
+    assert lines == [
+        "error: there is not enough memory for a result of 1000 x 500 pixels, cat.png, make it smaller or "
+        "cut the picture into parts",
+        "error: cat.png: it would be computed",
+    ]
 
 
 @pytest.mark.parametrize("suffix, bytes_a_pixel", [(".gif", 4 + 3), (".png", 4 + 3 * 8)])
-def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_too_small(album, monkeypatch, suffix,
-                                                                                        bytes_a_pixel):
+def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_too_small(
+    album, monkeypatch, suffix, bytes_a_pixel
+):
     def enlarge(picture):
         raise UserError("it would be computed")
+
     frames = [Image.new("RGB", (3, 3), (90 * i, 0, 0)) for i in range(3)]
     frames[0].save(f"cat{suffix}", save_all=True, append_images=frames[1:], duration=100)
     needed, lines = 1000 * 500 * bytes_a_pixel, []
     for left in (needed - 1, needed):
         monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
-        jobs.run(plans.plan([f"cat{suffix}"], label="x2"), enlarge, size=lambda *size: (500, 1000),
-                 complain=lines.append)
+        jobs.run(
+            plans.plan([f"cat{suffix}"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append
+        )
     assert "not enough memory" in lines[0] and "it would be computed" in lines[1] and len(lines) == 2
 
 
@@ -248,6 +284,7 @@ def test_standard_error_is_back_after_threads_held_it_back(capfd):
         with jobs.quiet_libraries():
             os.write(2, b"of a library\n")
             barrier.wait()
+
     barrier = threading.Barrier(4)
     threads = [threading.Thread(target=hush) for _ in range(4)]
     for thread in threads:
@@ -265,6 +302,7 @@ def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):
     def enlarge(picture):
         Path("cat.png").unlink()
         return picture
+
     [job] = plans.plan(["cat.png"], label="x2")
     assert jobs.make(job, enlarge, lambda *size: size).bytes == (size, os.path.getsize("cat_x2.png"))
 

@@ -1,4 +1,5 @@
 """How much memory there is left: the machine's, the control group's, the limit's."""
+
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ def machine(tmp_path, monkeypatch):
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
+
     write({"proc/meminfo": "MemTotal:  9000 kB\nMemAvailable:   4000 kB\n"})
     return write
 
@@ -34,8 +36,14 @@ def test_free_swap_counts_where_it_is_asked_for(machine):
 
 
 def test_the_limit_of_a_control_group_counts(machine):
-    machine({"proc/self/cgroup": "0::/a/b\n", "cgroup/a/b/memory.max": "2000000\n",
-             "cgroup/a/b/memory.current": "1500000\n", "cgroup/a/b/memory.stat": "inactive_file 100000\n"})
+    machine(
+        {
+            "proc/self/cgroup": "0::/a/b\n",
+            "cgroup/a/b/memory.max": "2000000\n",
+            "cgroup/a/b/memory.current": "1500000\n",
+            "cgroup/a/b/memory.stat": "inactive_file 100000\n",
+        }
+    )
     assert memory.available() == 600000
     machine({"cgroup/a/b/memory.max": "max\n"})
     assert memory.available() == 4000 * 1024
@@ -43,17 +51,34 @@ def test_the_limit_of_a_control_group_counts(machine):
 
 def test_the_limit_of_a_group_around_it_counts(machine):
     """As of a job of Slurm, or of a person's slice, within which a process has a group without limits."""
-    machine({"proc/self/cgroup": "0::/job/step/task\n", "cgroup/job/memory.max": "2000000\n",
-             "cgroup/job/memory.current": "1500000\n", "cgroup/job/step/task/memory.max": "max\n"})
+    machine(
+        {
+            "proc/self/cgroup": "0::/job/step/task\n",
+            "cgroup/job/memory.max": "2000000\n",
+            "cgroup/job/memory.current": "1500000\n",
+            "cgroup/job/step/task/memory.max": "max\n",
+        }
+    )
     assert memory.available() == 500000
-    machine({"proc/self/cgroup": "3:memory:/job/step\n", "cgroup/memory/job/memory.limit_in_bytes": "3000000\n",
-             "cgroup/memory/job/memory.usage_in_bytes": "1000000\n"})
+    machine(
+        {
+            "proc/self/cgroup": "3:memory:/job/step\n",
+            "cgroup/memory/job/memory.limit_in_bytes": "3000000\n",
+            "cgroup/memory/job/memory.usage_in_bytes": "1000000\n",
+        }
+    )
     assert memory.available() == 2000000
 
 
 def test_the_limit_of_a_control_group_of_version_1_counts(machine):
-    machine({"proc/self/cgroup": "4:cpu:/x\n3:memory:/x\n", "cgroup/memory/memory.limit_in_bytes": "3000000\n",
-             "cgroup/memory/memory.usage_in_bytes": "1000000\n", "cgroup/memory/memory.stat": "cache 5\n"})
+    machine(
+        {
+            "proc/self/cgroup": "4:cpu:/x\n3:memory:/x\n",
+            "cgroup/memory/memory.limit_in_bytes": "3000000\n",
+            "cgroup/memory/memory.usage_in_bytes": "1000000\n",
+            "cgroup/memory/memory.stat": "cache 5\n",
+        }
+    )
     assert memory.available() == 2000000
 
 
@@ -65,7 +90,9 @@ def test_a_system_without_these_files_says_nothing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("limit", ["RLIMIT_AS", "RLIMIT_DATA"])
 def test_the_limits_of_the_process_count(limit):
-    code = ("import resource; from srgan_tf.upscaling import memory; before = memory.available();"
-            f"resource.setrlimit(resource.{limit}, (2 ** 29, -1));"
-            "assert 2 ** 28 < memory.available() < 2 ** 29 < before")
+    code = (
+        "import resource; from srgan_tf.upscaling import memory; before = memory.available();"
+        f"resource.setrlimit(resource.{limit}, (2 ** 29, -1));"
+        "assert 2 ** 28 < memory.available() < 2 ** 29 < before"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,10 +1,11 @@
 """Places that pyarrow does not know itself: what fsspec opens."""
+
 from pathlib import Path
 
 import pytest
 
-from srgan_tf.upscaling import cluster, places, plans
 from srgan_tf.errors import UserError
+from srgan_tf.upscaling import cluster, places, plans
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -52,9 +53,16 @@ def test_a_file_url_may_hold_what_urls_escape():
     assert places.of("file:///photos/a%20b.png") == Path("/photos/a b.png")
 
 
-@pytest.mark.parametrize("place, recursive, lies", [
-    ("photos/sub", True, True), ("photos/sub/a.png", True, True), ("photos/sub/a.png", False, False),
-    ("photos/a.png", False, True), ("photos2/a.png", True, False)])
+@pytest.mark.parametrize(
+    "place, recursive, lies",
+    [
+        ("photos/sub", True, True),
+        ("photos/sub/a.png", True, True),
+        ("photos/sub/a.png", False, False),
+        ("photos/a.png", False, True),
+        ("photos2/a.png", True, False),
+    ],
+)
 @pytest.mark.parametrize("root", ["", "s3://bucket/"])
 def test_a_path_in_a_folder_that_is_given_too_is_refused(tmp_path, monkeypatch, root, place, recursive, lies):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,5 @@
 """upscale.py --server: the same pictures, computed by servers that may be slow, wrong, or killed half-way."""
+
 import base64
 import concurrent.futures
 import http.server
@@ -18,12 +19,13 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, serving
-from srgan_tf.upscaling import endpoints, server as server_module
-from srgan_tf.saved_models import export, zoo
-from srgan_tf.networks import models
-from srgan_tf.upscaling.server import Remote
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
+from srgan_tf.networks import models
+from srgan_tf.saved_models import export, zoo
+from srgan_tf.upscaling import endpoints
+from srgan_tf.upscaling import server as server_module
+from srgan_tf.upscaling.server import Remote
 
 pytest.importorskip("tensorflow_serving")
 NOBODY = "127.0.0.1:1"  # nothing listens there
@@ -68,6 +70,7 @@ def run(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as end:
             start(upscale.main, ["upscale.py", *arguments])
         return (end.value.code or 0, *capsys.readouterr())
+
     return run
 
 
@@ -86,11 +89,23 @@ def test_of_two_versions_behind_one_name_only_the_one_that_was_asked_is_heard(se
     """As where a rolling update goes on behind a balancer."""
     versions, predict = itertools.cycle([1, 2]), endpoints.Grpc._predict
     remote = Remote([server.grpc], tile=40)
-    monkeypatch.setattr(endpoints.Grpc, "_predict", lambda self, signature, *rest: (
-        predict(self, signature, *rest)[0], 1 if signature == "attributes" else next(versions)))
+    monkeypatch.setattr(
+        endpoints.Grpc,
+        "_predict",
+        lambda self, signature, *rest: (
+            predict(self, signature, *rest)[0],
+            1 if signature == "attributes" else next(versions),
+        ),
+    )
     heard = []
-    monkeypatch.setattr(server_module._Server, "fail", lambda self, away, started, fail=server_module._Server.fail: (
-        heard.append(str(away)), fail(self, away, started)))
+    monkeypatch.setattr(
+        server_module._Server,
+        "fail",
+        lambda self, away, started, fail=server_module._Server.fail: (
+            heard.append(str(away)),
+            fail(self, away, started),
+        ),
+    )
     np.testing.assert_array_equal(remote(picture(9, 70, 3)), local(picture(9, 70, 3)))
     assert heard and set(heard) == {"version 2 has answered, and not version 1"}
 
@@ -105,8 +120,9 @@ def test_a_server_may_fail_for_days():
 def test_a_batch_travels_in_parts(server, local, monkeypatch):
     remote, sent = Remote([server.grpc]), []
     remote._automatic, enlarge = 20, remote._servers.enlarge
-    monkeypatch.setattr(remote._servers, "enlarge",
-                        lambda batch, *rest: (sent.append(len(batch)), enlarge(batch, *rest))[1])
+    monkeypatch.setattr(
+        remote._servers, "enlarge", lambda batch, *rest: (sent.append(len(batch)), enlarge(batch, *rest))[1]
+    )
     np.testing.assert_array_equal(remote(picture(7, 10, 15, 3)), local(picture(7, 10, 15, 3)))
     assert sorted(sent) == [1, 2, 2, 2]
 
@@ -128,11 +144,16 @@ def test_bfloat16_is_computed_where_it_is_asked_for(server, small_model):
 
 
 def test_the_command_writes_the_same_file_without_tensorflow(server, small_model, run, protocol):
-    program = ("import sys; from srgan_tf.commands import upscale\n"
-               "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules")
-    done = subprocess.run([sys.executable, "-c", program, "a.png", "-o", "there.png", "--server",
-                           getattr(server, protocol)], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
-                          text=True)
+    program = (
+        "import sys; from srgan_tf.commands import upscale\n"
+        "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "a.png", "-o", "there.png", "--server", getattr(server, protocol)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "a.png -> there.png, 120 x 80\n", "")
     there = np.asarray(Image.open("there.png"))
     np.testing.assert_array_equal(there, serving.Here(small_model)(picture(20, 30, 3)))
@@ -154,8 +175,9 @@ def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(serv
         finally:
             done.release()
 
-    remotes = {servers[0]: Remote(servers, tile=40) for servers in ([server.grpc, second.grpc],
-                                                                    [second.rest, server.rest])}
+    remotes = {
+        servers[0]: Remote(servers, tile=40) for servers in ([server.grpc, second.grpc], [second.rest, server.rest])
+    }
     with concurrent.futures.ThreadPoolExecutor(16) as clients:
         wrong = clients.map(one, range(200))
         for _ in range(60):
@@ -228,8 +250,9 @@ class Canned(Scripted):
     """One that gives one answer to whatever is posted after the attributes."""
 
     def __init__(self, status, body, attributes):
-        super().__init__(lambda asked: (
-            (200, told(attributes)) if asked["signature_name"] == "attributes" else (status, body)))
+        super().__init__(
+            lambda asked: (200, told(attributes)) if asked["signature_name"] == "attributes" else (status, body)
+        )
 
 
 def told(attributes):
@@ -243,18 +266,21 @@ def doubled_twice(asked):
     return json.dumps({"outputs": [{"b64": base64.b64encode(one).decode()} for one in encoded]}).encode()
 
 
-@pytest.mark.parametrize("status, body, problem", [
-    (200, b"<html>welcome</html>", "no outputs as TensorFlow Serving gives them"),
-    (200, b'{"outputs": 3}', "no outputs"),
-    (200, b'{"outputs": [3]}', "no pictures"),
-    (200, b'{"outputs": [{"b64": "AAAA"}]}', "no pictures"),
-    (200, json.dumps({"outputs": ["x"]}).encode(), "no pictures"),
-    (404, b'{"error": "Servable not found for request: Latest(small)"}', "no such model .Servable not found"),
-    (404, b"<html>not found</html>", "no such model .HTTP 404 Not Found"),
-    (429, b'{"error": "OOM when allocating"}', "short of memory .OOM when allocating"),
-    (400, b'{"error": "image has\\n no pixels"}', "refuses .image has no pixels"),
-    (500, b"", "refuses .HTTP 500"),
-])
+@pytest.mark.parametrize(
+    "status, body, problem",
+    [
+        (200, b"<html>welcome</html>", "no outputs as TensorFlow Serving gives them"),
+        (200, b'{"outputs": 3}', "no outputs"),
+        (200, b'{"outputs": [3]}', "no pictures"),
+        (200, b'{"outputs": [{"b64": "AAAA"}]}', "no pictures"),
+        (200, json.dumps({"outputs": ["x"]}).encode(), "no pictures"),
+        (404, b'{"error": "Servable not found for request: Latest(small)"}', "no such model .Servable not found"),
+        (404, b"<html>not found</html>", "no such model .HTTP 404 Not Found"),
+        (429, b'{"error": "OOM when allocating"}', "short of memory .OOM when allocating"),
+        (400, b'{"error": "image has\\n no pixels"}', "refuses .image has no pixels"),
+        (500, b"", "refuses .HTTP 500"),
+    ],
+)
 def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, status, body, problem):
     with Canned(status, body, zoo.attributes(small_model / "1")) as server:
         remote = Remote([server.address])
@@ -263,9 +289,13 @@ def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, s
         assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("status, busy", [
-    (503, "The batch scheduling queue to which this task was submitted is full"),
-    (429, "Run() timeout exceeded while waiting in batching queue")])
+@pytest.mark.parametrize(
+    "status, busy",
+    [
+        (503, "The batch scheduling queue to which this task was submitted is full"),
+        (429, "Run() timeout exceeded while waiting in batching queue"),
+    ],
+)
 def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, status, busy):
     monkeypatch.setattr(server_module, "ATTEMPTS", 3)
     with Canned(status, json.dumps({"error": busy}).encode(), zoo.attributes(small_model / "1")) as server:
@@ -360,8 +390,10 @@ def test_a_negative_tile_is_refused_as_it_is_here(server):
 def test_a_picture_of_another_size_is_no_answer(small_model, server):
     """A model of scale 4 whose attributes say 2."""
     facts = {**zoo.attributes(small_model / "1"), "scale": 2}
-    status, body = 200, json.dumps({"outputs": [{"b64": base64.b64encode(endpoints._png(
-        picture(36, 28, 3))).decode()}]}).encode()
+    status, body = (
+        200,
+        json.dumps({"outputs": [{"b64": base64.b64encode(endpoints._png(picture(36, 28, 3))).decode()}]}).encode(),
+    )
     with Canned(status, body, facts) as canned, pytest.raises(UserError, match="no picture of the right size"):
         Remote([canned.address])(picture(9, 7, 3))
 
@@ -372,29 +404,37 @@ def test_different_models_are_not_mixed(server, small_model):
             Remote([server.rest, other.address])
 
 
-@pytest.mark.parametrize("arguments, problem", [
-    (["--server", f"http://{NOBODY}/small"], "the server does not answer, --server http://127.0.0.1:1/small (Conn"),
-    (["--server", f"grpc://{NOBODY}/small"], "the server does not answer, --server grpc://127.0.0.1:1/small ("),
-    (["--server", f"http://{NOBODY}/a,grpc://{NOBODY}/a"],
-     "none of the servers answers, --server http://127.0.0.1:1/a"),
-    (["--server", "{grpc}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
-    (["--server", "{rest}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
-    (["--server", "{rest}/versions/9"], "no such model (Servable not found for request: Specific(small, 9))"),
-    (["--server", "http://127.0.0.1:{port}/small"], "no HTTP"),
-    (["--server", "grpc://127.0.0.1:{rest_port}/small"], "the server does not answer"),
-    (["--server", "{rest}", "--precision", "bfloat16"], "only gRPC asks for bfloat16"),
-    (["--server", "{grpc}", "--precision", "float16"], "servers compute in float32 or bfloat16, --precision float16"),
-    (["--server", "{rest}", "--scale", "2"], "--scale 2"),
-    (["--server", "{rest}", "--model", "srgan"], "--model and --server"),
-    (["--server", "ftp://127.0.0.1/small"], "no address of a model"),
-    (["--server", "127.0.0.1:8501"], "no address of a model"),
-    (["--server", "http://127.0.0.1:x/small"], "no address of a model"),
-    (["--server", "http://127.0.0.1:8501"], "no address of a model"),
-    (["--server", "http://127.0.0.1/v1/models/small:predict"], "no address of a model"),
-    (["--server", "http://my server:8501/small"], "no address of a model"),
-    (["--server", "http://my..server:8501/small"], "no address of a model"),
-    (["--server", "https://name:password@server/small"], "no address of a model"),
-])
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        (["--server", f"http://{NOBODY}/small"], "the server does not answer, --server http://127.0.0.1:1/small (Conn"),
+        (["--server", f"grpc://{NOBODY}/small"], "the server does not answer, --server grpc://127.0.0.1:1/small ("),
+        (
+            ["--server", f"http://{NOBODY}/a,grpc://{NOBODY}/a"],
+            "none of the servers answers, --server http://127.0.0.1:1/a",
+        ),
+        (["--server", "{grpc}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
+        (["--server", "{rest}er"], "the server has no such model (Servable not found for request: Latest(smaller))"),
+        (["--server", "{rest}/versions/9"], "no such model (Servable not found for request: Specific(small, 9))"),
+        (["--server", "http://127.0.0.1:{port}/small"], "no HTTP"),
+        (["--server", "grpc://127.0.0.1:{rest_port}/small"], "the server does not answer"),
+        (["--server", "{rest}", "--precision", "bfloat16"], "only gRPC asks for bfloat16"),
+        (
+            ["--server", "{grpc}", "--precision", "float16"],
+            "servers compute in float32 or bfloat16, --precision float16",
+        ),
+        (["--server", "{rest}", "--scale", "2"], "--scale 2"),
+        (["--server", "{rest}", "--model", "srgan"], "--model and --server"),
+        (["--server", "ftp://127.0.0.1/small"], "no address of a model"),
+        (["--server", "127.0.0.1:8501"], "no address of a model"),
+        (["--server", "http://127.0.0.1:x/small"], "no address of a model"),
+        (["--server", "http://127.0.0.1:8501"], "no address of a model"),
+        (["--server", "http://127.0.0.1/v1/models/small:predict"], "no address of a model"),
+        (["--server", "http://my server:8501/small"], "no address of a model"),
+        (["--server", "http://my..server:8501/small"], "no address of a model"),
+        (["--server", "https://name:password@server/small"], "no address of a model"),
+    ],
+)
 def test_a_mistake_is_one_line_and_nothing_is_written(server, run, arguments, problem):
     places = dict(grpc=server.grpc, rest=server.rest, port=server.port, rest_port=server.rest_port)
     status, out, err = run("a.png", *[argument.format(**places) for argument in arguments])

@@ -1,4 +1,5 @@
 """Upscaler: every kind of array, tiles that cannot be seen, alpha without halos, precisions."""
+
 import os
 import subprocess
 import sys
@@ -7,14 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.upscaling import upscaler
+from srgan_tf.errors import UserError
 from srgan_tf.images.picture import Picture
 from srgan_tf.networks import inference
-from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
-from srgan_tf.upscaling.sizes import Size
+from srgan_tf.upscaling import upscaler
 from srgan_tf.upscaling.alpha import bleed
 from srgan_tf.upscaling.enlarger import Enlarger
+from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.upscaler import Upscaler
 
 
@@ -78,6 +79,7 @@ def noted(upscale):
     def note(features):
         found.append(int(np.prod(features.shape[:3])))
         return enlarge(features)
+
     upscale._networks[np.dtype(np.uint8)] = trunk, note
     return found
 
@@ -104,17 +106,24 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
 
     def tile(megabytes):
-        monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: megabytes and megabytes * 10 ** 6)
+        monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: megabytes and megabytes * 10**6)
         return upscale._automatic(3000, 4000)
+
     assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaler.TILE
 
 
 def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model, monkeypatch):
     upscale, sizes = Upscaler(small_model, precision="float32", tile=100), []
-    monkeypatch.setattr(upscale, "_fits", lambda size: size <= 100 ** 2)
+    monkeypatch.setattr(upscale, "_fits", lambda size: size <= 100**2)
     enlarge = upscale._enlarge
-    monkeypatch.setattr(upscale, "_enlarge", lambda batch, rows, columns, large: (
-        sizes.append(rows.stop - rows.start), enlarge(batch, rows, columns, large)))
+    monkeypatch.setattr(
+        upscale,
+        "_enlarge",
+        lambda batch, rows, columns, large: (
+            sizes.append(rows.stop - rows.start),
+            enlarge(batch, rows, columns, large),
+        ),
+    )
     upscale(picture(200, 200, 3))
     assert max(sizes) == 50
     monkeypatch.setattr(upscale, "_fits", lambda size: True)
@@ -128,8 +137,9 @@ def test_a_result_that_the_memory_cannot_hold_is_not_begun(upscale, monkeypatch)
         upscale(picture(10, 10, 3))
 
 
-@pytest.mark.parametrize("limit, field", [
-    ("RLIMIT_AS", "VmSize"), pytest.param("RLIMIT_DATA", "VmData", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "limit, field", [("RLIMIT_AS", "VmSize"), pytest.param("RLIMIT_DATA", "VmData", marks=pytest.mark.long)]
+)
 def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path, limit, field):
     """In a process with a real limit: 900 x 900 pixels at once take more."""
     code = """if True:
@@ -149,8 +159,11 @@ def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp
     """
     image = picture(900, 900, 3)
     np.save(tmp_path / "image.npy", image)
-    subprocess.run([sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field], check=True,
-                   env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+    subprocess.run(
+        [sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field],
+        check=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
     assert_equal_but_for_rounding(np.load(tmp_path / "image.npy"), upscale(image))
 
 
@@ -163,6 +176,7 @@ def test_what_tensorflow_finds_too_large_is_halved(small_model, upscale, monkeyp
         if rows.stop - rows.start > 30:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM")
         enlarge(batch, rows, columns, large)
+
     monkeypatch.setattr(tiled, "_enlarge", least)
     assert_equal_but_for_rounding(tiled(image, shares.append), whole)
     assert max(shares) < 0.15 and sum(shares) == pytest.approx(1)
@@ -187,8 +201,8 @@ def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
 
 
 def test_a_tile_stays_within_a_limit(small_model):
-    upscale = Upscaler(small_model, tile=10 ** 6)
-    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaler.PIXELS ** 0.5
+    upscale = Upscaler(small_model, tile=10**6)
+    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaler.PIXELS**0.5
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -197,7 +211,7 @@ def test_half_the_bits_come_close_to_float32(small_model, upscale, precision):
     image = picture(32, 24, 3)
     assert (rough.precision, upscale.precision) == (precision, "float32")
     error = rough(image).astype(float) - upscale(image)
-    assert 0 < np.sqrt(np.mean(error ** 2)) < 0.8
+    assert 0 < np.sqrt(np.mean(error**2)) < 0.8
 
 
 def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
@@ -206,13 +220,16 @@ def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
     assert_equal_but_for_rounding(tiled, whole)
 
 
-@pytest.mark.parametrize("flags, onednn, precision", [
-    ("flags : fpu avx512f avx512_bf16 gfni", None, "bfloat16"),
-    ("flags : fpu amx_bf16", "1", "bfloat16"),
-    ("flags : fpu avx512_bf16", "0", "float32"),
-    ("flags : fpu avx512f", None, "float32"),
-    (None, None, "float32"),
-])
+@pytest.mark.parametrize(
+    "flags, onednn, precision",
+    [
+        ("flags : fpu avx512f avx512_bf16 gfni", None, "bfloat16"),
+        ("flags : fpu amx_bf16", "1", "bfloat16"),
+        ("flags : fpu avx512_bf16", "0", "float32"),
+        ("flags : fpu avx512f", None, "float32"),
+        (None, None, "float32"),
+    ],
+)
 def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
     monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr("srgan_tf.networks.precision.CPUINFO", tmp_path / "cpuinfo")
@@ -304,8 +321,12 @@ def test_the_order_of_the_bytes_in_16_bits_does_not_count(upscale):
 def test_16_bits_keep_more_than_256_levels(small_model, precision):
     ramp = np.linspace(20000, 21000, 64 * 64).astype(np.uint16).reshape(64, 64)  # four levels of 8 bits
     upscale = Upscaler(small_model, precision=precision)
-    for large in (upscale(ramp), upscale(np.dstack([ramp] * 3))[..., 1],
-                  upscale(np.dstack([ramp, ramp]))[..., 1], upscale(np.dstack([ramp] * 4))[..., 2]):
+    for large in (
+        upscale(ramp),
+        upscale(np.dstack([ramp] * 3))[..., 1],
+        upscale(np.dstack([ramp, ramp]))[..., 1],
+        upscale(np.dstack([ramp] * 4))[..., 2],
+    ):
         inner = large[32:-32, 32:-32]
         assert len(np.unique(inner)) > 500
         rows = inner.mean(axis=1).reshape(-1, 4).mean(axis=1)
@@ -321,10 +342,18 @@ def test_16_bit_colours_under_transparent_pixels_do_not_shine_through(upscale):
     np.testing.assert_array_equal(upscale(np.dstack([hidden, alpha])), upscale(np.dstack([red, alpha])))
 
 
-@pytest.mark.parametrize("arguments, size", [
-    ({"outscale": 2.5}, (32, 18)), ({"outscale": 0.1}, (1, 1)), ({"outscale": 5}, (65, 35)), ({"width": 21}, (39, 21)),
-    ({"height": 26}, (26, 14)), ({"width": 30, "height": 9}, (9, 30)), ({"outscale": 4}, (52, 28)),
-])
+@pytest.mark.parametrize(
+    "arguments, size",
+    [
+        ({"outscale": 2.5}, (32, 18)),
+        ({"outscale": 0.1}, (1, 1)),
+        ({"outscale": 5}, (65, 35)),
+        ({"width": 21}, (39, 21)),
+        ({"height": 26}, (26, 14)),
+        ({"width": 30, "height": 9}, (9, 30)),
+        ({"outscale": 4}, (52, 28)),
+    ],
+)
 @pytest.mark.parametrize("kind", [(), (2,), (3,), (4,)])
 def test_other_sizes_are_the_networks_resized_as_matlab_does(small_model, upscale, arguments, size, kind):
     image = picture(13, 7, *kind)
@@ -338,9 +367,17 @@ def test_a_batch_of_16_bits_at_another_size(small_model):
     assert (large.shape, large.dtype) == ((2, 9, 12, 3), np.uint16)
 
 
-@pytest.mark.parametrize("arguments, problem", [
-    ({"outscale": 0}, "--outscale"), ({"outscale": -1}, "--outscale"), ({"outscale": float("inf")}, "--outscale"),
-    ({"outscale": float("nan")}, "--outscale"), ({"width": 0}, "--width"), ({"height": -3}, "--height")])
+@pytest.mark.parametrize(
+    "arguments, problem",
+    [
+        ({"outscale": 0}, "--outscale"),
+        ({"outscale": -1}, "--outscale"),
+        ({"outscale": float("inf")}, "--outscale"),
+        ({"outscale": float("nan")}, "--outscale"),
+        ({"width": 0}, "--width"),
+        ({"height": -3}, "--height"),
+    ],
+)
 def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
     with pytest.raises(UserError, match=problem):
         Upscaler(small_model, **arguments)
@@ -350,8 +387,9 @@ def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
 @pytest.mark.parametrize("alpha", [False, True])
 def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
     pixels = np.repeat(picture(6, 5, 1), 3, axis=2) if grey else picture(6, 5, 3)
-    small = Picture(pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc",
-                           dpi=(300.0, 300.0), notes=("note",))
+    small = Picture(
+        pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc", dpi=(300.0, 300.0), notes=("note",)
+    )
     large = upscale.picture(small)
     assert large.pixels.shape == (24, 20, 3)
     assert (large.alpha is not None) == alpha
@@ -359,16 +397,20 @@ def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
     if grey:
         np.testing.assert_array_equal(large.pixels[..., 0], large.pixels[..., 2])
     if not alpha:
-        np.testing.assert_array_equal(large.pixels[..., 0] if grey else large.pixels,
-                                      upscale(pixels[..., 0] if grey else pixels))
+        np.testing.assert_array_equal(
+            large.pixels[..., 0] if grey else large.pixels, upscale(pixels[..., 0] if grey else pixels)
+        )
 
 
-@pytest.mark.parametrize("image, problem", [
-    (np.zeros((4, 4, 3), np.float32), "uint8 or uint16"),
-    (np.zeros((4, 4, 5), np.uint8), "shape"),
-    (np.zeros((1, 4, 4, 4), np.uint8), "shape"),
-    (np.zeros((0, 4, 3), np.uint8), "pixel"),
-])
+@pytest.mark.parametrize(
+    "image, problem",
+    [
+        (np.zeros((4, 4, 3), np.float32), "uint8 or uint16"),
+        (np.zeros((4, 4, 5), np.uint8), "shape"),
+        (np.zeros((1, 4, 4, 4), np.uint8), "shape"),
+        (np.zeros((0, 4, 3), np.uint8), "pixel"),
+    ],
+)
 def test_other_arrays_are_refused(upscale, image, problem):
     with pytest.raises(ValueError, match=problem):
         upscale(image)

@@ -1,4 +1,5 @@
 """Static pages that need no network and no framework: the report and the opinion test."""
+
 import json
 import os
 from pathlib import Path
@@ -6,8 +7,9 @@ from pathlib import Path
 from srgan_tf.errors import UserError
 
 _MARK = '<meta name="generator" content="srgan_tf {}">'  # in every page of ours, with its name
-_UNFINISHED = ("<!DOCTYPE html>{}<title>Not finished</title>"
-               "<p>This page is not finished: its command still runs, or ended early.")
+_UNFINISHED = (
+    "<!DOCTYPE html>{}<title>Not finished</title><p>This page is not finished: its command still runs, or ended early."
+)
 _HERE = Path(__file__).resolve().parent
 
 
@@ -20,8 +22,11 @@ def claim(folder, flag, page):
     folder, mark = Path(folder), _MARK.format(page)
     try:
         index = folder / "index.html"
-        if folder.exists() and any(folder.iterdir()) and not (
-                index.is_file() and mark in index.read_text(encoding="utf-8", errors="replace")):
+        if (
+            folder.exists()
+            and any(folder.iterdir())
+            and not (index.is_file() and mark in index.read_text(encoding="utf-8", errors="replace"))
+        ):
             raise UserError(f"the folder holds other things, {flag} {folder}, give a new one or an empty one")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         if not index.exists():

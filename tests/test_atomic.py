@@ -74,8 +74,9 @@ def assert_whole(folder):
     for path in folder.iterdir():
         if path in parts(folder):
             continue
-        found = animations.read(path)
-        size = (found.height, found.width) if found else reading.read(path).pixels.shape[:2]
+        with reading.opened(path) as file:
+            found = animations.read(file)
+            size = (found.height, found.width) if found else file.picture().pixels.shape[:2]
         with Image.open(folder.parent / "in" / path.name.replace("_x4", "")) as small:
             assert size == (4 * small.height, 4 * small.width)
 

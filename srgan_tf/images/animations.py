@@ -18,7 +18,7 @@ FORMATS = ("GIF", "WEBP", "PNG")
 class Animation:
     """A file of several frames.
 
-    path: the file.
+    file: the open `reading.PictureFile`.
     count: number of frames, each as it is seen: composed of what the file changes from one to the next.
     durations: for how long each is seen, in ms.
     plays: how often all are shown; 0 is for ever.
@@ -27,7 +27,7 @@ class Animation:
     grey: whether all are grey.
     """
 
-    path: object
+    file: object
     count: int
     durations: tuple[float, ...]
     plays: int
@@ -37,30 +37,35 @@ class Animation:
     grey: bool
 
     def frames(self):
-        """Every frame as a `picture.Picture`, one decoded after the other."""
-        with reading.opened(self.path) as image:
+        """Every frame as a `picture.Picture`, one decoded after the other, while the file is open."""
+        with reading.errors_named(self.file.path):
+            self.file.rewind()
             fields = None
-            for array in _arrays(image):
+            for array in _arrays(self.file.image):
                 if not fields:
-                    fields, orientation = reading.said(image, self.path)
+                    fields, orientation = self.file.metadata()
                 array = reading.UPRIGHT[orientation](array)
                 grey = array[..., :1] if self.grey else array[..., :3]
                 yield Picture.of(np.dstack([grey, array[..., 3:]]) if self.alpha else grey, **fields)
 
 
-def read(path):
-    """The animation in a file, which is decoded once to know its timing; None for a file of one picture.
+def read(file):
+    """The animation in an open `reading.PictureFile`, which is decoded once to know its timing.
+
+    Returns:
+        An `Animation`; None for a file with one picture.
 
     Raises:
         UserError: as `reading.read`, and for pages and other sequences that are no animation.
     """
-    with reading.opened(path) as image:
-        if image is None or (count := reading.count_frames(image)) == 1:
-            return None
-        if image.format not in FORMATS:
-            raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
-        if reading.depth(image) == 16:
-            raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
+    if file.count == 1:
+        return None
+    image, path = file.image, file.path
+    if image.format not in FORMATS:
+        raise UserError(f"the file holds {file.count} pictures, {path}, split it into single ones")
+    if reading.depth(image) == 16:
+        raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
+    with reading.errors_named(path):
         durations, alpha, grey = [], False, not reading.has_rgb_profile(image)
         for array in _arrays(image):
             durations.append(image.info.get("duration", 0))
@@ -68,8 +73,8 @@ def read(path):
             grey = grey and bool((array[..., :1] == array[..., 1:3])[array[..., 3] > 0].all())
         if len(durations) == 1:  # a PNG file may show another picture where animations are not known
             raise UserError(f"the animation has one frame only, {path}, save it as a picture")
-        height, width = reading.UPRIGHT[reading.said(image, path)[1]](array).shape[:2]
-        return Animation(path, len(durations), tuple(durations), _plays(image), height, width, alpha, grey)
+        height, width = reading.UPRIGHT[file.metadata()[1]](array).shape[:2]
+        return Animation(file, len(durations), tuple(durations), _plays(image), height, width, alpha, grey)
 
 
 def check_fits(path, animation, height, width):

@@ -103,15 +103,14 @@ def exif_for(kind, picture):
     return tags.tobytes() if len(tags) else None
 
 
-def is_lossless(path):
-    """Whether a WebP file holds its first picture without loss."""
-    with open(path, "rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8:
-            kind, length = head[:4], int.from_bytes(head[4:], "little")
-            if kind in (b"VP8 ", b"VP8L"):
-                return kind == b"VP8L"
-            file.seek(16 if kind == b"ANMF" else length + length % 2, os.SEEK_CUR)  # a frame holds its picture's chunks
+def is_lossless(file):
+    """Whether a WebP file, open and binary, holds its first picture without loss."""
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        kind, length = head[:4], int.from_bytes(head[4:], "little")
+        if kind in (b"VP8 ", b"VP8L"):
+            return kind == b"VP8L"
+        file.seek(16 if kind == b"ANMF" else length + length % 2, os.SEEK_CUR)  # a frame holds its picture's chunks
     return False
 
 

@@ -1,9 +1,9 @@
 """What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and chunks as they are."""
 
+import dataclasses
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 from PIL import PngImagePlugin
@@ -84,31 +84,57 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=
     return b"".join([*chunks, data[header:]])
 
 
-def texts(path):
-    """The texts in a PNG file, but for XMP and for what is no longer so or told elsewhere.
+def scan(file):
+    """The `Chunks` of a binary file, which is read once; without any where it is no PNG file."""
+    file.seek(0)
+    texts, long, together, colours, profile, pixels = [], [], 0, {}, False, False
+    for kind, start, length in _chunks(file):
+        pixels = pixels or kind == b"IDAT"
+        profile = profile or kind == b"iCCP" and not pixels
+        if length == _COLOURS.get(kind) and not pixels:
+            colours.setdefault(kind, file.read(length))
+        elif kind in _TEXTS:
+            data, size = b"", LONGEST + 1
+            if length <= LONGEST and together <= TOGETHER:
+                data = file.read(length)
+                size = _inflated(kind, data)
+            together += size
+            if size > LONGEST or together > TOGETHER:
+                long.append((start, start + 12 + length))
+            elif _still_so(data.partition(b"\0")[0]):
+                texts.append((kind, data))
+    kept = ((kind, data) for kind, data in colours.items() if kind == b"cICP" or not profile)
+    return Chunks(tuple(texts), tuple(kept), tuple(long))
 
-    Returns:
-        A tuple of (kind of chunk, its data as they are); whether others were too long.
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """What the chunks of a PNG file say beside its pixels.
+
+    texts: (kind of chunk, its data as they are), without XMP, what is told elsewhere and what is no longer so.
+    colours: what the colours mean, in the same way, without what a profile overrides.
+    long: (start, stop) in the file of the texts that are too long.
     """
-    found, long = _texts(path)
-    return tuple((kind, data) for kind, data in found if _still_so(data.partition(b"\0")[0])), bool(long)
 
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    colours: tuple[tuple[bytes, bytes], ...] = ()
+    long: tuple[tuple[int, int], ...] = ()
 
-def colours(path):
-    """The chunks of a PNG file that say what its colours mean, but for those that a profile overrides.
+    def without_long_texts(self, file):
+        """The file at its beginning, or a copy in memory without texts that are too long.
 
-    Returns:
-        A tuple of (kind of chunk, its data as they are).
-    """
-    found, profile = {}, False
-    with open(path, "rb") as file:
-        for kind, _, length in _chunks(file):
-            if kind == b"IDAT":
-                break
-            if length == _COLOURS.get(kind):
-                found.setdefault(kind, file.read(length))
-            profile = profile or kind == b"iCCP"
-    return tuple((kind, data) for kind, data in found.items() if kind == b"cICP" or not profile)
+        Pillow would refuse the picture, or fill the memory first.
+        """
+        file.seek(0)
+        if not self.long:
+            return file
+        parts, place = [], 0
+        for start, stop in self.long:
+            parts.append(file.read(start - place))
+            file.seek(stop)
+            place = stop
+        parts.append(file.read())
+        return io.BytesIO(b"".join(parts))
 
 
 def are_srgb(colours):
@@ -129,48 +155,6 @@ def chunks_to_write(xmp, texts, colours):
     for kind, data in texts:
         info.add(kind, data)
     return info
-
-
-def without_long_texts(path):
-    """What Pillow is to open: the path of a file, or what is in it where it is a PNG file with texts that are too long.
-
-    Pillow would refuse the picture, or fill the memory first.
-    """
-    _, long = _texts(path)
-    if not long:
-        return path
-    parts, place = [], 0
-    with open(path, "rb") as file:
-        for start, stop in long:
-            parts.append(file.read(start - place))
-            file.seek(stop)
-            place = stop
-        parts.append(file.read())
-    return io.BytesIO(b"".join(parts))
-
-
-def content(path):
-    """The bytes of a PNG file without texts that are too long."""
-    file = without_long_texts(path)
-    return Path(path).read_bytes() if file is path else file.getvalue()
-
-
-def _texts(path):
-    """(kind, data) of the text chunks in a PNG file, and (start, stop) of those that are too long; none of others."""
-    found, long, together = [], [], 0
-    with open(path, "rb") as file:
-        for kind, start, length in _chunks(file):
-            if kind in _TEXTS:
-                data, size = b"", LONGEST + 1
-                if length <= LONGEST and together <= TOGETHER:
-                    data = file.read(length)
-                    size = _inflated(kind, data)
-                together += size
-                if size <= LONGEST and together <= TOGETHER:
-                    found.append((kind, data))
-                else:
-                    long.append((start, start + 12 + length))
-    return found, long
 
 
 def _chunks(file):

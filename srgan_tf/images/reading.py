@@ -1,10 +1,14 @@
 """Picture files in: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
 
 import contextlib
+import dataclasses
+import functools
 import io
+import os
 import stat
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
@@ -52,31 +56,38 @@ def read(path):
         UserError: for a file that is missing, no picture, damaged, animated, of several pages, or above `MAX_PIXELS`,
             and for types that would not be kept (32 bits, floating point).
     """
-    with opened(path) as image:
-        if image is None:
-            return _deep_tiff(path, tiff.tags(path))
-        if (count := count_frames(image)) > 1:
-            raise UserError(f"the file holds {count} pictures, {path}, split it into single ones")
-        return _picture(image, path)
+    with opened(path) as file:
+        return file.picture()
 
 
 @contextlib.contextmanager
 def opened(path):
-    """A file as Pillow's image, its header read and judged; None for a TIFF file of a kind that Pillow does not know.
+    """An open `PictureFile`, its header parsed and checked. The file is opened and its chunks are scanned once.
 
-    What the block raises because the file is damaged becomes a `UserError`, too.
+    Raises:
+        UserError: as `read`.
     """
+    with errors_named(path):
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
+            raise UserError(
+                f"{'a folder' if os.path.isdir(path) else 'a device or pipe'} is no picture, {path}, give a file"
+            )
+        file = open(path, "rb")
+    with file:
+        with errors_named(path):
+            opened_file = PictureFile(path, file, png.scan(file))
+            opened_file.rewind()
+        yield opened_file
+
+
+@contextlib.contextmanager
+def errors_named(path):
+    """Turn what the block raises because a file is missing, unreadable or damaged into a `UserError`."""
     path = Path(path)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
-            raise UserError(f"{'a folder' if path.is_dir() else 'a device or pipe'} is no picture, {path}, give a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's: doubtful files are judged below or by their pixels
-            with _open(path) as image:
-                if image is not None:
-                    _check(image, path)
-                    _spread_transparency(image)
-                yield image
+            yield
     except UserError:
         raise
     except FileNotFoundError:
@@ -98,20 +109,119 @@ def opened(path):
         raise UserError(_damaged(error, path)) from None
 
 
-def count_frames(image):
-    """How many pictures an opened file holds, but for a photograph's second view (MPO) and previews in a TIFF file."""
-    try:
-        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    except (SyntaxError, KeyError):  # Pillow does not know a later page
-        if image.format != "TIFF":
-            raise
-        return 2  # or more
-    if image.format == "TIFF" and count > 1:
-        for i in range(image.n_frames):
-            image.seek(i)
-            count -= image.tag_v2.get(254, 0) & 1
-        image.seek(0)
-    return count
+@dataclasses.dataclass
+class PictureFile:
+    """An open file with one picture or several, as `opened` gives it.
+
+    path: of the file, for messages.
+    file: binary, open for reading.
+    chunks: the `png.Chunks` of a PNG file; without any for other formats.
+    image: Pillow's image, its header parsed; None for a TIFF file of a kind that Pillow does not know.
+    """
+
+    path: object
+    file: BinaryIO
+    chunks: png.Chunks
+    image: Image.Image | None = None
+
+    def rewind(self):
+        """Let Pillow parse the header again: seeking back from a later frame may lose the palette of a PNG file."""
+        self.image = _open(self.chunks.without_long_texts(self.file), self.file)
+        if self.image is not None:
+            _check(self.image, self.path)
+            _spread_transparency(self.image)
+
+    @functools.cached_property
+    def count(self):
+        """How many pictures the file holds, without a photograph's second view (MPO) and previews in a TIFF file."""
+        with errors_named(self.path):
+            return 1 if self.image is None else _count_frames(self.image)
+
+    def picture(self):
+        """The `Picture` in the file, decoded.
+
+        Raises:
+            UserError: as `read`.
+        """
+        if self.count > 1:
+            raise UserError(f"the file holds {self.count} pictures, {self.path}, split it into single ones")
+        with errors_named(self.path):
+            return self._deep_tiff(tiff.tags(self.file)) if self.image is None else self._picture()
+
+    def metadata(self, turned=1):
+        """What the file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded.
+
+        `turned` is the orientation that Pillow has applied already.
+        """
+        image = self.image
+        fields = {
+            "icc": image.info.get("icc_profile"),
+            "dpi": image.info.get("dpi"),
+            "notes": (),
+            "lossless": image.format == "WEBP" and metadata.is_lossless(self.file),
+        }
+        comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
+        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
+            fields["comment"] = comment
+        try:
+            tags = image.getexif()
+            fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
+            orientation = metadata.orientation(tags)
+            fields["exif"] = metadata.exif(tags, from_tiff=image.format == "TIFF")
+        except Exception:  # Pillow's, of many kinds
+            fields["notes"] += _DAMAGED_EXIF
+        applied = orientation if turned == 1 else turned
+        fields["xmp"], notes = xmp.upright(packet, turned=applied != 1)
+        fields["notes"] += notes
+        fields["colours"], fields["texts"] = self.chunks.colours, self.chunks.texts
+        fields["notes"] += ("without texts that are too long",) if self.chunks.long else ()
+        fields["dpi"] = metadata.sound(fields["dpi"], applied)
+        return fields, orientation
+
+    def _picture(self):
+        image = self.image
+        deep, transparent = depth(image) > 8, image.info.get("transparency")
+        if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
+            return self._deep_tiff(image.getexif())
+        turned = 1
+        if image.format == "TIFF":
+            tags = image.getexif()
+            turned = metadata.orientation(tags)  # Pillow applies it when it loads the image
+            with contextlib.suppress(Exception):  # what is wrong with them is told below
+                tiff.load_folders(tags)
+        image.load()  # the chunks behind the pixels, too
+        fields, orientation = self.metadata(turned)
+        if image.mode == "CMYK":
+            image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
+            fields["notes"] += ("cut to 8 bits a channel",) * deep + ("converted from CMYK to sRGB",)
+            deep = False
+        if deep and image.format == "PNG":
+            array = png.decode(self.chunks.without_long_texts(self.file).read(), transparent)
+        elif image.mode.startswith("I;16"):
+            array = np.asarray(image).astype(np.uint16)[..., None]
+            if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, which Pillow heeds in 8 bits only
+                array = 65535 - array
+        else:
+            array = eight_bits(image)
+        return Picture.of(UPRIGHT[orientation](array), **fields)
+
+    def _deep_tiff(self, tags):
+        icc, packet, orientation, dpi, exif, notes = tags.get(34675), tags.get(metadata.XMP), 1, None, None, ()
+        try:
+            orientation = metadata.orientation(tags)
+            dpi = metadata.sound(metadata.dpi(tags), orientation)
+            exif = metadata.exif(tags, from_tiff=True)
+        except Exception:  # Pillow's, of many kinds
+            notes = _DAMAGED_EXIF
+        packet, others = xmp.upright(packet, turned=orientation != 1)
+        return Picture.of(
+            UPRIGHT[orientation](tiff.decode(self.file, self.path, MAX_PIXELS)),
+            icc=icc,
+            dpi=dpi,
+            exif=exif,
+            xmp=packet,
+            notes=notes + others,
+        )
 
 
 def eight_bits(image):
@@ -133,46 +243,30 @@ def has_rgb_profile(image):
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
-def said(image, path, turned=1):
-    """What a file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded.
-
-    `turned` is the orientation that Pillow has applied already.
-    """
-    fields = {
-        "icc": image.info.get("icc_profile"),
-        "dpi": image.info.get("dpi"),
-        "notes": (),
-        "lossless": image.format == "WEBP" and metadata.is_lossless(path),
-    }
-    comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
-    if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
-        fields["comment"] = comment
+def _open(content, file):
+    """Pillow's image of a file's content; None for a TIFF file of a kind that Pillow does not know."""
     try:
-        tags = image.getexif()
-        fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
-        orientation = metadata.orientation(tags)
-        fields["exif"] = metadata.exif(tags, from_tiff=image.format == "TIFF")
-    except Exception:  # Pillow's, of many kinds
-        fields["notes"] += _DAMAGED_EXIF
-    applied = orientation if turned == 1 else turned
-    fields["xmp"], notes = xmp.upright(packet, turned=applied != 1)
-    fields["notes"] += notes
-    if image.format == "PNG":
-        fields["colours"] = png.colours(path)
-        fields["texts"], long = png.texts(path)
-        fields["notes"] += ("without texts that are too long",) if long else ()
-    fields["dpi"] = metadata.sound(fields["dpi"], applied)
-    return fields, orientation
-
-
-def _open(path):
-    try:
-        return Image.open(png.without_long_texts(path))
+        return Image.open(content)
     except UnidentifiedImageError:
-        with open(path, "rb") as file:
-            if file.read(4) not in _TIFF_SIGNATURES:
-                raise
-        return contextlib.nullcontext()
+        file.seek(0)
+        if file.read(4) not in _TIFF_SIGNATURES:
+            raise
+        return None
+
+
+def _count_frames(image):
+    try:
+        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    except (SyntaxError, KeyError):  # Pillow does not know a later page
+        if image.format != "TIFF":
+            raise
+        return 2  # or more
+    if image.format == "TIFF" and count > 1:
+        for i in range(image.n_frames):
+            image.seek(i)
+            count -= image.tag_v2.get(254, 0) & 1
+        image.seek(0)
+    return count
 
 
 def _check(image, path):
@@ -214,52 +308,6 @@ def depth(image):
         ):
             return 16
     return 8
-
-
-def _picture(image, path):
-    deep, transparent = depth(image) > 8, image.info.get("transparency")
-    if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
-        return _deep_tiff(path, image.getexif())
-    turned = 1
-    if image.format == "TIFF":
-        tags = image.getexif()
-        turned = metadata.orientation(tags)  # Pillow applies it when it loads the image
-        with contextlib.suppress(Exception):  # what is wrong with them is told below
-            tiff.load_folders(tags)
-    image.load()  # the chunks behind the pixels, too
-    fields, orientation = said(image, path, turned)
-    if image.mode == "CMYK":
-        image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
-        fields["notes"] += ("cut to 8 bits a channel",) * deep + ("converted from CMYK to sRGB",)
-        deep = False
-    if deep and image.format == "PNG":
-        array = png.decode(png.content(path), transparent)
-    elif image.mode.startswith("I;16"):
-        array = np.asarray(image).astype(np.uint16)[..., None]
-        if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, which Pillow heeds in 8 bits only
-            array = 65535 - array
-    else:
-        array = eight_bits(image)
-    return Picture.of(UPRIGHT[orientation](array), **fields)
-
-
-def _deep_tiff(path, tags):
-    icc, packet, orientation, dpi, exif, notes = tags.get(34675), tags.get(metadata.XMP), 1, None, None, ()
-    try:
-        orientation = metadata.orientation(tags)
-        dpi = metadata.sound(metadata.dpi(tags), orientation)
-        exif = metadata.exif(tags, from_tiff=True)
-    except Exception:  # Pillow's, of many kinds
-        notes = _DAMAGED_EXIF
-    packet, others = xmp.upright(packet, turned=orientation != 1)
-    return Picture.of(
-        UPRIGHT[orientation](tiff.decode(path, MAX_PIXELS)),
-        icc=icc,
-        dpi=dpi,
-        exif=exif,
-        xmp=packet,
-        notes=notes + others,
-    )
 
 
 def _from_cmyk(image, icc):

@@ -21,8 +21,13 @@ _DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
 _LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
 
 
-def decode(path, max_pixels):
+def decode(file, path, max_pixels):
     """The first picture in a TIFF file of 9 to 16 bits a channel.
+
+    Args:
+        file: binary, open for reading.
+        path: its name, for messages.
+        max_pixels: how many it may have.
 
     Returns:
         uint16 [H, W, C], white is 65535: grey, grey and alpha, RGB or RGBA.
@@ -37,8 +42,9 @@ def decode(path, max_pixels):
     except ImportError:
         raise missing from None
     tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong with a file becomes one line, ours
-    with tifffile.TiffFile(path) as file:
-        page, *others = itertools.islice(file.pages, _PAGES)
+    file.seek(0)
+    with tifffile.TiffFile(file) as content:
+        page, *others = itertools.islice(content.pages, _PAGES)
         if not all(other.is_reduced for other in others):
             raise UserError(f"the file holds several pictures, {path}, split it into single ones")
         if page.dtype != np.uint16:
@@ -64,14 +70,14 @@ def decode(path, max_pixels):
     return _channels(array[..., :colours], array[..., colours:], kinds, page.photometric.name)
 
 
-def tags(path):
-    """The tags of a TIFF file, those in the folders of EXIF, too: a `PIL.Image.Exif`; none of a BigTIFF file."""
+def tags(file):
+    """The tags of an open TIFF file, those in the folders of EXIF, too: a `PIL.Image.Exif`; none of a BigTIFF file."""
     found = Image.Exif()
-    with open(path, "rb") as file:
-        if file.read(4) in (b"II*\0", b"MM\0*"):
-            file.seek(0)
-            found.load_from_fp(file)
-            load_folders(found)
+    file.seek(0)
+    if file.read(4) in (b"II*\0", b"MM\0*"):
+        file.seek(0)
+        found.load_from_fp(file)
+        load_folders(found)
     return found
 
 

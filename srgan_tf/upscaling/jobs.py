@@ -136,39 +136,47 @@ def make(job, enlarge, size, frame=lambda done, count: None):
         before = 0
         with contextlib.suppress(OSError):  # told when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
-        made = (_do_clip if clip_names.is_clip(source) else _do)(Job(source, target), named, size, frame)
+        try:
+            made = (_do_clip if clip_names.is_clip(source) else _do)(Job(source, target), named, size, frame)
+        except MemoryError:
+            raise UserError(f"there is not enough memory, {job.source}, make it smaller or cut it into parts") from None
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
 def _do(job, enlarge, size, frame):
     kind = formats.check_suffix(job.target)
-    try:
+    with contextlib.ExitStack() as stack:
         with quiet_libraries():
-            animation = animations.read(job.source)
-            small = None if animation else reading.read(job.source)
+            file = stack.enter_context(reading.opened(job.source))
+            animation = animations.read(file)
+            small = None if animation else file.picture()
         if animation:
-            small_height, small_width = animation.height, animation.width
-            height, width = size(small_height, small_width)
-            animations.check_fits(job.target, animation, height, width)
-            # Pillow keeps a GIF file's frames, and of a PNG file two of each.
-            kept = {"GIF": 1, "PNG": 8}.get(kind, 0) * animation.count
-            _check_memory(job.source, height, width, 4 + kept)
-            _make_folder(job.target.parent)
-            larger = _enlarged(animation, enlarge, frame)
-            notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
-        else:
-            small_height, small_width = small.pixels.shape[:2]
-            height, width = size(small_height, small_width)
-            formats.check_fits(job.target, height, width, small)
-            if kind not in formats.WITH_ALPHA:
-                small = dataclasses.replace(small, alpha=None)  # it is opaque
-            _check_memory(job.source, height, width, formats.channels(small) * small.pixels.itemsize + 4)
-            _make_folder(job.target.parent)
-            large = enlarge(small)
-            notes = large.notes + writing.write(job.target, large)
-    except MemoryError:
-        raise UserError(f"there is not enough memory, {job.source}, cut it into parts") from None
-    return Made((small_width, small_height), (width, height), tuple(notes))
+            return _enlarge_animation(job, kind, animation, enlarge, size, frame)
+    return _enlarge_picture(job, kind, small, enlarge, size)
+
+
+def _enlarge_picture(job, kind, small, enlarge, size):
+    height, width = size(*small.pixels.shape[:2])
+    formats.check_fits(job.target, height, width, small)
+    if kind not in formats.WITH_ALPHA:
+        small = dataclasses.replace(small, alpha=None)  # it is opaque
+    _check_memory(job.source, height, width, formats.channels(small) * small.pixels.itemsize + 4)
+    _make_folder(job.target.parent)
+    large = enlarge(small)
+    notes = large.notes + writing.write(job.target, large)
+    return Made(small.pixels.shape[1::-1], (width, height), tuple(notes))
+
+
+def _enlarge_animation(job, kind, animation, enlarge, size, frame):
+    height, width = size(animation.height, animation.width)
+    animations.check_fits(job.target, animation, height, width)
+    # Pillow keeps a GIF file's frames, and of a PNG file two of each.
+    kept = {"GIF": 1, "PNG": 8}.get(kind, 0) * animation.count
+    _check_memory(job.source, height, width, 4 + kept)
+    _make_folder(job.target.parent)
+    larger = _enlarged(animation, enlarge, frame)
+    notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
+    return Made((animation.width, animation.height), (width, height), tuple(notes))
 
 
 def _do_clip(job, enlarge, size, frame):
@@ -184,10 +192,7 @@ def _do_clip(job, enlarge, size, frame):
     if not os.path.isfile(job.source):
         raise UserError(f"no such file, {job.source}, check its name")
     _make_folder(job.target.parent)
-    try:
-        notes = clips.enlarge(job.source, job.target, larger, frame=frame)
-    except MemoryError:
-        raise UserError(f"there is not enough memory, {job.source}, make it smaller, --outscale") from None
+    notes = clips.enlarge(job.source, job.target, larger, frame=frame)
     return Made(None, None, tuple(notes))
 
 

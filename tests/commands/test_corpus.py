@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from helpers import ROOT, corpus
-from srgan_tf.images import animations
+from srgan_tf.images import animations, reading
 from srgan_tf.upscaling.upscaler import Upscaler
 
 CASES = corpus.cases()
@@ -142,7 +142,8 @@ def test_what_the_file_says_is_said_by_the_result(run, case):
                 assert tags.get_ifd(0x8769) == {**wanted.get_ifd(0x8769), **size}
                 assert 274 not in tags and not tags.get_ifd(1)
     if "durations" in said:
-        found = animations.read(path)
+        with reading.opened(path) as file:
+            found = animations.read(file)
         assert list(found.durations) == said["durations"]
         assert found.plays == said.get("plays", found.plays)
 

@@ -176,7 +176,8 @@ def test_a_palette_with_a_broken_profile_is_read_without_it(tmp_path, name):
     broken = b"iCCPICC Profile\0\0" + bytes(length - 13)
     data = data[:start] + broken + struct.pack(">I", zlib.crc32(broken)) + data[start + 8 + length :]
     (tmp_path / name).write_bytes(data)
-    found = next(animations.read(tmp_path / name).frames()) if others else reading.read(tmp_path / name)
+    with reading.opened(tmp_path / name) as file:
+        found = next(animations.read(file).frames()) if others else file.picture()
     np.testing.assert_array_equal(found.pixels, np.asarray(image.convert("RGB")))
     assert found.icc is None
 
@@ -592,3 +593,23 @@ def test_a_written_file_has_ordinary_permissions(tmp_path):
     writing.write(tmp_path / "x.png", Picture(noise(4, 4, 3)))
     (tmp_path / "y").touch()
     assert os.stat(tmp_path / "x.png").st_mode == os.stat(tmp_path / "y").st_mode
+
+
+@pytest.mark.parametrize("name", ["x.png", "deep.png", "x.tif", "deep.tif", "x.webp", "moving.gif", "moving.png"])
+def test_a_picture_file_is_opened_once(tmp_path, monkeypatch, name):
+    image = Image.fromarray(smooth(8, 8))
+    if name.startswith("deep"):
+        writing.write(tmp_path / name, Picture.of(np.full((8, 8, 3), 1000, np.uint16)))
+    elif name.startswith("moving"):
+        image.save(tmp_path / name, save_all=True, append_images=[image.rotate(90)], duration=100)
+    else:
+        image.save(tmp_path / name)
+    opened = []
+    for place in ("builtins.open", "io.open"):
+        monkeypatch.setattr(place, lambda path, *rest, _open=open: opened.append(str(path)) or _open(path, *rest))
+    with reading.opened(tmp_path / name) as file:
+        if moving := animations.read(file):
+            assert len(list(moving.frames())) == 2
+        else:
+            assert file.picture().pixels.shape == (8, 8, 3)
+    assert opened.count(str(tmp_path / name)) == 1

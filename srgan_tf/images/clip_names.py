@@ -2,16 +2,20 @@
 
 from pathlib import Path
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # what is written, by suffix
-SUFFIXES = {*CONTAINERS, ".avi", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ogv"}
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # formats of results, by suffix
+SUFFIXES = {
+    *CONTAINERS,
+    *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".mpe", ".mpeg"),
+    *(".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".wtv"),
+}
 
 
-def is_clip(path):
-    """Whether a path's suffix is one of `SUFFIXES`."""
+def is_clip(path) -> bool:
+    """Whether the suffix of a path is one of `SUFFIXES`."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
-def suffix_for(source):
-    """The suffix of a clip's result: its own, or .mkv where H.264 and copied sound would not be at home."""
+def suffix_for(source) -> str:
+    """The suffix of a clip's result: its own if it is in `CONTAINERS`, else .mkv, which holds most kinds of sound."""
     suffix = Path(source).suffix
     return suffix if suffix.lower() in CONTAINERS else ".mkv"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,106 +13,12 @@ import numpy as np
 import pytest
 
 from helpers import ROOT
+from helpers.clips import PATCHES, centres, clip_colours, frames_of, larger, make, patches, rgb_of, times_of
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 from srgan_tf.images import clip_names, clips
 
 av = pytest.importorskip("av")
-PATCHES = np.array([[200, 40, 40], [40, 180, 60], [30, 60, 200], [235, 235, 235], [20, 20, 20], [128, 128, 128]])
-
-
-def patches(height=32, width=48):
-    """Six flat patches, each 16 x 16 or larger, as RGB."""
-    rows = PATCHES.reshape(2, 3, 3)
-    return np.uint8(rows.repeat(height // 2, axis=0).repeat(width // 3, axis=1))
-
-
-def make(
-    path,
-    frames=6,
-    *,
-    size=(32, 48),
-    pts=None,
-    rate=25,
-    time_base=None,
-    sound=False,
-    use=0,
-    subtitles=False,
-    matrix=1,
-    limits=1,
-    primaries=1,
-    transfer=1,
-    codec="libx264",
-    pix_fmt="yuv420p",
-    picture=None,
-    metadata=None,
-):
-    """A clip whose frames get a little darker one after the other."""
-    with av.open(str(path), "w") as out:
-        out.metadata.update(metadata or {})
-        stream = out.add_stream(codec, rate=rate, options={"crf": "4"} if codec == "libx264" else {})
-        stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
-        context = stream.codec_context
-        context.colorspace, context.color_range = matrix, limits
-        context.color_primaries, context.color_trc = primaries, transfer
-        if time_base:
-            context.time_base = time_base
-        tone = out.add_stream("aac", rate=8000) if sound else None
-        for one in filter(None, (stream, tone)):
-            one.disposition = use
-        base = patches(*size) if picture is None else picture
-        for i in range(frames):
-            rgb = np.uint8(base * (1 - 0.02 * i))
-            frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
-                format=pix_fmt,
-                dst_colorspace=clips._swscale(matrix),
-                src_color_range=2,
-                dst_color_range=limits,
-                interpolation=clips.EXACT,
-            )
-            frame.colorspace, frame.color_range = matrix, limits
-            frame.color_primaries, frame.color_trc = primaries, transfer
-            frame.pts = pts[i] if pts else i
-            frame.time_base = time_base or Fraction(1, rate)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-        if tone:
-            for i in range(10):
-                wave = np.float32(0.1 * np.sin(np.arange(1024) * 0.05 * (i + 1)))[None]
-                samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-                samples.rate, samples.pts = 8000, 1024 * i
-                out.mux(tone.encode(samples))
-            out.mux(tone.encode(None))
-    return path
-
-
-def larger(rgb):
-    return rgb.repeat(4, axis=0).repeat(4, axis=1)
-
-
-def frames_of(path):
-    with av.open(str(path)) as clip:
-        return list(clip.decode(video=0))
-
-
-def times_of(path):
-    return [float(frame.time) for frame in frames_of(path)]
-
-
-def rgb_of(frame):
-    """As a player shows it: by the tags of the frame."""
-    return frame.to_ndarray(
-        format="rgb24",
-        src_colorspace=clips._swscale(int(frame.colorspace)),
-        src_color_range=int(frame.color_range),
-        dst_color_range=2,
-        interpolation=clips.EXACT,
-    )
-
-
-def centres(rgb):
-    height, width = rgb.shape[:2]
-    return np.array([[rgb[height * (2 * i + 1) // 4, width * (2 * j + 1) // 6] for j in range(3)] for i in range(2)])
 
 
 @pytest.fixture
@@ -147,70 +54,12 @@ def test_a_variable_frame_rate_stays_so(tmp_path):
     np.testing.assert_allclose(times_of(tmp_path / "large.mp4"), np.array(pts) / 1000, atol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_sound_is_copied_packet_by_packet(tmp_path, suffix):
-    clip = make(tmp_path / f"clip.{suffix}", frames=30, sound=True)
-    clips.enlarge(clip, tmp_path / f"large.{suffix}", larger)
-
-    def packets(path):
-        with av.open(str(path)) as file:
-            return [(float(p.pts * p.time_base), bytes(p)) for p in file.demux(audio=0) if p.dts is not None]
-
-    before, after = packets(clip), packets(tmp_path / f"large.{suffix}")
-    assert len(before) > 9 and [data for _, data in after] == [data for _, data in before]
-    np.testing.assert_allclose([t for t, _ in after], [t for t, _ in before], atol=0.002)
-
-
-def make_with(path, codec, **settings):
-    """A clip and packets of a codec that FFmpeg can decode but cannot encode; nobody looks into them."""
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream("libx264", rate=25)
-        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
-        other = out.add_mux_stream(codec, **settings)
-        out.mux(stream.encode(av.VideoFrame.from_ndarray(patches(), "rgb24")))
-        out.mux(stream.encode(None))
-        for i in range(3):
-            packet = av.Packet(bytes([0x7F, 0xFE, 0x80, 1, i]) + bytes(99))
-            packet.pts = packet.dts = 40 * i
-            packet.time_base, packet.duration, packet.stream = Fraction(1, 1000), 40, other
-            out.mux(packet)
-    return path
-
-
-@pytest.mark.parametrize("codec, settings", [("dts", {"rate": 48000}), ("dvd_subtitle", {}), ("dvb_subtitle", {})])
-def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec, settings):
-    clip = make_with(tmp_path / "clip.mkv", codec, **settings)
-
-    def packets(path):
-        with av.open(str(path)) as file:
-            other = file.streams[1]
-            assert other.codec_context.codec.canonical_name == codec
-            return [bytes(packet) for packet in file.demux(other) if packet.dts is not None]
-
-    assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
-    assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
-
-
-@pytest.mark.parametrize(
-    "codec, source, target, advice",
-    [
-        ("pcm_mulaw", "wav.avi", "large.mkv", "choose .mov"),
-        ("pcm_u8", "wav.avi", "large.mp4", "choose .mkv"),
-        ("wmav2", "wma.wmv", "large.mkv", "convert"),
-    ],
-)
-def test_sound_that_does_not_fit_is_told_with_what_takes_it(tmp_path, codec, source, target, advice):
-    clip = make_with(tmp_path / source, codec, rate=8000)
-    with pytest.raises(UserError, match=f"{codec} sound does not fit into it, .*{target}, {advice}"):
-        clips.enlarge(clip, tmp_path / target, larger)
-
-
 @pytest.mark.parametrize("limits", [1, 2], ids=["limited", "full"])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9], ids=["bt709", "bt470bg", "smpte170m", "bt2020"])
 def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=matrix, limits=limits, primaries=9, transfer=14)
     if matrix == 9 and not hasattr(av.video.reformatter.Colorspace, "BT2020"):  # PyAV for Python 3.10
-        with pytest.raises(UserError, match="does not convert BT.2020's colours"):
+        with pytest.raises(UserError, match="does not convert the colours of BT.2020"):
             clips.enlarge(clip, tmp_path / "large.mp4", larger)
         return
     clips.enlarge(clip, tmp_path / "large.mp4", larger)
@@ -222,10 +71,10 @@ def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
 def test_a_clip_that_names_no_matrix_is_read_as_players_read_it_and_then_names_it(tmp_path):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=2, limits=1)
     [small] = frames_of(clip)
-    assert small.colorspace == clips.UNSPECIFIED
+    assert small.colorspace == clip_colours.UNSPECIFIED
     clips.enlarge(clip, tmp_path / "large.mp4", larger)
     [large] = frames_of(tmp_path / "large.mp4")
-    assert large.colorspace == clips.SMPTE170M
+    assert large.colorspace == clip_colours.SMPTE170M
     for before, after in zip(small.to_ndarray()[:32:16, ::16], large.to_ndarray()[:128:64, ::64]):  # luma
         np.testing.assert_allclose(after.astype(int), before, atol=3)
 
@@ -312,22 +161,140 @@ def test_a_name_with_a_colon_is_no_protocol(run):
     assert run("Dune: Part Two.mkv")[0] == 0 and Path("Dune: Part Two_x4.mkv").is_file()
 
 
-def test_which_sound_plays_by_itself_stays(tmp_path):
-    for use in (av.stream.Disposition.default, 0):
-        clip = make(tmp_path / "clip.mkv", sound=True, use=use)
-        clips.enlarge(clip, tmp_path / "large.mkv", larger)
-        with av.open(str(tmp_path / "large.mkv")) as large:
-            assert [stream.disposition for stream in large.streams] == [use, use]
-
-
-def test_what_a_clip_loses_is_said(tmp_path):
+def test_transparency_is_left_out_and_noted(tmp_path):
     frame = av.VideoFrame.from_ndarray(np.full((32, 48, 4), 99, np.uint8), "rgba")
     with av.open(str(tmp_path / "clear.mov"), "w") as out:
         stream = out.add_stream("png", rate=25)
         stream.height, stream.width, stream.pix_fmt = 32, 48, "rgba"
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    assert "transparency left out" in clips.enlarge(tmp_path / "clear.mov", tmp_path / "large.mov", larger)
+    assert "without its transparency" in clips.enlarge(tmp_path / "clear.mov", tmp_path / "large.mov", larger)
+
+
+def test_transparency_of_webm_is_noted_and_its_tag_left_out(tmp_path):
+    clip = make(tmp_path / "clip.webm", frames=2, codec="libvpx-vp9")
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "clear.webm"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        stream.metadata["alpha_mode"] = "1"
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    notes = clips.enlarge(tmp_path / "clear.webm", tmp_path / "large.mkv", larger)
+    assert notes == ("2 frames", "without its transparency")
+    with av.open(str(tmp_path / "large.mkv")) as large:
+        assert not {"alpha_mode", "ALPHA_MODE"} & set(large.streams.video[0].metadata)
+
+
+# Display matrices, (a, b, c, d) of x' = a x + c y, y' = b x + d y; and what a player makes of them.
+@pytest.mark.parametrize(
+    "matrix, shown",
+    [
+        ((-1, 0, 0, 1), lambda x: x[:, ::-1]),
+        ((1, 0, 0, -1), lambda x: x[::-1]),
+        ((-1, 0, 0, -1), lambda x: x[::-1, ::-1]),
+        ((0, 1, 1, 0), lambda x: x.swapaxes(0, 1)),
+        ((0, 1, -1, 0), lambda x: np.rot90(x, -1)),
+        ((0, -1, 1, 0), lambda x: np.rot90(x, 1)),
+        ((0, -1, -1, 0), lambda x: np.rot90(x.swapaxes(0, 1), 2)),
+    ],
+)
+def test_mirrored_and_turned_clips_come_out_as_players_show_them(tmp_path, matrix, shown):
+    a, b, c, d = (65536 * x for x in matrix)
+    data = np.array([a, b, 0, c, d, 0, 0, 0, 2**30], "=i4").tobytes()
+    frame = types.SimpleNamespace(side_data=[Data("DISPLAYMATRIX", data)])
+    upright, turned = clip_colours.upright(patches(), frame)
+    np.testing.assert_array_equal(upright, shown(patches()))
+    assert turned == (a == 0)
+
+
+class Data(bytes):
+    """Side data of a frame."""
+
+    def __new__(cls, name, data):
+        self = super().__new__(cls, data)
+        self.type = types.SimpleNamespace(name=name)
+        return self
+
+
+def test_a_mirrored_clip_is_mirrored(tmp_path):
+    plain, clip = make(tmp_path / "plain.mp4", frames=2), tmp_path / "clip.mp4"
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        stream.set_display_rotation(0, hflip=True)
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    clips.enlarge(clip, tmp_path / "large.mp4", larger)
+    large = rgb_of(frames_of(tmp_path / "large.mp4")[0])
+    np.testing.assert_allclose(centres(large[:, ::-1]).reshape(-1, 3).astype(int), PATCHES, atol=4)
+
+
+def test_what_hdr10_says_about_its_display_stays(tmp_path):
+    x265 = (
+        "log-level=none:hdr10=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)"
+        "L(10000000,1):max-cll=1000,400"
+    )
+    clip = make(
+        tmp_path / "clip.mkv",
+        frames=2,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        size=(64, 96),
+        options={"x265-params": x265},
+    )
+    clips.enlarge(clip, tmp_path / "large.mkv", larger)
+
+    def said(path):
+        data = {one.type.name: bytes(one) for one in frames_of(path)[0].side_data}
+        numbers = np.frombuffer(data["MASTERING_DISPLAY_METADATA"][:80], "=i4").reshape(-1, 2)
+        return numbers[:, 0] / numbers[:, 1], data["CONTENT_LIGHT_LEVEL"][:8]
+
+    np.testing.assert_allclose(said(tmp_path / "large.mkv")[0], said(clip)[0], rtol=1e-6)
+    assert said(tmp_path / "large.mkv")[1] == said(clip)[1] == bytes((0xE8, 3, 0, 0, 0x90, 1, 0, 0))
+
+
+def test_quicktime_tags_stay(tmp_path):
+    tags = {"com.apple.quicktime.make": "Apple", "com.apple.quicktime.location.ISO6709": "+52.5+013.4/", "title": "T"}
+    clip = make(tmp_path / "clip.mov", metadata=tags, container_options={"movflags": "use_metadata_tags"})
+    clips.enlarge(clip, tmp_path / "large.mov", larger)
+    with av.open(str(tmp_path / "large.mov")) as large:
+        assert tags.items() <= large.metadata.items()
+
+
+def interlaced(path):
+    """A bar that moves 6 pixels from field to field, upper field first."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"crf": "4", "x264-params": "tff=1"})
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        fields = np.full((20, 64, 96, 3), 30, np.uint8)
+        for i, field in enumerate(fields):
+            field[:, 6 + 4 * i : 26 + 4 * i] = 220
+        for i in range(10):
+            rgb = np.where((np.arange(64) % 2)[:, None, None], fields[2 * i + 1], fields[2 * i])
+            frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(format="yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert all(frame.interlaced_frame for frame in frames_of(path))
+    return path
+
+
+def combing(frame):
+    luma = frame.to_ndarray()[: frame.height].astype(float)
+    return np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean()
+
+
+def test_interlaced_clips_are_deinterlaced_unless_they_are_to_stay_so(tmp_path):
+    clip = interlaced(tmp_path / "clip.mkv")
+    assert clips.enlarge(clip, tmp_path / "large.mkv", lambda rgb: rgb) == ("10 frames", "deinterlaced")
+    notes = clips.enlarge(clip, tmp_path / "kept.mkv", lambda rgb: rgb, keep_interlaced=True)
+    assert notes == ("10 frames", "interlaced: both fields were enlarged as one picture")
+    before, smooth, kept = (frames_of(path) for path in (clip, tmp_path / "large.mkv", tmp_path / "kept.mkv"))
+    np.testing.assert_allclose(times_of(tmp_path / "large.mkv"), times_of(clip), atol=0.002)
+    assert combing(kept[5]) > 0.9 * combing(before[5]) > 5 * combing(smooth[5])
+    assert abs(smooth[5].to_ndarray()[: smooth[5].height].mean() - before[5].to_ndarray()[:64].mean()) < 3
 
 
 def test_a_result_that_is_too_large_for_a_clip_is_refused_before_it_is_computed(run):
@@ -351,11 +318,11 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
 @pytest.mark.parametrize(
     "name, problem",
     [
-        ("text.mp4", "no clip"),
-        ("empty.mp4", "no clip"),
+        ("text.mp4", "not a clip"),
+        ("empty.mp4", "not a clip"),
         ("missing.mp4", "no such file"),
         ("sound.mp4", "no moving pictures"),
-        ("cut.mp4", "no clip"),
+        ("cut.mp4", "not a clip"),
         ("folder.mp4", "no pictures"),
     ],
 )

@@ -1,0 +1,145 @@
+"""Writing clips with PyAV: the enlarged frames as H.264, and what the clip holds beside its video."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from srgan_tf.errors import UserError
+from srgan_tf.images.clip_colours import Colours, lost_side_data, upright, x264_hdr
+from srgan_tf.images.clip_names import CONTAINERS
+from srgan_tf.images.clip_tracks import Tracks
+
+OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to tell from what was encoded
+# What a container says of itself, not of the clip.
+_OF_THE_FILE = {
+    *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "alpha_mode"),
+    *("operational_pattern_ul", "uid", "generation_uid", "product_uid", "material_package_umid"),
+    *("file_package_umid", "company_name", "product_name", "product_version", "product_version_num"),
+    *("application_platform", "toolkit_version_num"),
+}
+_QUICKTIME = "com.apple.quicktime."
+
+
+class Writer:
+    """The clip that is written. It starts with the first frame, which tells its size.
+
+    Args:
+        file: binary, to write to; target: its name.
+        clip, reader: the input container and its `clip_reading.Reader`; source: its name.
+
+    Attributes:
+        count: the number of frames written.
+        streams: the input streams, beside the video, whose packets `copy` takes.
+    """
+
+    def __init__(self, file, target, clip, reader, source):
+        self.count, self._source, self._reader = 0, source, reader
+        self._stream = reader.video
+        self._shape, self._colours, self._waiting, self._notes, self._last = None, None, [], [], None
+        metadata = _of_the_clip(clip.metadata)
+        kind = CONTAINERS[Path(target).suffix.lower()]
+        own_tags = kind != "matroska" and any(key.startswith(_QUICKTIME) for key in metadata)
+        self._out = av.open(
+            file, "w", format=kind, container_options={"movflags": "use_metadata_tags"} if own_tags else {}
+        )
+        self._out.metadata.update(metadata)
+        rate = self._stream.average_rate or self._stream.guessed_rate or 25
+        self._large = self._out.add_stream("libx264", rate=rate, options=OPTIONS)
+        self._tracks = Tracks(self._out, clip, self._stream)
+        if chapters := clip.chapters():
+            begins = Fraction(clip.start_time or 0, 1_000_000)
+            self._out.set_chapters([_since(chapter, begins) for chapter in chapters])
+
+    @property
+    def streams(self):
+        return self._tracks.streams
+
+    @property
+    def notes(self) -> list[str]:
+        """What changed and is worth telling."""
+        damaged = self._reader.damaged
+        number = sum(damaged.values())
+        return [
+            *([f"skipped {number} damaged packet{'s' * (number > 1)}"] if number else []),
+            *(["deinterlaced"] if self._reader.deinterlaced else []),
+            *dict.fromkeys([*self._notes, *self._tracks.notes]),
+        ]
+
+    def add(self, frame, function):
+        """Enlarge a decoded frame and encode it."""
+        colours = Colours(frame, self._source)
+        rgb, turned = upright(colours.to_rgb(frame), frame)
+        large = _even(function(rgb))
+        if self._shape is None:
+            self._start(frame, large, colours, turned)
+        elif large.shape != self._shape:
+            raise UserError(f"{self._source}: the size of its frames changes. Cut it there.")
+        encoded = colours.from_rgb(large, self._large.pix_fmt)
+        time_base = self._large.codec_context.time_base
+        time = round(frame.pts * frame.time_base / time_base)
+        self._last = time if self._last is None else max(time, self._last + 1)
+        encoded.pts, encoded.time_base = self._last, time_base
+        self._out.mux(self._large.encode(encoded))
+        self.count += 1
+
+    def copy(self, packet):
+        """Write a packet of sound or subtitles; it waits for the first frame, because the head comes first."""
+        if self._shape is None:
+            self._waiting.append(packet)
+        else:
+            self._write(packet)
+
+    def close(self):
+        self._out.mux(self._large.encode(None))
+        self._tracks.close()
+        self._out.close()
+
+    def _start(self, frame, large, colours, turned):
+        context, self._shape = self._large.codec_context, large.shape
+        context.height, context.width = large.shape[:2]
+        context.pix_fmt = "yuv420p10le" if colours.deep else "yuv420p"
+        context.time_base = frame.time_base
+        colours.tag(context)
+        if hdr := x264_hdr(frame):
+            context.options = {**OPTIONS, "x264-params": hdr}
+        if ratio := self._stream.sample_aspect_ratio:
+            context.sample_aspect_ratio = 1 / ratio if turned else ratio
+        if frame.interlaced_frame:
+            self._notes.append("interlaced: both fields were enlarged as one picture")
+        if colours.alpha or _has_alpha_layer(self._stream):
+            self._notes.append("without its transparency")
+        self._notes += lost_side_data(frame)
+        self._large.metadata.update(_of_the_clip(self._stream.metadata))
+        self._large.disposition = self._stream.disposition
+        waiting, self._waiting = self._waiting, []
+        self._tracks.start(waiting, self._write)
+
+    def _write(self, packet):
+        kind = packet.stream.type
+        try:
+            self._tracks.write(packet)
+        except (av.error.InvalidDataError, av.error.ArgumentError):
+            self._reader.damaged[kind] += 1
+
+
+def _has_alpha_layer(stream):
+    """Whether a stream of WebM has transparency, which its decoder leaves out."""
+    return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
+
+
+def _of_the_clip(metadata):
+    return {key: value for key, value in metadata.items() if key.lower() not in _OF_THE_FILE}
+
+
+def _since(chapter, begins):
+    """A chapter with its times counted from the beginning of the clip."""
+    times = {side: chapter[side] - round(begins / chapter["time_base"]) for side in ("start", "end")}
+    return {**chapter, **times}
+
+
+def _even(picture):
+    """4:2:0 takes even sides only: repeats the last row or column."""
+    height, width, _ = picture.shape
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -132,7 +133,13 @@ EMA = _float(
     "ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0, upper_bound=0.999999
 )
 START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
-JPEG = _integer("jpeg", None, "Lowest JPEG quality put on LR, up to 95; 0: none.", lower_bound=0, upper_bound=95)
+DEGRADATION = _string(
+    "degradation",
+    None,
+    "How LR is made: bicubic, shrunk alone; photo, with the blur, noise and JPEG of ordinary photographs; or "
+    "NAME=RANGE,... such as jpeg=30:95, see docs/training.md.",
+)
+JPEG = _integer("jpeg", None, "Old name of --degradation jpeg=N:95.", lower_bound=0, upper_bound=95)
 SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0, upper_bound=2**32 - 1)
 BLOCKS = _integer("blocks", None, "Residual blocks, 16 in the paper.", lower_bound=1)
 FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.", lower_bound=3)
@@ -174,7 +181,7 @@ OVERRIDES = (
     PRECISION,
     EMA,
     START,
-    JPEG,
+    DEGRADATION,
     SEED,
     BLOCKS,
     FEATURES,
@@ -193,6 +200,8 @@ def main(argv):
     run_dir = Path(RUN_DIR.value or f"runs/{'smoke_' if SMOKE.value else ''}x{scale}")
     recipes = {phase: _recipe(phase, scale) for phase in _phases()}
     _check_recipes(recipes.values())
+    if JPEG.value:
+        print(f"--jpeg is an old name and will be removed. Use --degradation jpeg={JPEG.value}:95.", file=sys.stderr)
     if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
         raise UserError(
             f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model with --init"
@@ -250,14 +259,14 @@ def _check(argv):
     if DATASET.value == "qr":
         from srgan_tf.qr import codes
 
-        for flag in (DATA_DIR, VALIDATION_DIR, JPEG):
+        for flag in (DATA_DIR, VALIDATION_DIR, DEGRADATION, JPEG):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} is for pictures, --dataset qr draws codes, leave one of them out")
         _code_options()
         codes.generator()
     elif QR_OPTIONS.value:
         raise UserError("--qr_options is for codes: give --dataset qr too, or leave it out")
-    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR):
+    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, DEGRADATION):
         if flag.value == "":  # such as a variable of the shell that is not set
             raise UserError(f"--{flag.name} is empty: give it a value, or leave it out")
     for flag in (DATA_DIR, VALIDATION_DIR):
@@ -279,6 +288,12 @@ def _check(argv):
         raise UserError(
             "--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place of start"
         )
+    if JPEG.value is not None and DEGRADATION.value is not None:
+        raise UserError("--jpeg: --degradation replaces it. Remove --jpeg.")
+    if DEGRADATION.value is not None:
+        from srgan_tf.images import degradation
+
+        degradation.parse(DEGRADATION.value)
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 
@@ -334,6 +349,8 @@ def _phases():
 def _recipe(phase, scale):
     """The recipe of a phase with what the flags change; SRGAN's losses are not its SRResNet's."""
     changes = {flag.name: flag.value for flag in OVERRIDES if flag.value is not None}
+    if JPEG.value:
+        changes["degradation"] = f"jpeg={JPEG.value}:95"
     if phase == "srresnet" and len(_phases()) == 2:
         for flag in OF_SRGAN:
             changes.pop(flag.name, None)

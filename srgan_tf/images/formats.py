@@ -1,7 +1,6 @@
 """What each format of picture files holds: sizes, depth, alpha, and what is said beside the pixels."""
 
 import dataclasses
-import io
 import math
 from pathlib import Path
 
@@ -116,13 +115,6 @@ def channels(picture):
 def rounded(array):
     """uint8 or uint16 -> uint8."""
     return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
-
-
-def as_jpeg(array, quality):
-    """uint8 [H, W, 3] as a JPEG file of that quality gives it back."""
-    file = io.BytesIO()
-    Image.fromarray(array).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file))
 
 
 def save_options(kind, picture):

@@ -7,7 +7,7 @@ import dataclasses
 
 import numpy as np
 
-from srgan_tf.images.formats import as_jpeg
+from srgan_tf.images.degradation import as_jpeg
 from srgan_tf.qr.codes import QUIET
 
 MARGIN = 3  # LR pixels beyond the picture that blur reaches

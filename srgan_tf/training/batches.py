@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import formats
+from srgan_tf.images.degradation import PRESETS, damaged_crop, patch_side
 from srgan_tf.training.store import PIXEL, as_rgb
 
 RELEASE = 2**24  # bytes of pictures to look at before their pages are given back; the system maps more around them
@@ -64,16 +64,16 @@ class Crops(Batches):
         crop: HR side of a crop, a multiple of the scale.
         batch: crops a batch.
         seed: with the batch's number, all that the crops depend on.
-        jpeg: the lowest JPEG quality of LR, drawn up to 95 for each crop; 0: LR as it is.
+        degradation: an `images.degradation.Degradation`: how LR is made.
 
     Raises:
         UserError: if no picture is as large as a crop.
         ValueError: if the crop is no multiple of the scale.
     """
 
-    def __init__(self, store, *, crop, batch, seed=0, jpeg=0):
+    def __init__(self, store, *, crop, batch, seed=0, degradation=PRESETS["bicubic"]):
         super().__init__(store.scale, crop, batch)
-        self.store, self.seed, self.jpeg = store, seed, jpeg
+        self.store, self.seed, self.degradation = store, seed, degradation
         self.seen = 0  # bytes of pages, at most, since they were given back
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
@@ -84,29 +84,39 @@ class Crops(Batches):
 
     def __call__(self, n, rows=slice(None)):
         rng = np.random.default_rng([self.seed, int(n)])
-        scale, side = self.scale, self.side
         few = len(self.usable) < self.batch
         which = rng.choice(self.usable, self.batch, replace=few)
-        corners = (rng.random((self.batch, 2)) * (self.store.sizes[which] - side + 1)).astype(int).tolist()
+        corners = rng.random((self.batch, 2))
         turns = rng.integers(0, 2, (self.batch, 3)).tolist()
-        qualities = rng.integers(self.jpeg or 95, 96, self.batch).tolist()
-        crops = list(zip(which, corners, turns, qualities))[rows]
-        lr = np.empty((len(crops), side, side), PIXEL)
-        hr = np.empty((len(crops), scale * side, scale * side), PIXEL)
-        for k, (i, (y, x), turn, _) in enumerate(crops):
-            small, large = self.store.pair(i)
-            self.seen += PIXEL.itemsize * scale * side * large.shape[1]
-            lr[k] = _turned(small[y : y + side, x : x + side], *turn)
-            y, x = y * scale, x * scale
-            hr[k] = _turned(large[y : y + scale * side, x : x + scale * side], *turn)
+        chosen = range(self.batch)[rows]
+        scale, side = self.scale, self.side
+        lr = np.empty((len(chosen), side, side, 3), np.uint8)
+        hr = np.empty((len(chosen), scale * side, scale * side, 3), np.uint8)
+        for row, k in enumerate(chosen):
+            own = np.random.default_rng([self.seed, int(n), k])
+            damage = self.degradation.draw(own) if self.degradation.clean < 1 else None
+            if damage:
+                _, patch = self._cut(which[k], corners[k], turns[k], patch_side(side))
+                lr[row], hr[row] = damaged_crop(as_rgb(patch), damage, scale, side, own)
+            else:
+                small, large = self._cut(which[k], corners[k], turns[k], side)
+                lr[row].view(PIXEL)[..., 0], hr[row].view(PIXEL)[..., 0] = small, large
         if self.seen > RELEASE:
             self.seen = 0
             self.store.release()
-        lr, hr = as_rgb(lr), as_rgb(hr)
-        if self.jpeg:
-            for picture, (*_, quality) in zip(lr, crops):
-                picture[:] = formats.as_jpeg(picture, quality)
         return lr, hr
+
+    def _cut(self, i, corner, turn, side):
+        """A part of picture i, flipped and turned: LR [side, side], less if the picture is smaller, and its HR."""
+        small, large = self.store.pair(i)
+        scale = self.scale
+        height, width = (min(side, n) for n in small.shape)
+        y, x = (int(share * (n - size + 1)) for share, n, size in zip(corner, small.shape, (height, width)))
+        self.seen += PIXEL.itemsize * scale * height * large.shape[1]
+        return (
+            _turned(small[y : y + height, x : x + width], *turn),
+            _turned(large[scale * y : scale * (y + height), scale * x : scale * (x + width)], *turn),
+        )
 
 
 def _turned(x, vertically, horizontally, transposed):

@@ -40,7 +40,7 @@ class Recipe:
     precision: str = "float32"  # of convolutions; auto: bfloat16 where the device computes in it natively
     ema: float = 0.0  # decay of the averaged weights that are exported; 0: none
     start: str = "random"
-    jpeg: int = 0  # LR is compressed at a random quality from this to 95; 0: not
+    degradation: str = "bicubic"  # how LR is made, as `images.degradation.parse` reads it
     seed: int = 0
 
     @property

@@ -152,7 +152,10 @@ def _read(path):
     try:
         config = json.loads(path.read_text())
         # It may be older than a field of recipes.
-        return {**config, "recipe": {**dataclasses.asdict(Recipe()), **config["recipe"]}}
+        recipe = {**dataclasses.asdict(Recipe()), **config["recipe"]}
+        if lowest := recipe.pop("jpeg", 0):
+            recipe["degradation"] = f"jpeg={lowest}:95"
+        return {**config, "recipe": recipe}
     except FileNotFoundError:
         what = "checkpoints but no config.json"
     except (ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
+from srgan_tf.images import degradation
 from srgan_tf.networks import graph, losses, models
 from srgan_tf.networks.pixels import to_lr, to_uint8
 from srgan_tf.saved_models import export, zoo
@@ -55,7 +56,8 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         tf.config.experimental.enable_op_determinism()
     crops = store
     if not isinstance(store, Batches):
-        crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, jpeg=recipe.jpeg)
+        damages = degradation.parse(recipe.degradation)
+        crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, degradation=damages)
     chief = distribution.is_chief(strategy)
     if chief and crops is not store and (small := len(store) - len(crops.usable)):
         print(
@@ -159,7 +161,7 @@ class _Loop:
     def __init__(self, run, recipe, state, validation, strategy, journal, start):
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
-        self.validation = centres(validation, run.recipe.jpeg) if validation is not None else []
+        self.validation = centres(validation, degradation.parse(recipe.degradation)) if validation is not None else []
         self.start = start
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
 
@@ -246,26 +248,28 @@ class _Loop:
     def validate(self, step):
         """PSNR, SSIM (bt601) and LR consistency, means over the validation pictures' centres, in float32.
 
-        A sample is kept.
+        The journal gets the mean over all kinds of damage and the PSNR of each; a sample of each kind is saved.
         """
         weights, ema = self.state.generator, self.state.ema
         held = [v.numpy() for v in weights.variables] if ema else None
         for average, v in zip(ema, weights.variables):
             v.assign(average)
-        scores = []
-        for i, (lr, hr) in enumerate(self.validation):
+        scores = {}
+        for kind, lr, hr in self.validation:
             sr = self._upscale(lr[None])[0].numpy()
             psnr, ssim = metrics.score(hr, sr, "bt601", border=self.recipe.scale)
             consistency = metrics.lr_consistency(lr, sr, border=BICUBIC_REACH)
-            scores.append((min(psnr, MOST), ssim, min(consistency, MOST)))
-            if i == 0:
-                self._sample(step, lr, sr, hr)
+            if kind not in scores:
+                self._sample(step, kind, lr, sr, hr)
+            scores.setdefault(kind, []).append((min(psnr, MOST), ssim, min(consistency, MOST)))
         for v, value in zip(weights.variables, held or ()):
             v.assign(value)
-        psnr, ssim, consistency = np.mean(scores, axis=0).tolist()
-        self.journal.write(
-            step, {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
-        )
+        means = {kind: np.mean(figures, axis=0).tolist() for kind, figures in scores.items()}
+        psnr, ssim, consistency = np.mean([*means.values()], axis=0).tolist()
+        figures = {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
+        if len(means) > 1:
+            figures |= {f"validation_psnr_{kind}": mean[0] for kind, mean in means.items()}
+        self.journal.write(step, figures)
         if psnr > self.best_psnr:
             self.best_psnr, self.best_step = psnr, step
         return psnr, ssim
@@ -274,11 +278,13 @@ class _Loop:
     def _upscale(self, lr):
         return to_uint8(graph.generator(self.state.generator, to_lr(lr), training=False)[0])
 
-    def _sample(self, step, lr, sr, hr):
+    def _sample(self, step, kind, lr, sr, hr):
         scale = self.recipe.scale
         nearest = lr.repeat(scale, 0).repeat(scale, 1)
         (self.folder / "samples").mkdir(exist_ok=True)
-        Image.fromarray(np.concatenate([nearest, sr, hr], 1)).save(self.folder / "samples" / f"{step:08}.png")
+        Image.fromarray(np.concatenate([nearest, sr, hr], 1)).save(
+            self.folder / "samples" / (f"{step:08}.png" if kind == "clean" else f"{step:08}_{kind}.png")
+        )
 
     def save(self, step):
         """A checkpoint and its SavedModel; those of checkpoints that are gone go too."""

@@ -2,8 +2,9 @@
 
 import sys
 
+import numpy as np
+
 from srgan_tf.evaluation import metrics
-from srgan_tf.images import formats
 from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
 from srgan_tf.training.store import as_rgb
 
@@ -12,10 +13,16 @@ MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is n
 BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
 
 
-def centres(store, jpeg):
-    """The middle of every picture, LR uint8 [h, w, 3] and HR uint8 [s h, s w, 3], at most 256 HR pixels a side.
+def centres(store, degradations):
+    """The centre of every picture with each kind of damage, at most 256 HR pixels a side.
 
-    LR is compressed where that of the training crops is, at the middle of their qualities.
+    Args:
+        store: a `store.Store`.
+        degradations: an `images.degradation.Degradation`, of whose `examples()` each kind is made.
+
+    Returns:
+        A list of (kind, LR uint8 [h, w, 3], HR uint8 [s h, s w, 3]), kind by kind. The damages are the same in
+        every call.
     """
     side = VALIDATION_CROP // store.scale
     pairs, least = [], max(metrics.SSIM_WINDOW + 2 * store.scale, (2 * BICUBIC_REACH + 1) * store.scale)
@@ -30,5 +37,9 @@ def centres(store, jpeg):
             as_rgb(lr[y : y + side, x : x + side]),
             as_rgb(hr[y * s : (y + side) * s, x * s : (x + side) * s]),
         )
-        pairs.append((formats.as_jpeg(small, (jpeg + 95) // 2) if jpeg else small, large))
-    return pairs
+        pairs.append((small, large))
+    return [
+        (kind, damage.apply(hr, store.scale, np.random.default_rng(i)) if damage else lr, hr)
+        for kind, damage in degradations.examples().items()
+        for i, (lr, hr) in enumerate(pairs)
+    ]

@@ -13,6 +13,8 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf.errors import UserError
+from srgan_tf.images.degradation import PRESETS, parse
+from srgan_tf.resize import imresize
 from srgan_tf.training.batches import Crops
 from srgan_tf.training.datasets import Folder, Picture, Waves
 from srgan_tf.training.store import as_rgb, open_store
@@ -193,12 +195,21 @@ def test_pictures_smaller_than_a_crop_are_passed_over_and_only_such_give_one_lin
         Crops(store, crop=240, batch=2)
 
 
-def test_jpeg_noise_is_put_on_lr_alone_and_is_repeatable(store):
-    plain, noisy = Crops(store, crop=96, batch=3, seed=1), Crops(store, crop=96, batch=3, seed=1, jpeg=30)
-    assert noisy(5)[0].shape == plain(5)[0].shape
-    assert not np.array_equal(noisy(5)[0], plain(5)[0])
-    np.testing.assert_array_equal(noisy(5)[1], plain(5)[1])
-    np.testing.assert_array_equal(noisy(5)[0], noisy(5)[0])
+def test_damage_changes_lr_alone_and_is_repeatable(store):
+    damaged = Crops(store, crop=96, batch=3, seed=1, degradation=parse("jpeg=30:40"))
+    lr, hr = damaged(5)
+    assert lr.shape == (3, 24, 24, 3) and hr.shape == (3, 96, 96, 3)
+    for small, large in zip(lr, hr):
+        difference = np.abs(small.astype(int) - imresize(large, 1 / 4).astype(int))
+        assert 0 < difference[2:-2, 2:-2].mean() < 30
+    np.testing.assert_array_equal(damaged(5)[0], lr)
+    np.testing.assert_array_equal(damaged(5)[1], hr)
+
+
+def test_rows_of_a_damaged_batch_are_rows_of_the_whole(store):
+    damaged = Crops(store, crop=96, batch=4, seed=1, degradation=PRESETS["photo"])
+    for whole, part in zip(damaged(2), damaged(2, slice(1, 3))):
+        np.testing.assert_array_equal(whole[1:3], part)
 
 
 def test_the_parts_of_replicas_are_together_the_whole_batch(store):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import formats
+from srgan_tf.images.degradation import PRESETS
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, run_folder, trainer, validation
@@ -224,11 +224,32 @@ def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, caps
     assert "left out: 2 of 3 pictures, a side of which is below 32 pixels" in capsys.readouterr().out
 
 
-def test_validation_compresses_lr_as_training_does(data):
-    plain, worse = (validation.centres(data[1], jpeg) for jpeg in (0, 10))
-    for (lr, hr), (lr_worse, hr_worse) in zip(plain, worse, strict=True):
-        np.testing.assert_array_equal(hr, hr_worse)
-        np.testing.assert_array_equal(formats.as_jpeg(lr, 52), lr_worse)
+def test_validation_uses_the_same_fixed_damage_of_each_kind_every_time(data):
+    plain = validation.centres(data[1], PRESETS["bicubic"])
+    first, second = (validation.centres(data[1], PRESETS["photo"]) for _ in range(2))
+    assert [kind for kind, *_ in plain] == ["clean"] * len(plain)
+    assert {kind for kind, *_ in first} == {"clean", "blur", "noise", "jpeg_low", "jpeg_middle", "mixed"}
+    for (kind, lr, hr), (_, again, _), (_, clean, original) in zip(first, second, plain * 6, strict=True):
+        np.testing.assert_array_equal(lr, again)
+        np.testing.assert_array_equal(hr, original)
+        assert (kind == "clean") == np.array_equal(lr, clean)
+
+
+def test_each_kind_of_damage_has_a_figure_and_a_sample(data, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=1, degradation="photo")
+    trainer.train(trainer.Run(str(tmp_path / "run"), recipe, {}), data[1], data[1])
+    assert any({"validation_psnr_clean", "validation_psnr_jpeg_low"} <= line.keys() for line in lines(tmp_path / "run"))
+    samples = {path.name for path in (tmp_path / "run" / "samples").iterdir()}
+    assert {"00000001.png", "00000001_jpeg_low.png"} <= samples
+
+
+def test_a_run_from_before_degradations_goes_on(start):
+    run = start()
+    config = json.loads((run / "config.json").read_text())
+    del config["recipe"]["degradation"]
+    config["recipe"]["jpeg"] = 0
+    (run / "config.json").write_text(json.dumps(config))
+    start()
 
 
 def test_checkpoints_without_their_configuration_are_no_new_run(start):

@@ -5,11 +5,12 @@ import math
 
 import numpy as np
 
-from srgan_tf.evaluation.windows import as_rgb, moments, similarity
+from srgan_tf.evaluation.channels import as_rgb
+from srgan_tf.evaluation.ssim import moments, similarity
 
 
 def paper_ssim(a, b):
-    """SSIM of the Daala package: an integer window that follows the height, cut off at the picture's border.
+    """SSIM of the Daala package: the window grows with the height and is cut off at the border of the image.
 
     Args:
         a, b: luma, uint8 [H, W].
@@ -22,7 +23,7 @@ def paper_ssim(a, b):
 
 
 def paper_kernel(height, width):
-    """One axis of the window of `paper_ssim`: odd-sized integers whose total is 256."""
+    """One axis of the window of `paper_ssim`: int64 [n], n is odd, the sum is 256."""
     sigma = height * 1.5 / 256
     least = math.sqrt(math.pi / 2) * sigma / 256
     reach = 0 if least >= 1 else math.floor(sigma * math.sqrt(-2 * math.log(least)))
@@ -35,12 +36,12 @@ def paper_kernel(height, width):
 def paper_luma(image, *, dither=True):
     """The luma of protocol `paper`: BT.709, studio range (16..235), 8 bits, from a dithered 4:2:0 conversion.
 
-    The converter chooses floor or ceiling of each pixel's luma, whichever gives its colour back with the smaller
-    error beside the chroma of its block of 2 x 2 pixels. All of it is integer arithmetic.
+    The converter rounds each pixel's luma down or up, whichever reproduces its colour with the smaller error
+    together with the chroma of its block of 2 x 2 pixels. All arithmetic is on integers.
 
     Args:
-        image: uint8 [H, W, 3], or [H, W] which becomes R = G = B; already cut, the dither depends on the size.
-        dither: False leaves the dither out, for a comparison.
+        image: uint8 [H, W, 3], or [H, W], which is taken as R = G = B. Already cropped: the dither depends on the size.
+        dither: False omits the dither, for comparison.
 
     Returns:
         uint8 [H, W].
@@ -65,12 +66,12 @@ def paper_luma(image, *, dither=True):
 
 @functools.lru_cache(maxsize=16)
 def dither_offsets(height, width):
-    """What the dither of protocol `paper` adds to 16-bit R, G and B: int16 [height, width, 3], read-only.
+    """The dither of protocol `paper`, added to 16-bit R, G and B: int16 [height, width, 3], read-only.
 
-    One fixed table for each size: the random generator starts anew for each picture.
+    It is a constant for each size: the random generator is seeded anew for each image.
     """
     rows, columns = -(-height // 2), -(-width // 2)
-    size = 1 << max(10, (rows * columns - 1).bit_length())  # a few sizes serve all: one table is the next one's start
+    size = 1 << max(10, (rows * columns - 1).bit_length())  # powers of two, so that few tables are computed
     offsets = _block_offsets(size)[: rows * columns].reshape(rows, columns, 2, 2, 3)
     offsets = offsets.transpose(0, 2, 1, 3, 4).reshape(2 * rows, 2 * columns, 3)[:height, :width]
     offsets.flags.writeable = False
@@ -78,7 +79,7 @@ def dither_offsets(height, width):
 
 
 def deviates(blocks):
-    """The dither's triangular deviates of Y, Cb and Cr for the four pixels of each block: int64 [blocks, 4, 3]."""
+    """Triangular deviates of the dither of Y, Cb and Cr for the four pixels of each block: int64 [blocks, 4, 3]."""
     draws, phase, wanted = [], 0, 24 * blocks
     stream = kiss99()
     while phase < wanted:
@@ -90,10 +91,10 @@ def deviates(blocks):
 
 
 def kiss99(chunk=1 << 18):
-    """The draws of Marsaglia's KISS99 from the converter's fixed seed, as arrays uint32 [chunk], for ever.
+    """Yield the numbers of Marsaglia's KISS99 generator from the converter's fixed seed, as arrays uint32 [chunk].
 
-    Each of its four parts can jump ahead by any number of steps, so an array is made by doubling: the first k
-    states, jumped k steps ahead, are the next k. The multiply-with-carry z -> a (z mod 2^16) + floor(z / 2^16) is
+    Each of its four parts can jump ahead by any number of steps, so arrays are computed by doubling: the first k
+    states advanced by k steps are the next k. The multiply-with-carry z -> a (z mod 2^16) + floor(z / 2^16) is
     multiplication by a modulo a 2^16 - 1; the xorshift is linear over bits.
     """
     z, w, jsr, jcong = 362436069, 521288629, 123456789, 380116160
@@ -106,17 +107,17 @@ def kiss99(chunk=1 << 18):
 
 
 _RANGES = (1223320001, 1479548744, 1255654970)  # of Y, Cb, Cr
-_LIMITS = tuple(0xFFFFFFFF // n * n for n in _RANGES for _ in range(2))  # two draws make a deviate
+_LIMITS = tuple(0xFFFFFFFF // n * n for n in _RANGES for _ in range(2))  # a deviate is the difference of two draws
 _Q = 9745792000
 
 
 def _rdiv(a, b):
-    """Quotient rounded half away from zero."""
+    """Quotient, rounded half away from zero."""
     return np.sign(a) * ((np.abs(a) + b // 2) // b)
 
 
 def _colour_error(planes, chroma, luma):
-    """Squared RGB error of the pixels that a luma gives back beside its block's chroma."""
+    """Squared RGB error of the pixels reconstructed from a luma and the chroma of its block."""
     error = 0
     for plane, k in zip(planes, chroma):
         # Negative sums are clamped to 0 either way, so adding half and flooring rounds as the converter does.
@@ -137,10 +138,10 @@ def _block_offsets(blocks):
 
 
 def _accepted(draws, phase):
-    """Leave out the draws that the deviates reject; `phase` draws were accepted before.
+    """The draws that the deviates accept; `phase` draws were accepted before.
 
-    Whether a draw is rejected depends on whose turn it is, thus on how many were rejected before it. But most are
-    below every limit or above all: only the fifth in between is looked at one by one.
+    The limit of a draw depends on how many were rejected before it. But most draws are below all limits or above
+    all: only those in between, a fifth, are visited one by one.
     """
     draws = draws[draws < max(_LIMITS)]
     doubtful = np.flatnonzero(draws >= min(_LIMITS))
@@ -189,7 +190,7 @@ def _shift(jsr):
 
 
 def _byte_tables(images):
-    """A linear map of 32 bits, given by each bit's image, as tables of the images of bytes: uint32 [4, 256]."""
+    """A linear map of 32 bits, given by the image of each bit, as a table for each byte: uint32 [4, 256]."""
     tables = np.zeros((4, 256), np.uint32)
     for bit in range(8):
         set_ = (np.arange(256) >> bit & 1).astype(bool)
@@ -205,6 +206,6 @@ def _map_bits(tables, x):
 
 
 def _inside(length, kernel):
-    """The window's total along an axis, counting only what lies inside: float64 [length]."""
+    """The sum of the window's weights inside the image, along an axis: float64 [length]."""
     reach = len(kernel) // 2
     return np.convolve(np.ones(length), kernel)[reach : reach + length]

@@ -8,7 +8,8 @@ import numpy as np
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets
-from srgan_tf.evaluation.metrics import PROTOCOLS, as_rgb, lr_consistency, score
+from srgan_tf.evaluation.channels import as_grey, as_rgb
+from srgan_tf.evaluation.metrics import PROTOCOLS, lr_consistency, score
 from srgan_tf.resize import imresize
 from srgan_tf.saved_models import zoo
 
@@ -147,11 +148,6 @@ def nearest(lr, scale=4):
 
 
 BASELINES = {"nearest": nearest, "bicubic": bicubic}
-
-
-def as_grey(image):
-    """The rounded mean of three channels: uint8 [H, W, 3] -> [H, W]; [H, W] as it is."""
-    return image if image.ndim == 2 else np.rint(image.mean(axis=-1)).astype(np.uint8)
 
 
 def _mean(figures):

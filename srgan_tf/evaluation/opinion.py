@@ -16,7 +16,7 @@ from PIL import Image
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import evaluate, pages, paper_table
-from srgan_tf.evaluation.metrics import as_rgb
+from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import write_json
 
 FORMAT = "srgan_tf opinion test 1"

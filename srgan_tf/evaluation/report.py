@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import pages, paper_table
-from srgan_tf.evaluation.metrics import as_rgb
+from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import finite, write_results
 
 GAP, TEXT = 16, 15  # of a montage, pixels

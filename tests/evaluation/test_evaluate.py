@@ -14,6 +14,7 @@ from PIL import Image
 from helpers import ROOT
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, evaluate, metrics, paper_table
+from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import provenance, write_results
 from srgan_tf.resize import imresize
 
@@ -58,7 +59,7 @@ def test_a_method_gets_three_channels_and_a_grey_pair_is_scored_in_grey_under_bt
     results = score(data_dir, {"tinted": tinted})
     assert shapes == [(12, 10, 3)] * 5
     hr, lr = benchmark_sets.read_pair(benchmark_sets.load_pairs("set5", data_dir)[1])
-    sr = tinted(metrics.as_rgb(lr))
+    sr = tinted(as_rgb(lr))
     grey = np.floor(sr.astype(int).sum(axis=-1) / 3 + 0.5).astype(np.uint8)
     figures = results["sets"]["set5"]["pictures"][1]["figures"]["tinted"]
     for protocol, picture in (("bt601", grey), ("rgb", sr), ("paper", sr)):
@@ -69,7 +70,7 @@ def test_a_method_gets_three_channels_and_a_grey_pair_is_scored_in_grey_under_bt
 def test_a_baseline_keeps_grey_grey_and_agrees_with_its_three_channels(method):
     lr = np.random.default_rng(1).integers(0, 256, (9, 7), dtype=np.uint8)
     assert method(lr).shape == (36, 28)
-    np.testing.assert_array_equal(metrics.as_rgb(method(lr)), method(metrics.as_rgb(lr)))
+    np.testing.assert_array_equal(as_rgb(method(lr)), method(as_rgb(lr)))
 
 
 def test_progress_is_told_of_every_picture(data_dir):
@@ -170,7 +171,7 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
     )
     vgg = losses.vgg_model("vgg54", vgg_weights)
     for pair, picture in zip(pairs, results["sets"]["set5"]["pictures"]):
-        hr, lr = (metrics.as_rgb(p) for p in benchmark_sets.read_pair(pair))
+        hr, lr = (as_rgb(p) for p in benchmark_sets.read_pair(pair))
         hr, sr = (p[None].astype("float32") / 127.5 - 1 for p in (hr, BASELINES["bicubic"](lr)))
         expected = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
         assert picture["figures"]["bicubic"]["vgg54"] == pytest.approx(float(expected), rel=1e-5)

@@ -240,7 +240,7 @@ def test_pictures_of_different_sizes_are_refused_with_both_shapes(protocol):
         (np.zeros((40, 40, 4), np.uint8), "rgb", r"\(40, 40, 4\)"),
         (np.zeros((40, 40, 3), np.uint8), "ycbcr", "ycbcr"),
         (np.zeros((18, 40, 3), np.uint8), "bt601", "11 x 11"),
-        (np.zeros((8, 40, 3), np.uint8), "paper", "nothing is left"),
+        (np.zeros((8, 40, 3), np.uint8), "paper", "no pixels remain"),
     ],
 )
 def test_wrong_arguments_are_named(hr, protocol, message):

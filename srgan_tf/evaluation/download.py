@@ -1,70 +1,69 @@
-"""The benchmark sets brought from their public release, file by file."""
+"""Download of the benchmark sets from their public release."""
 
 import concurrent.futures
-import http.client
-import os
+import io
 import sys
 import time
-import urllib.error
-import urllib.request
+from pathlib import Path
 
+import requests
+from PIL import Image
 from tqdm import tqdm
 
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, place, released_pairs, released_sums, sha256
-from srgan_tf.images import reading
+from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, digest_of, release_path, released_pairs, released_sums
 
 REPOSITORY = "github.com/jbhuang0604/SelfExSR"
 RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
 RELEASED_SCALES = (2, 4)
-_ATTEMPTS = 4  # each goes on where the one before stopped
-_CONNECTIONS = 4
-_BUSY = (408, 429)  # a request that took too long, too many of them: as a server's own errors, for now
+ATTEMPTS = 4
+CONNECTIONS = 4
+TEMPORARY = (408, 429)  # status codes worth another attempt, as are those from 500: timeout, too many requests
 
 
-def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
-    """Bring a benchmark set into a folder, file by file; what is there and right is kept.
+def download(
+    name: str, data_dir: str | Path, scale: int = 4, *, url: str = RELEASE, timeout: float = 30, pause: float = 1
+) -> None:
+    """Download a benchmark set, file by file; files that are there and correct are kept.
 
-    A file appears under its name only when it is whole: its SHA-256 is that of `released_sums`; Urban100 and scale
-    2, for which no sums are known, are pinned by the release's commit alone and must be pictures that can be
-    read. A download that was interrupted goes on where it stopped; what a server or the way to it may mend by itself
-    is tried again. A bar on stderr shows the progress.
+    A file appears only when it is complete and verified: its SHA-256 must be that of `released_sums`. Urban100 and
+    scale 2, whose checksums are not known, come from a fixed commit of the release and must be readable images.
+    Temporary errors are retried. A progress bar is shown on stderr.
 
     Args:
         name, data_dir, scale: as for `load_pairs`.
-        url: where the sets' folders are.
-        timeout: seconds without a byte after which a connection is given up and tried again.
-        pause: seconds before a file is tried again, twice as long each time.
+        url: address of the folder that holds the sets' folders.
+        timeout: seconds without data after which a connection is closed.
+        pause: seconds before the second attempt; the pause doubles with each attempt.
 
     Raises:
-        UserError: when a file cannot be had; it names the file, and says how to put the set there by hand.
+        UserError: for a scale that is not released, and for a file that cannot be downloaded or written.
     """
     title, _ = BENCHMARKS[name]
     if scale not in RELEASED_SCALES:
         raise UserError(
-            f"{title} is released for scales 2 and 4, --scale {scale}, give pictures of your own with "
-            "--data_dir FOLDER and FOLDER/HR"
+            f"--scale {scale}: {title} is released for scales 2 and 4 only. "
+            "Score your own images with --data_dir FOLDER, which holds them in HR/."
         )
-    files = [path for pair in released_pairs(name, data_dir, scale) for path in (pair.hr_path, pair.lr_path)]
-    sums = {path: released_sums().get(place(path)) for path in files}
-    missing = [path for path in files if not (path.is_file() and sums[path] in (None, sha256(path)))]
+    paths = [path for pair in released_pairs(name, data_dir, scale) for path in (pair.hr_path, pair.lr_path)]
+    sums = {path: released_sums().get(release_path(path)) for path in paths}
+    missing = [path for path in paths if not (path.is_file() and sums[path] in (None, _digest_of_file(path)))]
     if not missing:
         return
 
     def fetch(path):
-        _fetch(f"{url}/{place(path)}", path, sums[path], timeout, pause)
+        content = _fetch(f"{url}/{release_path(path)}", sums[path], timeout, pause)
+        with atomic.whole_file(path) as file:
+            file.write(content)
 
+    bar = tqdm(
+        total=len(missing), desc=f"downloading {title}", unit=" files", mininterval=0.1 if sys.stderr.isatty() else 30
+    )
     try:
         missing[0].parent.mkdir(parents=True, exist_ok=True)
-        with (
-            concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as pool,
-            tqdm(
-                total=len(missing),
-                desc=f"downloading {title}",
-                unit=" files",
-                mininterval=0.1 if sys.stderr.isatty() else 30,
-            ) as bar,
-        ):
+        atomic.sweep(missing[0].parent)
+        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool, bar:
             try:
                 for done in concurrent.futures.as_completed([pool.submit(fetch, path) for path in missing]):
                     done.result()
@@ -72,73 +71,58 @@ def download(name, data_dir, scale=4, *, url=RELEASE, timeout=30, pause=1):
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    except _NotHad as error:
-        by_hand = f"data/{title}/image_SRF_{scale} of {REPOSITORY} at {missing[0].parent}"
+    except _Failed as error:
         raise UserError(
-            f"{title} cannot be downloaded, {error}, put {by_hand} by hand or give the folder that holds "
-            f"{title}/ with --data_dir"
+            f"{error}. {title} cannot be downloaded. Copy data/{title}/image_SRF_{scale} of {REPOSITORY} to "
+            f"{missing[0].parent}, or give the folder that holds {title}/ with --data_dir."
         ) from None
     except OSError as error:
         raise UserError(
-            f"{title} cannot be kept ({error.strerror}), {error.filename}, name a folder that is yours "
-            "with XDG_CACHE_HOME"
+            f"{error.filename}: cannot be written ({error.strerror}). Set XDG_CACHE_HOME to a folder you own."
         ) from error
 
 
-class _NotHad(Exception):
-    """A file that could not be downloaded: which, and why."""
+class _Failed(Exception):
+    """A file that cannot be downloaded: its address and the reason."""
 
 
-def _fetch(url, path, digest, timeout, pause):
-    part = path.with_name(f".{path.name}.part")
-    reason = None
-    for attempt in range(_ATTEMPTS):
+def _fetch(url, digest, timeout, pause):
+    """The content of a file; verified by its SHA-256, or as an image where `digest` is None."""
+    for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(pause * 2 ** (attempt - 1))
         try:
-            _receive(url, part, timeout)
-        except urllib.error.HTTPError as error:
-            reason = f"{error.code} {error.reason}"
-            if error.code < 500 and error.code not in (*_BUSY, 416):
-                raise _NotHad(f"{url} ({reason})") from None
-            if error.code != 416:  # there is nothing after what is here: it is whole, or of something else
-                continue
-        except urllib.error.URLError as error:  # no such host, no way to it: for good or for a moment
-            reason = error.reason
+            response = requests.get(url, timeout=timeout)
+        except requests.RequestException as error:  # permanent or not: a wrong host name, a lost connection
+            reason = _cause(error)
             continue
-        except (OSError, http.client.HTTPException) as error:
-            reason = str(error) or type(error).__name__
-            continue
-        wrong = _wrong(part, digest)
-        if not wrong:
-            os.replace(part, path)
-            return
-        part.unlink(missing_ok=True)
-        reason = wrong
-    raise _NotHad(f"{url} ({reason})")
+        reason = f"{response.status_code} {response.reason}"
+        if response.ok:
+            reason = _defect(response.content, digest)
+            if reason is None:
+                return response.content
+        elif response.status_code < 500 and response.status_code not in TEMPORARY:
+            break
+    raise _Failed(f"{url}: {reason}")
 
 
-def _receive(url, part, timeout):
-    """Add to a file what is missing of it."""
-    start = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "srgan_tf"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    with urllib.request.urlopen(request, timeout=timeout) as response:
-        expected, received = response.headers.get("Content-Length"), 0
-        with open(part, "ab" if response.status == 206 else "wb") as file:
-            while block := response.read1(1 << 16):  # what has come is kept, even if no more comes
-                received += file.write(block)
-        if expected is not None and received < int(expected):
-            raise http.client.IncompleteRead(b"", int(expected) - received)
+def _cause(error):
+    """What failed first: requests and urllib3 wrap it in long texts of their own."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return str(error) or type(error).__name__
 
 
-def _wrong(part, digest):
-    """Why a file is not what was asked for; None when it is."""
+def _defect(content, digest):
     if digest is not None:
-        return None if part.is_file() and sha256(part) == digest else "its SHA-256 is not that of the release"
+        return None if digest_of(content) == digest else "its SHA-256 is not that of the release"
     try:
-        reading.read(part)
-    except UserError:
-        return "it is no picture that can be read"
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+    except Exception:  # Pillow's plugins raise many types for damaged files
+        return "not a readable image"
     return None
+
+
+def _digest_of_file(path):
+    return digest_of(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The figures of an evaluation as files, and what it takes to repeat it."""
+"""Results of an evaluation as files, with the facts needed to repeat it."""
 
 import csv
 import datetime
@@ -7,11 +7,11 @@ import importlib.metadata
 import io
 import json
 import math
-import os
 import pathlib
 import platform
 import tempfile
 
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets
 from srgan_tf.saved_models import zoo
@@ -20,13 +20,13 @@ PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
 
 
 def provenance(command, models, sets, vgg_weights=None):
-    """What it takes to repeat an evaluation, as a dict of plain values to be added to its results.
+    """The facts needed to repeat an evaluation, as a dict of plain values to be added to its results.
 
     Args:
         command: the command line.
-        models: a mapping of method names to the folders of their networks; None for a baseline.
+        models: a mapping of method names to the folders of their networks; None for methods that have none.
         sets: a mapping of names to lists of `benchmark_sets.Pair`.
-        vgg_weights: the file of VGG19's weights, if any.
+        vgg_weights: the file of VGG19's weights, if it was used.
     """
     facts = {
         "command": command,
@@ -42,10 +42,10 @@ def provenance(command, models, sets, vgg_weights=None):
 
 
 def claim(folder):
-    """Make the folder of the figures and see that it can be written, before they are computed.
+    """Create the output folder and check that it is writable, before anything is computed.
 
     Raises:
-        UserError: when it cannot.
+        UserError: if it is not.
     """
     try:
         pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,12 @@ def claim(folder):
 
 
 def write_results(results, folder):
-    """Write `results.json`, all there is, and `results.csv`, a row for each picture and method.
+    """Write `results.json`, all results, and `results.csv`, a row for each image and method.
 
-    JSON has no infinity: null stands for it there. Each file appears whole or not at all.
+    Infinite figures, which JSON cannot hold, are null in it. The files are complete whenever they exist.
 
     Raises:
-        UserError: when they cannot be written.
+        UserError: if they cannot be written.
     """
     folder = pathlib.Path(folder)
     write_json(results, folder / "results.json")
@@ -69,34 +69,30 @@ def write_results(results, folder):
 
 
 def write_json(value, path):
-    """Write plain values as strict JSON, whole or not at all; the folder is made.
+    """Write plain values as strict JSON, atomically; the folder is created.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: if it cannot be written.
     """
     write_text(pathlib.Path(path), json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
 
 
 def write_text(path, text):
-    """Write a text file, whole or not at all; the folder is made.
+    """Write a text file, atomically; the folder is created.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: if it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(text, encoding="utf-8")
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic.whole_file(path) as file:
+            file.write(text.encode(errors="surrogateescape"))
     except OSError as error:
         raise UserError(_unwritable(error, path)) from error
 
 
 def finite(value):
-    """The same plain values with None for what JSON cannot hold."""
+    """Plain values with None in place of infinite and undefined numbers, which JSON cannot hold."""
     if isinstance(value, dict):
         return {key: finite(v) for key, v in value.items()}
     if isinstance(value, list):
@@ -127,4 +123,4 @@ def _version(package):
 
 
 def _unwritable(error, path):
-    return f"the figures cannot be written ({error.strerror}), {path}, name a folder that is yours with --output"
+    return f"{path}: cannot be written ({error.strerror}). Give a folder you own with --output."

@@ -1,11 +1,12 @@
 """A picture of what a scanner reads: codes as rows, methods as columns, the text that was found below each."""
 
-import os
+import io
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.qr.evaluation import outcome
 
@@ -48,16 +49,15 @@ class Examples:
                 found = outcome(texts[method], sample.code.text)
                 said = {"read": "read: ", "wrong": "WRONG: ", "unread": "not read"}[found] + "".join(texts[method][:1])
                 draw.text((left, top + CELL + 3), _shortened(draw, said, font), COLOURS[found], font)
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        content = io.BytesIO()
+        sheet.quantize(48, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            sheet.quantize(48, dither=Image.Dither.NONE).save(beside, "PNG", optimize=True)
-            os.replace(beside, self.path)
+            with atomic.whole_file(self.path) as file:
+                file.write(content.getvalue())
         except OSError as error:
-            beside.unlink(missing_ok=True)
             raise UserError(
-                f"the examples cannot be written ({error.strerror}), {self.path}, name a folder that is "
-                "yours with --output"
+                f"{self.path}: cannot be written ({error.strerror}). Give a folder you own with --output."
             ) from error
         return self.path
 

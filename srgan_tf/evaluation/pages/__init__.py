@@ -1,23 +1,23 @@
-"""Static pages that need no network and no framework: the report and the opinion test."""
+"""Static pages, without dependencies and network access: the report and the opinion test."""
 
 import json
-import os
 from pathlib import Path
 
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
 
-_MARK = '<meta name="generator" content="srgan_tf {}">'  # in every page of ours, with its name
+_MARK = '<meta name="generator" content="srgan_tf {}">'  # in every page, with its kind
 _UNFINISHED = (
-    "<!DOCTYPE html>{}<title>Not finished</title><p>This page is not finished: its command still runs, or ended early."
+    "<!DOCTYPE html>{}<title>Not finished</title><p>This page is not finished: its command is running or has failed."
 )
 _HERE = Path(__file__).resolve().parent
 
 
 def claim(folder, flag, page):
-    """Make the folder of a page ("report" or "opinion"), or take one that holds an earlier one of its kind.
+    """Create the folder of a page ("report" or "opinion"), or accept one that holds an earlier page of its kind.
 
     Raises:
-        UserError: for a folder with other things in it, or a place that cannot be written; it names the flag.
+        UserError: for a folder with other files in it, and for one that cannot be written.
     """
     folder, mark = Path(folder), _MARK.format(page)
     try:
@@ -27,44 +27,40 @@ def claim(folder, flag, page):
             and any(folder.iterdir())
             and not (index.is_file() and mark in index.read_text(encoding="utf-8", errors="replace"))
         ):
-            raise UserError(f"the folder holds other things, {flag} {folder}, give a new one or an empty one")
+            raise UserError(f"{flag} {folder}: holds other files. Give a new or an empty folder.")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         if not index.exists():
             index.write_text(_UNFINISHED.format(mark), encoding="utf-8")
     except OSError as error:
-        raise UserError(f"the folder cannot be used ({error.strerror}), {flag} {folder}, give another one") from error
+        raise UserError(f"{flag} {folder}: cannot be used ({error.strerror}). Give another folder.") from error
     return folder
 
 
 def write(folder, flag, page, data):
-    """Write `index.html` of a page ("report" or "opinion") with its style, script and data in it, at once.
+    """Write `index.html` of a page ("report" or "opinion"), with style, script and data in one file.
 
     Args:
         folder: from `claim`.
-        flag: what the folder was named with.
-        page: the name of the page's files beside this module.
-        data: JSON values that the script shows.
+        flag: the flag that named the folder, for error messages.
+        page: the kind of page, the name of its files in this package.
+        data: JSON values for the script.
 
     Raises:
-        UserError: when it cannot be written; it names the flag, and what was there stays.
+        UserError: if it cannot be written; an earlier page stays as it was.
     """
     html = _text(f"{page}.html")
     parts = {"style": _text("style.css"), "script": _text(f"{page}.js"), "data": embed(data)}
     for name, part in parts.items():
         html = html.replace(f"@@{name}@@", part)
-    beside = Path(folder) / f".index.{os.getpid()}.part"
     try:
-        try:
-            beside.write_text(html, encoding="utf-8")
-            os.replace(beside, Path(folder) / "index.html")
-        finally:
-            beside.unlink(missing_ok=True)
+        with atomic.whole_file(Path(folder) / "index.html") as file:
+            file.write(html.encode())
     except OSError as error:
-        raise UserError(f"the page cannot be written ({error.strerror}), {flag} {folder}, give another one") from error
+        raise UserError(f"{flag} {folder}: cannot be written ({error.strerror}). Give another folder.") from error
 
 
 def embed(data):
-    """JSON that may stand in a `<script>`: nothing in it can end the element."""
+    """JSON that is safe in a `<script>` element: it cannot end the element."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 

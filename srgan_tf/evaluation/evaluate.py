@@ -1,148 +1,157 @@
-"""Methods x pictures x protocols: a table of figures beside the paper's, and files with every picture's."""
+"""Scoring: methods x images x metrics, and the methods that can be scored by name."""
 
 import concurrent.futures
 import functools
 import os
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import benchmark_sets
+from srgan_tf.evaluation import benchmark_sets, measures
 from srgan_tf.evaluation.channels import as_grey, as_rgb
 from srgan_tf.evaluation.metrics import PROTOCOLS, lr_consistency, score
 from srgan_tf.resize import imresize
 from srgan_tf.saved_models import zoo
 
-AT_ONCE = 4_000_000  # HR pixels up to which all methods are scored at once: each takes some 160 bytes a pixel
+AT_ONCE = 4_000_000  # HR pixels up to which all methods are scored in parallel; each takes about 160 bytes a pixel
 
 
-def evaluate(methods, sets, protocols=PROTOCOLS, *, scale=4, features=None, done=None, seen=None):
-    """Score methods on sets of pictures.
+def evaluate(
+    methods: Mapping[str, Callable],
+    sets: Mapping[str, Sequence[benchmark_sets.Pair]],
+    protocols: Sequence[str] = PROTOCOLS,
+    *,
+    scale: int = 4,
+    metrics: Sequence[str] = measures.DEFAULT,
+    loaded: Mapping[str, measures.Measure] | None = None,
+    folders: Mapping | None = None,
+    done: Callable | None = None,
+    seen: Callable | None = None,
+) -> dict:
+    """Score methods on sets of images.
 
     Args:
         methods: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR.
         sets: a mapping of names to lists of `benchmark_sets.Pair`.
-        protocols: some of `metrics.PROTOCOLS`.
-        scale: of the sets; as many pixels are cut off each side before scoring.
-        features: from `load_vgg54`, for a VGG54 distance too.
-        done: called without arguments after each picture, for a progress bar.
-        seen: called with the set's name, the picture's, HR, LR and a dict of SR by method, for a page that shows
-            them.
+        protocols: some of `metrics.PROTOCOLS`, for PSNR and SSIM.
+        scale: of the sets. As many pixels are cropped at each side before scoring.
+        metrics: some of `measures.METRICS`.
+        loaded: from `measures.load`, for those of `metrics` that need it.
+        folders: a mapping of names to `result_folders.ResultFolder`, methods whose SR files exist already.
+        done: called without arguments after each image, for a progress bar.
+        seen: called with the name of the set, the name of the image, HR, LR and a dict of SR by method.
 
     Returns:
-        A dict of plain values: `{"scale", "protocols", "methods", "vgg54", "sets": {SET: {"pictures": [{"name",
-        "figures": {METHOD: FIGURES}}], "mean": {METHOD: FIGURES}}}}`, where FIGURES is `{PROTOCOL: {"psnr",
-        "ssim"}, "lr_consistency"}`, and `"vgg54"` with `features`. Means are plain means of the pictures' figures;
-        decibels may be infinite.
+        A dict of plain values: `{"scale", "protocols", "metrics", "methods", "sets": {SET: {"pictures": [{"name",
+        "figures": {METHOD: FIGURES}}], "mean": {METHOD: FIGURES}}}}`. FIGURES is `{PROTOCOL: {"psnr", "ssim"},
+        "lpips", "niqe", "vgg54", "lr_consistency"}` without those that were not asked for. Means are over the images
+        of the set; decibels may be infinite.
 
     Raises:
-        UserError: for a picture that cannot be read or does not fit its partner.
+        UserError: for an image that cannot be read or does not match its counterpart.
     """
+    folders, loaded = folders or {}, loaded or {}
+    names = [*methods, *folders]
+    by_protocol = any(measures.METRICS[metric].by_protocol for metric in metrics)
     results = {
         "scale": scale,
-        "protocols": list(protocols),
-        "methods": list(methods),
-        "vgg54": features is not None,
+        "protocols": list(protocols) if by_protocol else [],
+        "metrics": list(metrics),
+        "methods": names,
         "sets": {},
     }
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, pairs in sets.items():
+        for set_name, pairs in sets.items():
             pictures = []
             for pair in pairs:
                 hr, lr = benchmark_sets.read_pair(pair, scale)
-                srs = {m: method(as_rgb(lr)) for m, method in methods.items()}
+                srs = {name: method(as_rgb(lr)) for name, method in methods.items()}
+                srs |= {name: folder.read(set_name, pair) for name, folder in folders.items()}
                 run = pool.map if hr.shape[0] * hr.shape[1] <= AT_ONCE else map
-                figures = dict(zip(srs, run(lambda sr: score_sr(hr, lr, sr, protocols, scale), srs.values())))
-                if features:
-                    _add_vgg54(figures, hr, srs, features)
+                figures = dict(zip(srs, run(lambda sr: score_sr(hr, lr, sr, protocols, scale, metrics), srs.values())))
+                for metric, measure in loaded.items():
+                    compare = measure(as_rgb(hr))
+                    for name, sr in srs.items():
+                        figures[name][metric] = compare(as_rgb(sr))
                 pictures.append({"name": pair.name, "figures": figures})
                 if seen:
-                    seen(name, pair.name, hr, lr, srs)
+                    seen(set_name, pair.name, hr, lr, srs)
                 if done:
                     done()
-            mean = {m: _mean([p["figures"][m] for p in pictures]) for m in methods}
-            results["sets"][name] = {"pictures": pictures, "mean": mean}
+            mean = {name: _mean([p["figures"][name] for p in pictures]) for name in names}
+            results["sets"][set_name] = {"pictures": pictures, "mean": mean}
     return results
 
 
-def score_sr(hr, lr, sr, protocols=PROTOCOLS, scale=4):
-    """Figures of one SR picture: `{PROTOCOL: {"psnr", "ssim"}, "lr_consistency"}`, in dB, SSIM and dB.
+def score_sr(
+    hr: np.ndarray,
+    lr: np.ndarray,
+    sr: np.ndarray,
+    protocols: Sequence[str] = PROTOCOLS,
+    scale: int = 4,
+    metrics: Sequence[str] = measures.DEFAULT,
+) -> dict:
+    """PSNR, SSIM and LR consistency of one SR image: `{PROTOCOL: {"psnr", "ssim"}, "lr_consistency"}`.
 
     Args:
         hr, lr: uint8, [H, W, 3], or [H, W] for a grey file.
-        sr: uint8 [H, W, 3]. Where HR and LR are grey, the rounded mean of its channels is scored under `bt601`,
-            as the literature does with the grey picture of Set14.
+        sr: uint8 [H, W, 3]. If HR and LR are grey, the rounded mean of its channels is scored under `bt601`, as
+            published figures of Set14, which has a grey image, do.
+        protocols, scale, metrics: as for `evaluate`.
     """
     figures = {}
-    for protocol in protocols:
+    wanted = [metric for metric in ("psnr", "ssim") if metric in metrics]
+    for protocol in protocols if wanted else ():
         grey = protocol == "bt601" and hr.ndim == lr.ndim == 2
-        psnr, ssim = score(hr, as_grey(sr) if grey else sr, protocol, border=scale)
-        figures[protocol] = {"psnr": psnr, "ssim": ssim}
-    figures["lr_consistency"] = lr_consistency(lr, sr)
+        both = dict(zip(("psnr", "ssim"), score(hr, as_grey(sr) if grey else sr, protocol, border=scale)))
+        figures[protocol] = {metric: both[metric] for metric in wanted}
+    if "consistency" in metrics:
+        figures["lr_consistency"] = lr_consistency(lr, sr)
     return figures
 
 
-def load_vgg54(weights):
-    """The features that VGG54 distances are measured in (section 2.2.1): uint8 [H, W, 3] -> float32 [h, w, 512].
-
-    Args:
-        weights: the path of a Keras VGG19 notop .h5 file, or "imagenet".
+def load_method(name: str, scale: int = 4) -> Callable:
+    """The method of a name, LR -> SR: a baseline, or a network as an `upscaler.Upscaler`.
 
     Raises:
-        UserError: when they cannot be had.
-    """
-    from srgan_tf.networks import losses
-
-    vgg = losses.vgg_model("vgg54", weights)
-
-    def features(image):
-        picture = image[None].astype(np.float32) / 127.5 - 1
-        return np.asarray(losses.vgg_features(vgg, picture))[0]
-
-    return features
-
-
-def load_method(name, scale=4):
-    """The callable, LR -> SR, of a name: a baseline, or a network as an `upscaler.Upscaler`.
-
-    Raises:
-        UserError: for a model that is not found or of another scale.
+        UserError: for a model that is not found or has another scale.
     """
     folder = find_model(name, scale)
     if folder is None:
         return functools.partial(BASELINES[name], scale=scale)
-    from srgan_tf.upscaling.upscaler import Upscaler  # loads TensorFlow, which the baselines do without
+    from srgan_tf.upscaling.upscaler import Upscaler  # loads TensorFlow, which the baselines do not need
 
-    return Upscaler(str(folder), precision="float32")  # figures that any machine repeats
+    return Upscaler(str(folder), precision="float32")  # reproducible on any machine
 
 
-def find_model(name, scale=4):
-    """The folder of the network that a name means, None for a baseline; nothing is loaded.
+def find_model(name: str, scale: int = 4):
+    """The folder of the network of a name, None for a baseline; nothing is loaded.
 
     Raises:
-        UserError: for a model that is not found or of another scale.
+        UserError: for a model that is not found or has another scale.
     """
     if name in BASELINES:
         return None
     try:
         folder = zoo.resolve(name, scale if f"{name}_x{scale}" in zoo.shipped() else None)
     except UserError as error:
-        raise UserError(f"{error}; or {' or '.join(BASELINES)}") from None
+        raise UserError(f"{error} Baselines: {', '.join(BASELINES)}.") from None
     found = zoo.attributes(folder)["scale"]
     if found != scale:
         raise UserError(
-            f"{name} enlarges {found} times, the pictures are for {scale}, --model, give --scale {found} "
-            "or another model"
+            f"--model {name}: a model of scale {found}, but the images are of scale {scale}. "
+            f"Give --scale {found}, or another model."
         )
     return folder
 
 
-def bicubic(lr, scale=4):
-    """MATLAB's imresize with the border that the sets' LR files were made with: uint8 [h, w] or [h, w, C]."""
+def bicubic(lr: np.ndarray, scale: int = 4) -> np.ndarray:
+    """MATLAB's imresize, with the edges that the LR files of the sets were made with: uint8 [h, w] or [h, w, C]."""
     return imresize(lr, scale, edge="repeat")
 
 
-def nearest(lr, scale=4):
+def nearest(lr: np.ndarray, scale: int = 4) -> np.ndarray:
     """Each pixel repeated scale x scale times: uint8 [h, w] or [h, w, C]."""
     return lr.repeat(scale, axis=0).repeat(scale, axis=1)
 
@@ -156,9 +165,3 @@ def _mean(figures):
     if isinstance(first, dict):
         return {key: _mean([f[key] for f in figures]) for key in first}
     return sum(figures) / len(figures)
-
-
-def _add_vgg54(figures, hr, srs, features):
-    original = features(as_rgb(hr))
-    for method, sr in srs.items():
-        figures[method]["vgg54"] = float(np.mean(np.square(features(sr) - original)))

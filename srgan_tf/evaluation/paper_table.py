@@ -1,4 +1,4 @@
-"""The paper's figures, and ours beside them as plain text."""
+"""The figures of the paper's Table 2."""
 
 from srgan_tf.evaluation import benchmark_sets
 
@@ -49,35 +49,27 @@ TITLES = {
 }
 
 
-def format_table(results):
-    """The means as plain text: a block a set, a row a method, the paper's row below its own.
-
-    The paper's figures stand in the column of protocol `paper` and nowhere else: the others are not comparable.
-    """
-    return "\n\n".join(_block(results, name) for name in results["sets"])
-
-
 def label(name):
-    """What a method is called beside the paper's: SRGAN for `srgan` and `srgan_x4`; a path as it is."""
+    """The name of a method in the paper: SRGAN for `srgan` and `srgan_x4`; other names are returned unchanged."""
     return TITLES.get(name.removesuffix(f"_x{PAPER_SCALE}"), name)
 
 
 def set_title(name):
-    """Set5 for `set5`; a set of one's own has its folder's name."""
+    """Set5 for `set5`; the name of any other set is returned unchanged."""
     return benchmark_sets.BENCHMARKS.get(name, (name,))[0]
 
 
 def paper_rows(name, scale):
-    """The paper's figures of a set by method, {METHOD: (psnr, ssim, mos)}: empty where it has none."""
+    """The paper's figures of a set, {METHOD: (psnr, ssim, mos)}; empty if it has none."""
     return PAPER_TABLE2.get(name, {}) if scale == PAPER_SCALE else {}
 
 
 def not_released(results, sets):
-    """The names of those sets that stand beside the paper's figures while their files are not the released ones.
+    """The names of the sets that are compared with the paper although their files are not those of the release.
 
     Args:
-        results: of `evaluate`.
-        sets: a mapping of names to lists of `benchmark_sets.Pair`, as it got it.
+        results: from `evaluate.evaluate`.
+        sets: as for `evaluate.evaluate`.
     """
     return [
         name
@@ -86,40 +78,3 @@ def not_released(results, sets):
         and paper_rows(name, results["scale"])
         and benchmark_sets.fingerprint(pairs)["released"] is False
     ]
-
-
-def _block(results, name):
-    protocols, pictures = results["protocols"], results["sets"][name]["pictures"]
-    rows = _rows(results, name)
-    width = max(24, *(len(row) for row, _ in rows))
-    vgg54 = results["vgg54"]
-    lines = [
-        f"{set_title(name)}: {len(pictures)} pictures, scale {results['scale']}",
-        " " * width + "".join(f"{p:>18}" for p in protocols) + "    LR consistency" + "     VGG54" * vgg54,
-        " " * width + "      PSNR    SSIM" * len(protocols) + "              PSNR" + "  distance" * vgg54,
-    ]
-    lines += [f"{row:<{width}}" + "".join(cells) for row, cells in rows]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _rows(results, name):
-    """Labels and cells: our methods, each with the paper's row below, then the paper's other rows."""
-    protocols, means = results["protocols"], results["sets"][name]["mean"]
-    paper = dict(paper_rows(name, results["scale"])) if "paper" in protocols else {}
-    rows = []
-    for method_name, figures in means.items():
-        cells = [_cell(**figures[p]) for p in protocols] + [f"{figures['lr_consistency']:18.2f}"]
-        rows.append((method_name, cells + ([f"{figures['vgg54']:10.4f}"] if results["vgg54"] else [])))
-        named = method_name.removesuffix(f"_x{PAPER_SCALE}")
-        if named in paper:
-            rows.append(_paper_row(named, paper.pop(named), protocols))
-    return rows + [_paper_row(other, figures, protocols) for other, figures in paper.items()]
-
-
-def _paper_row(method_name, figures, protocols):
-    psnr, ssim, _ = figures
-    return f"  paper's {TITLES[method_name]}", [_cell(psnr, ssim) if p == "paper" else " " * 18 for p in protocols]
-
-
-def _cell(psnr, ssim):
-    return f"{psnr:10.2f}{ssim:8.4f}"

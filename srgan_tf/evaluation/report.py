@@ -1,5 +1,6 @@
-"""A static page that shows an evaluation: sliders, details, tables, and a montage of each set."""
+"""The report: a static page with sliders, details, tables, and a montage of each set."""
 
+import dataclasses
 import re
 import urllib.parse
 from pathlib import Path
@@ -8,30 +9,32 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import pages, paper_table
+from srgan_tf.evaluation import pages, paper_table, tables
 from srgan_tf.evaluation.channels import as_rgb
+from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.evaluation.results import finite, write_results
 
 GAP, TEXT = 16, 15  # of a montage, pixels
+SHOWN = ("psnr", "ssim", "lpips")  # metrics in the captions of a montage
 INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
 
 
 class Report:
-    """Takes the pictures while they are scored, and writes the page when the figures are known.
+    """Collects the pictures while they are scored, and writes the page when the figures are known.
 
     report = Report(folder, methods)
-    report.finish(evaluation.evaluate(methods, sets, seen=report.add))
+    report.finish(evaluate.evaluate(methods, sets, seen=report.add) | provenance(...))
     """
 
     def __init__(self, folder, methods):
-        """Claim the folder: a new one, an empty one, or that of an earlier report.
+        """Claim the folder: a new or empty one, or that of an earlier report.
 
         Args:
             folder: where `index.html`, `pictures/` and the figures go.
             methods: the names of the methods, in the order in which they are shown.
 
         Raises:
-            UserError: for a folder that holds other things or cannot be written.
+            UserError: for a folder that holds other files or cannot be written.
         """
         self.folder = pages.claim(folder, "--report", "report")
         self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))
@@ -39,14 +42,14 @@ class Report:
         self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture
 
     def add(self, set_name, name, hr, lr, srs):
-        """Keep what was made of one picture; the arguments are those of `evaluate.evaluate`'s `seen`."""
-        del lr  # the page shows it as nearest does
+        """Add one picture; the arguments are those of `seen` of `evaluate.evaluate`."""
+        del lr  # nearest shows it
         shown = {**srs, "hr": as_rgb(hr)}
         files = {}
         for method, image in shown.items():
             file = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
             self._save(Image.fromarray(image), file)
-            files[method] = urllib.parse.quote(file, errors="surrogateescape")  # the page asks by address
+            files[method] = urllib.parse.quote(file, errors="surrogateescape")  # the page needs a URL
         difference, focus = most_different(*_ends(shown))
         self.views.setdefault(set_name, {})[name] = {
             "width": hr.shape[1],
@@ -61,7 +64,7 @@ class Report:
         """Write the montages, the figures and the page.
 
         Args:
-            results: of `evaluate.evaluate`, with `results.provenance`.
+            results: from `evaluate.evaluate`, with those of `results.provenance`.
 
         Returns:
             The path of the page.
@@ -70,7 +73,7 @@ class Report:
         montages = {}
         for set_name, (_, name, focus, shown) in self.striking.items():
             figures = next(p["figures"] for p in results["sets"][set_name]["pictures"] if p["name"] == name)
-            image = montage(shown, [_caption(labels[m], figures.get(m), results["protocols"][0]) for m in shown], focus)
+            image = montage(shown, [_caption(labels[m], figures.get(m), results) for m in shown], focus)
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
@@ -81,6 +84,7 @@ class Report:
             "report",
             {
                 "results": finite(results),
+                "metrics": {name: dataclasses.asdict(METRICS[name]) for name in results["metrics"]},
                 "labels": labels,
                 "views": self.views,
                 "montages": montages,
@@ -88,7 +92,7 @@ class Report:
                 "paper": {
                     name: [(paper_table.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
                     for name in results["sets"]
-                    if (rows := paper_table.paper_rows(name, results["scale"]))
+                    if not results.get("degradation") and (rows := paper_table.paper_rows(name, results["scale"]))
                 },
             },
         )
@@ -100,13 +104,11 @@ class Report:
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path, compress_level=4)
         except OSError as error:
-            raise UserError(
-                f"the picture cannot be written ({error.strerror}), {path}, give another --report"
-            ) from error
+            raise UserError(f"{path}: cannot be written ({error.strerror}). Give another --report.") from error
 
 
 def montage(pictures, captions, focus):
-    """Pictures side by side, each with a framed part larger below it and a caption, as in Figure 2 of the paper.
+    """Pictures side by side, each with a framed part enlarged below it and a caption, as in Figure 2 of the paper.
 
     Args:
         pictures: a mapping to uint8 [H, W, 3] of one size.
@@ -139,7 +141,7 @@ def montage(pictures, captions, focus):
 
 
 def most_different(a, b):
-    """How much two pictures differ, and where most: (mean absolute difference, (x, y) in pixels).
+    """The mean absolute difference of two pictures, and the (x, y) around which they differ most.
 
     Args:
         a, b: uint8 [H, W, 3] of one size.
@@ -153,7 +155,7 @@ def most_different(a, b):
 
 
 def file_names(names):
-    """Names as parts of file names that any system and any address takes; different ones stay different."""
+    """Names as parts of file names that are valid on any system and in URLs; they remain distinct."""
     found = []
     for name in names:
         plain = base = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).as_posix()).strip("-")[-40:].lower() or "x"
@@ -166,16 +168,22 @@ def file_names(names):
 
 
 def _ends(shown):
-    """The two pictures whose difference tells most: bicubic, or the first, and the last that is no original."""
+    """The two pictures to compare: bicubic, or else the first, and that of the last method."""
     methods = [image for method, image in shown.items() if method != "hr"]
     first = shown.get("bicubic", methods[0])
     return first, methods[-1] if methods[-1] is not first else shown["hr"]
 
 
-def _caption(name, figures, protocol):
+def _caption(name, figures, results):
     if figures is None:
         return name, "original"
-    return name, f"({figures[protocol]['psnr']:.2f} dB / {figures[protocol]['ssim']:.4f})"
+    columns = tables.columns(results)
+    usual = [column for column in columns if column[1] in SHOWN and column[0] in (None, *results["protocols"][:1])]
+    parts = []
+    for protocol, metric in usual or columns[:1]:
+        value = f"{tables.figure(figures, protocol, metric):.{METRICS[metric].digits}f}"
+        parts.append({"psnr": f"{value} dB", "ssim": value}.get(metric, f"{METRICS[metric].title} {value}"))
+    return name, f"({' / '.join(parts)})"
 
 
 def _shortened(text, width, font):

@@ -13,13 +13,14 @@ import tempfile
 
 from srgan_tf import atomic
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import benchmark_sets
+from srgan_tf.evaluation import benchmark_sets, tables
+from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.saved_models import zoo
 
 PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
 
 
-def provenance(command, models, sets, vgg_weights=None):
+def provenance(command, models, sets, vgg_weights=None, folders=None):
     """The facts needed to repeat an evaluation, as a dict of plain values to be added to its results.
 
     Args:
@@ -27,13 +28,15 @@ def provenance(command, models, sets, vgg_weights=None):
         models: a mapping of method names to the folders of their networks; None for methods that have none.
         sets: a mapping of names to lists of `benchmark_sets.Pair`.
         vgg_weights: the file of VGG19's weights, if it was used.
+        folders: a mapping of method names to `result_folders.ResultFolder`.
     """
     facts = {
         "command": command,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
         "machine": platform.platform(),
-        "models": {name: zoo.attributes(folder) if folder else {} for name, folder in models.items()},
+        "models": {name: zoo.attributes(folder) if folder else {} for name, folder in models.items()}
+        | {name: {"folder": str(folder.folder), "sha256": folder.digest()} for name, folder in (folders or {}).items()},
         "files": {name: benchmark_sets.fingerprint(pairs) for name, pairs in sets.items()},
     }
     if vgg_weights:
@@ -101,17 +104,16 @@ def finite(value):
 
 
 def _csv(results):
-    protocols = results["protocols"]
-    measures = [f"{protocol}_{measure}" for protocol in protocols for measure in ("psnr", "ssim")]
-    rest = ["lr_consistency"] + ["vgg54"] * results["vgg54"]
+    heads = tables.columns(results)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["set", "picture", "method", *measures, *rest])
+    keys = [(f"{protocol}_" if protocol else "") + METRICS[metric].key for protocol, metric in heads]
+    writer.writerow(["set", "picture", "method", *keys])
     for name, found in results["sets"].items():
         for picture in found["pictures"]:
             for method, figures in picture["figures"].items():
-                cells = [figures[protocol][measure] for protocol in protocols for measure in ("psnr", "ssim")]
-                writer.writerow([name, picture["name"], method, *cells, *(figures[key] for key in rest)])
+                cells = [tables.figure(figures, *head) for head in heads]
+                writer.writerow([name, picture["name"], method, *cells])
     return text.getvalue()
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import benchmark_sets, evaluate, metrics, paper_table
+from srgan_tf.evaluation import benchmark_sets, evaluate, measures, metrics, tables
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import provenance, write_results
 from srgan_tf.resize import imresize
@@ -97,7 +97,7 @@ def test_the_methods_of_a_large_picture_are_scored_one_by_one_with_the_same_figu
 
 
 def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
-    lines = paper_table.format_table(score(data_dir)).splitlines()
+    lines = tables.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"
     rows = [line.split() for line in lines[3:]]
     assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
@@ -114,23 +114,23 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
 
 
 def test_the_papers_figures_stand_below_its_protocol_whatever_the_order(data_dir):
-    lines = paper_table.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
+    lines = tables.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
     paper = [line for line in lines if line.startswith("  paper's")]
     assert len(paper) == 8 and {len(line) for line in paper} == {column}
 
 
 def test_the_papers_figures_are_left_out_where_they_are_not_comparable(data_dir):
-    assert "paper" not in paper_table.format_table(score(data_dir, protocols=("bt601", "rgb")))
+    assert "paper" not in tables.format_table(score(data_dir, protocols=("bt601", "rgb")))
     write_pair(data_dir, 1, np.zeros((48, 40, 3), np.uint8), scale=2)
     pairs = [benchmark_sets.Pair("img_001", *(path_of(data_dir, 1, kind, 2) for kind in ("HR", "LR")))]
     methods = {"bicubic": evaluate.load_method("bicubic", 2)}
-    table = paper_table.format_table(evaluate.evaluate(methods, {"set5": pairs}, scale=2))
+    table = tables.format_table(evaluate.evaluate(methods, {"set5": pairs}, scale=2))
     assert "bicubic" in table and "paper's" not in table
 
 
 def test_a_models_name_with_its_scale_has_the_papers_row_too(data_dir):
-    lines = paper_table.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
+    lines = tables.format_table(score(data_dir, {"srgan_x4": BASELINES["bicubic"]})).splitlines()
     row = next(i for i, line in enumerate(lines) if line.startswith("srgan_x4"))
     assert lines[row + 1].split() == ["paper's", "SRGAN", "29.40", "0.8472"]
 
@@ -166,8 +166,12 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
     from srgan_tf.networks import losses
 
     pairs = benchmark_sets.load_pairs("set5", data_dir)[:2]  # the second one is grey
+    metrics = ("psnr", "ssim", "vgg54")
     results = evaluate.evaluate(
-        {"bicubic": BASELINES["bicubic"]}, {"set5": pairs}, features=evaluate.load_vgg54(vgg_weights)
+        {"bicubic": BASELINES["bicubic"]},
+        {"set5": pairs},
+        metrics=metrics,
+        loaded=measures.load(metrics, vgg_weights=vgg_weights),
     )
     vgg = losses.vgg_model("vgg54", vgg_weights)
     for pair, picture in zip(pairs, results["sets"]["set5"]["pictures"]):
@@ -175,7 +179,7 @@ def test_the_vgg54_distance_is_that_of_the_loss(data_dir, vgg_weights):
         hr, sr = (p[None].astype("float32") / 127.5 - 1 for p in (hr, BASELINES["bicubic"](lr)))
         expected = losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
         assert picture["figures"]["bicubic"]["vgg54"] == pytest.approx(float(expected), rel=1e-5)
-    table = paper_table.format_table(results)
+    table = tables.format_table(results)
     assert "VGG54" in table.splitlines()[1] and f"{results['sets']['set5']['mean']['bicubic']['vgg54']:.4f}" in table
     write_results(results, data_dir / "out")
     assert "vgg54" in (data_dir / "out" / "results.csv").read_text().splitlines()[0]
@@ -201,7 +205,7 @@ def test_a_network_is_scored_in_float32_and_its_checksum_is_kept(data_dir, small
 
 def test_a_model_of_another_scale_is_named(small_model):
     message = user_error(evaluate.find_model, str(small_model), 2)
-    assert str(small_model) in message and "for 2" in message and "--scale 4" in message
+    assert str(small_model) in message and "of scale 2" in message and "--scale 4" in message
 
 
 def test_an_unknown_model_is_named_with_what_there_is():
@@ -212,10 +216,87 @@ def test_an_unknown_model_is_named_with_what_there_is():
 def test_the_program_prints_the_table_and_writes_the_files(data_dir):
     done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == paper_table.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
+    assert done.stdout == tables.format_table(score(data_dir, {"bicubic": BASELINES["bicubic"]})) + "\n"
     written = json.loads((data_dir / "out" / "results.json").read_text())
     assert list(written["sets"]["set5"]["mean"]) == ["bicubic"]
     assert written["command"].startswith("python evaluate.py --set5 --data_dir")
+
+
+def test_the_chosen_metrics_are_in_the_table_and_in_the_files(data_dir):
+    names = ("--metrics", "ssim,consistency", "--protocol", "rgb")
+    done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", *names, "--output", data_dir / "out")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[2].split() == ["SSIM", "PSNR"]
+    written = json.loads((data_dir / "out" / "results.json").read_text())
+    figures = written["sets"]["set5"]["mean"]["bicubic"]
+    assert written["metrics"] == ["ssim", "consistency"]
+    assert figures.keys() == {"rgb", "lr_consistency"} and figures["rgb"].keys() == {"ssim"}
+    head = (data_dir / "out" / "results.csv").read_text().splitlines()[0]
+    assert head == "set,picture,method,rgb_ssim,lr_consistency"
+
+
+def test_loaded_metrics_are_computed_for_every_method_and_their_means_are_plain_means(data_dir):
+    seen = []
+
+    def measure(hr):
+        seen.append(hr.shape)
+        return lambda sr: float(np.abs(hr.astype(int) - sr).mean())
+
+    results = score(data_dir, metrics=("lpips",), loaded={"lpips": measure})
+    assert seen == [(48, 40, 3)] * 5  # once for each picture, grey ones with three channels
+    pictures, mean = (results["sets"]["set5"][key] for key in ("pictures", "mean"))
+    for method in BASELINES:
+        values = [picture["figures"][method]["lpips"] for picture in pictures]
+        assert mean[method] == {"lpips": pytest.approx(np.mean(values))} and min(values) > 0
+    assert results["protocols"] == []
+
+
+def test_lpips_and_niqe_are_computed_without_a_border_as_wide_as_the_scale(data_dir, monkeypatch):
+    from srgan_tf.evaluation import niqe, perceptual
+
+    class Distance:
+        def __init__(self, weights):
+            self.weights = weights
+
+        def __call__(self, hr, sr):
+            return hr.shape, sr.shape, self.weights
+
+    monkeypatch.setattr(perceptual, "Lpips", Distance)
+    hr, sr = np.random.default_rng(2).integers(0, 256, (2, 210, 120, 3), dtype=np.uint8)
+    loaded = measures.load(("psnr", "lpips", "niqe"), 2, lpips_weights="a.ckpt")
+    assert loaded.keys() == {"lpips", "niqe"}
+    assert loaded["lpips"](hr)(sr) == ((206, 116, 3), (206, 116, 3), "a.ckpt")
+    assert loaded["niqe"](hr)(sr) == niqe.niqe(sr[2:-2, 2:-2], 0)
+
+
+def test_sr_files_of_another_program_are_a_method_beside_the_models(data_dir):
+    for number in range(1, 6):
+        _, lr = benchmark_sets.read_pair(benchmark_sets.load_pairs("set5", data_dir)[number - 1])
+        sr = Image.fromarray(BASELINES["bicubic"](as_rgb(lr)))
+        (data_dir / "peer").mkdir(exist_ok=True)
+        sr.save(data_dir / "peer" / f"img_{number:03}_SRF_4_LR_out.png")
+    sr.save(data_dir / "peer" / "baboon_out.png")
+    pages = ("--report", data_dir / "page", "--mos", data_dir / "test", "--output", data_dir / "out")
+    models = ("--model", "bicubic", "--results", f"the peer={data_dir / 'peer'}")
+    done = program("--set5", "--data_dir", data_dir, *models, *pages)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((data_dir / "out" / "results.json").read_text())
+    assert written["methods"] == ["bicubic", "the peer"]
+    assert written["sets"]["set5"]["mean"]["the peer"] == written["sets"]["set5"]["mean"]["bicubic"]
+    assert len(written["models"]["the peer"]["sha256"]) == 64
+    assert len([line for line in done.stderr.splitlines() if "baboon_out.png" in line and "ignored" in line]) == 1
+    assert (data_dir / "page" / "pictures" / "set5" / "img_003_the-peer.png").is_file()
+    assert '"the peer"' in (data_dir / "test" / "index.html").read_text()
+
+
+@pytest.mark.parametrize("size, said", [((40, 44), "instead of 40 x 48"), ((32, 40), "4 pixels are missing at each")])
+def test_sr_files_of_another_size_are_one_line_before_networks_are_loaded(data_dir, size, said):
+    (data_dir / "peer").mkdir()
+    for number in range(1, 6):
+        Image.new("RGB", size if number == 4 else (40, 48)).save(data_dir / "peer" / f"img_{number:03}_x4.png")
+    done = program("--set5", "--data_dir", data_dir, "--model", "srgan", "--results", f"peer={data_dir / 'peer'}")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"error: {data_dir / 'peer' / 'img_004_x4.png'}: ") and said in done.stderr
 
 
 def test_files_that_are_not_the_released_ones_are_told_beside_the_papers_figures(data_dir):
@@ -234,7 +315,7 @@ def test_the_program_scores_a_folder_of_ones_own(data_dir):
     done = program("--data_dir", folder.parent, "--model", "bicubic", "--model", "nearest")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "flowers: 1 pictures, scale 4"
+    assert lines[0] == "flowers: 1 picture, scale 4"
     assert [line.split()[0] for line in lines[3:]] == ["bicubic", "nearest"]
 
 
@@ -267,6 +348,18 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
     [
         ((), "--set5, --set14 and --bsd100"),
         (("set5",), "--set5"),
+        (("--set5", "--data_dir", "{}", "--metrics", "psnr,lpisp"), "lpisp"),
+        (("--set5", "--data_dir", "{}", "--metrics", ","), "--metrics"),
+        (("--set5", "--data_dir", "{}", "--metrics", "vgg54"), "--vgg_weights"),
+        (("--set5", "--data_dir", "{}", "--metrics", "ssim", "--lpips_weights", "{}/a.ckpt"), "--lpips_weights"),
+        (("--set5", "--data_dir", "{}", "--metrics", "lpips", "--lpips_weights", "{}/a.ckpt"), "a.ckpt"),
+        (("--set5", "--data_dir", "{}", "--metrics", "niqe"), "NIQE"),
+        (("--set5", "--data_dir", "{}", "--results", "{}"), "NAME=FOLDER"),
+        (("--set5", "--data_dir", "{}", "--results", "peer={}/nowhere"), "nowhere"),
+        (("--set5", "--data_dir", "{}", "--results", "peer={}", "--results", "peer={}"), "peer"),
+        (("--set5", "--data_dir", "{}", "--model", "bicubic", "--results", "bicubic={}"), "bicubic"),
+        (("--set5", "--data_dir", "{}", "--table", "html"), "--table"),
+        (("--qr", "--results", "a={}"), "--results"),
         (("--set5", "--data_dir", "{}", "--model", "bicubci"), "bicubci"),
         (("--set5", "--set14", "--data_dir", "{}"), "Set14"),
         (("--set5", "--data_dir", "{}/nowhere"), "nowhere"),

@@ -243,6 +243,33 @@ def test_the_list_is_sorted_by_a_figure_and_opens_a_picture(page, evaluated):
     assert page.url.endswith(page.locator("#list tbody tr.now td").first.inner_text())
 
 
+def test_the_table_of_means_is_sorted_by_a_metric(page, evaluated):
+    mean = evaluated[1]["sets"]["flowers"]["mean"]
+    table = page.locator("#tables table").first
+    for worst_first in (False, True):  # the best first, then the reverse
+        table.locator("thead button").nth(1).click()
+        expected = sorted(mean, key=lambda method: mean[method]["paper"]["ssim"], reverse=not worst_first)
+        assert table.locator("tbody td:first-child").all_inner_texts() == expected
+    assert table.locator("th[aria-sort]").inner_text().startswith("SSIM")
+
+
+def test_metrics_that_are_better_when_lower_are_sorted_and_marked_so(browser, tmp_path):
+    made = report.Report(tmp_path / "page", ["one", "two"])
+    image = np.zeros((40, 40, 3), np.uint8)
+    figures = {"one": {"lpips": 0.4, "niqe": None}, "two": {"lpips": 0.1, "niqe": 5.0}}
+    made.add("flowers", "rose", image, image[::4, ::4], {"one": image, "two": image})
+    results = {"scale": 4, "protocols": [], "metrics": ["lpips", "niqe"], "methods": ["one", "two"]}
+    results |= {"command": "", "date": "", "models": {}, "versions": {}}
+    results["sets"] = {"flowers": {"pictures": [{"name": "rose", "figures": figures}], "mean": figures}}
+    with browsers.page(browser, made.finish(results)) as page:
+        assert page.locator("#tables .best").all_inner_texts() == ["0.1000", "5.000"]
+        page.locator("#tables thead button").first.click()
+        assert page.locator("#tables td:first-child").all_inner_texts() == ["two", "one"]
+        assert "n/a" in page.locator("#tables").inner_text()
+        assert "Lower is better for LPIPS, NIQE." in page.locator("#about").inner_text()
+        assert page.locator("#figure option").all_inner_texts() == ["LPIPS", "NIQE"]
+
+
 def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):
     page.locator("#protocol button", has_text="bt601").click()
     rows = page.locator("#tables table").nth(1).locator("tbody tr")
@@ -284,7 +311,7 @@ def test_the_papers_rows_stand_in_its_protocol_only(browser, tmp_path):
             "scale": 4,
             "protocols": ["paper", "rgb"],
             "methods": ["bicubic"],
-            "vgg54": False,
+            "metrics": ["psnr", "ssim", "consistency"],
             "command": "",
             "date": "",
             "models": {},

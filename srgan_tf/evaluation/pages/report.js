@@ -1,18 +1,19 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
-const { results, labels, titles, views, paper, montages } = data;
+const { results, metrics, labels, titles, views, paper, montages } = data;
 const $ = (id) => document.getElementById(id);
 const shown = [...results.methods, "hr"]; // what either side can show
 const places = Object.keys(views).flatMap((set) => Object.keys(views[set]).map((name) => ({ set, name })));
 const ZOOMS = [1, 2, 4, 8];
 const ABOUT = {
-  paper: "Protocol of the paper: dithered BT.709 luma of 8 bits and SSIM as the Daala tools compute them, a border as wide as the scale cut off. Compare with its Table 2.",
-  bt601: "Protocol of most of the literature: BT.601 luma as MATLAB's rgb2ycbcr gives it, Gaussian SSIM, a border as wide as the scale cut off.",
-  rgb: "All three colour channels, Gaussian SSIM, a border as wide as the scale cut off.",
+  paper: "Protocol of the paper: dithered 8-bit BT.709 luma and SSIM as the Daala tools compute them, without a border as wide as the scale. Compare with its Table 2.",
+  bt601: "Protocol of most publications: BT.601 luma of MATLAB's rgb2ycbcr, Gaussian SSIM, without a border as wide as the scale.",
+  rgb: "All three colour channels, Gaussian SSIM, without a border as wide as the scale.",
 };
 const state = {
   at: 0, left: shown[0], right: shown[shown.length - 1], divider: 0.5, zoom: 0, x: 0, y: 0, // zoom 0: fits the page
-  protocol: results.protocols[0], figure: "psnr", set: places[0].set, sort: "", falling: true,
+  protocol: results.protocols[0], figure: results.metrics[0], set: places[0].set, sort: "", falling: true,
+  by: "", best: true, // the tables of means: sorted by this metric, best first
 };
 
 function make(tag, properties = {}, ...children) {
@@ -24,15 +25,19 @@ const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 const view = () => views[places[state.at].set][places[state.at].name];
 const file = (method) => view().files[method];
 
-// Figures as text. JSON has no infinity: null is a picture equal to the original.
-const decibels = (value) => (value === null ? "\u221e" : value.toFixed(2));
-const FIGURES = {
-  psnr: { title: "PSNR, dB", of: (f) => f[state.protocol].psnr, show: decibels },
-  ssim: { title: "SSIM", of: (f) => f[state.protocol].ssim, show: (v) => v.toFixed(4) },
-  lr_consistency: { title: "LR consistency, dB", of: (f) => f.lr_consistency, show: decibels },
-  vgg54: { title: "VGG54 distance", of: (f) => f.vgg54, show: (v) => v.toFixed(4), falls: true },
-};
-const kinds = Object.keys(FIGURES).filter((kind) => kind !== "vgg54" || results.vgg54);
+// Figures as text. JSON has no infinity: null is infinite where higher is better (equal pictures), else not defined.
+const FIGURES = Object.fromEntries(results.metrics.map((name) => {
+  const { key, title, digits, lower, by_protocol } = metrics[name];
+  return [name, {
+    title: { psnr: "PSNR, dB", consistency: "LR consistency, dB" }[name] || title,
+    short: name === "consistency" ? "LR cons." : title,
+    falls: lower,
+    of: (figures) => (by_protocol ? figures[state.protocol] : figures)[key],
+    show: (value) => (value === null ? (lower ? "n/a" : "\u221e") : value.toFixed(digits)),
+  }];
+}));
+const kinds = results.metrics;
+const textOf = (kind, figures) => FIGURES[kind].show(FIGURES[kind].of(figures));
 const figuresOf = (set, name) => results.sets[set].pictures.find((picture) => picture.name === name).figures;
 const order = (kind, figures) => {
   const value = FIGURES[kind].of(figures);
@@ -108,7 +113,11 @@ function look(x, y) {
 function figureText(method) {
   if (method === "hr") return "the original";
   const figures = figuresOf(places[state.at].set, places[state.at].name)[method];
-  return `${FIGURES.psnr.show(FIGURES.psnr.of(figures))} dB, ${FIGURES.ssim.show(FIGURES.ssim.of(figures))}`;
+  const usual = kinds.filter((kind) => ["psnr", "ssim", "lpips"].includes(kind));
+  return (usual.length ? usual : kinds.slice(0, 1)).map((kind) => {
+    const text = textOf(kind, figures);
+    return { psnr: `${text} dB`, ssim: text }[kind] || `${FIGURES[kind].title} ${text}`;
+  }).join(", ");
 }
 
 function drawPicture() {
@@ -231,35 +240,55 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-// The tables of means, with the paper's rows where they can be compared.
+// The tables of means, with the paper's rows where they can be compared. A click on a column's head sorts the methods by
+// it, best first, and another reverses the order.
 function drawTables() {
-  $("about").textContent = ABOUT[state.protocol];
+  $("about").textContent = [ABOUT[state.protocol], kinds.some((kind) => FIGURES[kind].falls) ? "Lower is better for "
+    + `${kinds.filter((kind) => FIGURES[kind].falls).map((kind) => FIGURES[kind].title).join(", ")}.` : "",
+    results.degradation ? `LR was degraded: ${results.degradation.name}, seed ${results.degradation.seed}.` : ""].filter(Boolean).join(" ");
+  $("tables").classList.toggle("wide", kinds.length > 3);
   $("tables").replaceChildren(...Object.keys(results.sets).map((set) => {
     const { mean, pictures } = results.sets[set];
     const body = make("tbody");
-    for (const method of results.methods) {
+    const methods = [...results.methods];
+    if (state.by) {
+      const sign = state.best === Boolean(FIGURES[state.by].falls) ? 1 : -1;
+      methods.sort((a, b) => sign * (order(state.by, mean[a]) - order(state.by, mean[b])) || 0);
+    }
+    for (const method of methods) {
       const row = make("tr", {}, make("td", { textContent: labels[method] }));
       for (const kind of kinds) {
         const figures = mean[method];
         row.append(make("td", {
-          textContent: FIGURES[kind].show(FIGURES[kind].of(figures)),
+          textContent: textOf(kind, figures),
           className: results.methods.length > 1 && order(kind, figures) === best(kind, mean) ? "best" : "",
         }));
       }
       body.append(row);
     }
     for (const [label, psnr, ssim] of (state.protocol === "paper" && paper[set]) || [])
-      body.append(make("tr", { className: "paper" }, ...[`paper's ${label}`, psnr.toFixed(2), ssim.toFixed(4), ...kinds.slice(2).map(() => "")]
-        .map((textContent) => make("td", { textContent }))));
-    const head = make("tr", {}, ...["", "PSNR", "SSIM", "LR cons.", "VGG54"].slice(0, kinds.length + 1).map((textContent, i) =>
-      make("th", { textContent, scope: "col", title: i ? FIGURES[kinds[i - 1]].title : "" })));
+      body.append(make("tr", { className: "paper" }, ...[`paper's ${label}`, ...kinds.map((kind) =>
+        ({ psnr: psnr.toFixed(2), ssim: ssim.toFixed(4) }[kind] || ""))].map((textContent) => make("td", { textContent }))));
+    const head = make("tr", {}, make("th"), ...kinds.map((kind) => {
+      const cell = make("th", { scope: "col", title: FIGURES[kind].title }, make("button", { textContent: FIGURES[kind].short }));
+      if (kind === state.by)
+        cell.setAttribute("aria-sort", state.best === Boolean(FIGURES[kind].falls) ? "ascending" : "descending");
+      cell.firstChild.addEventListener("click", () => {
+        state.best = kind === state.by ? !state.best : true;
+        state.by = kind;
+        const at = Object.keys(results.sets).indexOf(set);
+        drawTables();
+        $("tables").querySelectorAll("thead")[at].querySelectorAll("button")[kinds.indexOf(kind)].focus();
+      });
+      return cell;
+    }));
     const caption = make("caption", {}, titles[set],
       make("span", { className: "quiet", textContent: `  ${pictures.length} ${pictures.length === 1 ? "picture" : "pictures"}` }));
     return make("div", { className: "scroll" }, make("table", {}, caption, make("thead", {}, head), body));
   }));
 }
 
-// The list of pictures: a click on a column's head sorts by it, best first, and again turns it round.
+// The list of pictures: a click on a column's head sorts by it, best first, and another reverses the order.
 function drawList() {
   const pictures = [...results.sets[state.set].pictures];
   const falls = Boolean(FIGURES[state.figure].falls);
@@ -289,7 +318,7 @@ function drawList() {
     const button = make("button", {}, make("img", { src: here.files.hr, alt: "", loading: "lazy" }), name);
     button.setAttribute("aria-label", `Compare ${name}`);
     const row = make("tr", {}, make("td", {}, button), ...results.methods.map((method) => make("td", {
-      textContent: FIGURES[state.figure].show(FIGURES[state.figure].of(figures[method])),
+      textContent: textOf(state.figure, figures[method]),
       className: results.methods.length > 1 && order(state.figure, figures[method]) === best(state.figure, figures) ? "best" : "",
     })));
     row.dataset.name = name;

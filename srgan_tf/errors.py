@@ -1,23 +1,42 @@
-"""What the person at the keyboard can mend."""
+"""Errors that the user can fix, and text from outside made safe to print."""
 
+import re
 import unicodedata
+
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, separators of lines and paragraphs
+_REORDERING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # would reverse what follows
+_CREDENTIALS = re.compile(r"(\b[\w+.-]+://)(?:[^\s/@]+|[^\s/@:]+:(?!\d+/)[^\s@]+)@")  # scheme://KEY:SECRET@
 
 
 class UserError(Exception):
-    """A wrong flag, file or environment: `WHAT, WHICH FILE OR FLAG, WHAT TO DO`, in one line.
+    """A wrong flag, file or environment: one line, `FILE or --flag: what is wrong. What to do.`
 
-    Commands print it as `error: ...` without a traceback; every other exception is a bug and shows one.
+    Commands print it as `error: ...` without a traceback. Every other exception is a bug and shows one.
     """
 
-    def __str__(self):
+    def __str__(self) -> str:
         return one_line(super().__str__())
 
 
-def one_line(text):
-    r"""Text with what would break a line or steer a terminal spelt out (`\n`): file names may hold anything."""
+def one_line(text) -> str:
+    r"""Make text from outside safe to print: file names, servers' messages and model files may hold anything.
+
+    Characters that would end the line or steer a terminal are spelt out (`\n`), and credentials in URLs are masked.
+    """
     return "".join(
         character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        if character in _REORDERING or unicodedata.category(character) in _UNPRINTABLE
         else character
-        for character in text
+        for character in masked(str(text))
     )
+
+
+def masked(text: str) -> str:
+    """Replace the user name and password of URLs: `s3://KEY:SECRET@bucket` becomes `s3://***@bucket`."""
+    return _CREDENTIALS.sub(r"\1***@", text) if "@" in text else text
+
+
+def reason(error: BaseException, longest: int = 300) -> str:
+    """What an exception of another library says, in one line: the system's message where there is one."""
+    text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+    return one_line(text if len(text) <= longest else text[:longest] + "...")

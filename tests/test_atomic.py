@@ -20,13 +20,10 @@ from srgan_tf.images.picture import Picture
 
 # As upscale.py, with pixels repeated in place of a network: it starts in a moment, so it can be killed often.
 REPEATING = """
-import dataclasses, sys
+import sys
+from helpers.enlargers import Function
 from srgan_tf.upscaling import jobs, plans
-def enlarge(picture):
-    return dataclasses.replace(picture, pixels=picture.pixels.repeat(4, 0).repeat(4, 1))
-planned = plans.plan([sys.argv[1]], sys.argv[2], label="x4")
-outcome = jobs.run(planned, enlarge, size=lambda *size: [4 * n for n in size],
-                   complain=lambda line: print(line, file=sys.stderr))
+outcome = jobs.run(plans.plan([sys.argv[1]], sys.argv[2], label="x4"), Function())
 print(outcome)
 sys.exit(outcome.status)
 """
@@ -48,7 +45,7 @@ def start(program, folder, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        env={**ENVIRONMENT, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         **options,
     )
 
@@ -119,7 +116,7 @@ def test_what_another_process_is_writing_is_not_swept(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=tmp_path,
-        env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        env={**ENVIRONMENT, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -156,7 +153,9 @@ def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
         "from srgan_tf.atomic import whole_file; import os, signal\n"
         "with whole_file('x.png') as file:\n  file.write(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": str(ROOT)})
+    subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**ENVIRONMENT, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    )
     for name in (".mine.part", "download.part", "y.png"):
         (tmp_path / name).touch()
     assert len(list(tmp_path.iterdir())) == 4

@@ -4,16 +4,15 @@ A command is a module of this package with `USAGE` (what it does, with an exampl
 that `--help` shows) and `main(argv)`. Its flags may live in a `FLAGS = flags.FlagValues()` of its own.
 """
 
-import contextlib
 import importlib.abc
 import importlib.util
 import os
 import sys
-import tempfile
 import textwrap
 
 from absl import app, flags, logging
 
+from srgan_tf import stderr
 from srgan_tf.errors import UserError
 
 
@@ -131,26 +130,8 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def exec_module(module):
-                with _stderr_held_back():
+                with stderr.held_back():
                     load(module)
 
             spec.loader.exec_module = exec_module
         return spec
-
-
-@contextlib.contextmanager
-def _stderr_held_back():
-    """Catch what is written to the file descriptor, and show it only if an exception follows."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)

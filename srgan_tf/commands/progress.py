@@ -5,18 +5,20 @@ import time
 
 import tqdm
 
+from srgan_tf.upscaling.reporter import Reporter
+
 EVERY = 60  # seconds between lines where there is no terminal
 
 
-class Progress:
+class Progress(Reporter):
     """A bar with the time left on a terminal; elsewhere a line a minute, if it takes that long.
 
-    It counts what is enlarged, in shares: `advance` adds a part of one, `finish` rounds up to the whole.
+    It counts pictures that are enlarged, and shares of the one that is being enlarged.
     """
 
     def __init__(self, total, unit="pictures"):
         self._total, self._unit, self._done, self._share, self._part = total, unit, 0, 0.0, 1.0
-        self._started = self._told = time.monotonic()
+        self._started = self._shown = time.monotonic()
         form = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
         self._bar = tqdm.tqdm(total=total, leave=False, bar_format=form, disable=not sys.stderr.isatty())
         self._show()
@@ -27,22 +29,26 @@ class Progress:
     def __exit__(self, *_):
         self._bar.close()
 
-    def advance(self, share):
+    def note(self, line):
+        self._bar.write(line, file=sys.stderr)
+
+    def result(self, line):
+        self._bar.write(line, file=sys.stdout)
+
+    def error(self, problem):
+        self._bar.write(f"error: {problem}", file=sys.stderr)
+
+    def tile(self, share):
         self._share = min(1.0, self._share + share * self._part)
         self._show()
 
     def frame(self, done, count):
-        """From now on `advance` tells of one frame of a picture that has so many."""
         self._share, self._part = done / count, 1 / count
         self._show()
 
-    def finish(self):
+    def picture(self):
         self._done, self._share, self._part = self._done + 1, 0.0, 1.0
         self._show()
-
-    def tell(self, line, file=None):
-        """Print a line above the bar."""
-        self._bar.write(line, file=file or sys.stdout)
 
     def _show(self):
         done = self._done + self._share
@@ -50,8 +56,8 @@ class Progress:
         self._bar.set_description_str(f"{number} of {self._total} {self._unit}", refresh=False)
         self._bar.update(done - self._bar.n)
         now = time.monotonic()
-        if self._bar.disable and now - self._told >= EVERY and done < self._total:
-            self._told = now
+        if self._bar.disable and now - self._shown >= EVERY and done < self._total:
+            self._shown = now
             left = (now - self._started) * (self._total - done) / done if done else None
             rest = f", about {tqdm.tqdm.format_interval(left)} left" if left else ""
             what = f" of {self._total} {self._unit}" if self._total > 1 else ""

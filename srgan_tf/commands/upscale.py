@@ -2,7 +2,6 @@
 
 import functools
 import math
-import sys
 
 from absl import flags
 
@@ -166,30 +165,28 @@ def main(argv):
 
     from srgan_tf.upscaling import jobs, plans
 
-    planned = plans.plan(paths, OUTPUT.value, tell=functools.partial(print, file=sys.stderr), **options)
-
-    @functools.cache
-    def upscaler():
-        if remote:
-            return remote
-        from srgan_tf.upscaling.upscaler import Upscaler
-
-        return Upscaler(**model)
-
+    planned = plans.plan(paths, OUTPUT.value, **options)
     with progress.Progress(len(planned)) as bar:
-        outcome = jobs.run(
-            planned,
-            lambda picture: upscaler().picture(picture, bar.advance),
-            size=size.of,
-            overwrite=OVERWRITE.value,
-            tell=bar.tell,
-            step=bar.finish,
-            frame=bar.frame,
-            complain=functools.partial(bar.tell, file=sys.stderr),
-        )
+        outcome = jobs.run(planned, remote or _Local(size, model), overwrite=OVERWRITE.value, reporter=bar)
     if len(planned) > 1:
         print(outcome)
     return outcome.status
+
+
+class _Local:
+    """An `upscaler.Upscaler` that is loaded when the first picture is there."""
+
+    def __init__(self, size, arguments):
+        self.size, self._arguments = size, arguments
+
+    @functools.cached_property
+    def _upscaler(self):
+        from srgan_tf.upscaling.upscaler import Upscaler
+
+        return Upscaler(**self._arguments)
+
+    def picture(self, picture, step):
+        return self._upscaler.picture(picture, step)
 
 
 def _on_cluster(paths, options, model):
@@ -201,7 +198,6 @@ def _on_cluster(paths, options, model):
         address=CLUSTER.value,
         upscaler=model,
         overwrite=OVERWRITE.value,
-        complain=functools.partial(print, file=sys.stderr),
         **options,
     )
     if outcome.done + outcome.kept + outcome.failed > 1:

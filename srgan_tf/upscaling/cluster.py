@@ -1,9 +1,8 @@
-"""The same pictures, computed by a Ray cluster: `jobs` as a pipeline of Ray Data's own parts.
+"""Pictures enlarged by a Ray cluster: the work of `jobs`, as a pipeline of Ray Data.
 
-Names are listed by one task, in blocks that Ray streams; an actor pool, each with one loaded model, reads, enlarges
-and writes the pictures of a block; what became of them comes back, in blocks again. Only names travel through Ray:
-a picture is read and its result is written once, by the machine that computes it, and what a lost machine was at is
-made again by another.
+One task lists names, in blocks that Ray streams. A pool of actors, each with one loaded model, reads, enlarges and
+writes the pictures of a block. Results are reported in blocks again. Only names travel through Ray: the machine that
+computes a picture reads it and writes its result, and another machine repeats what a lost one was working on.
 """
 
 import contextlib
@@ -20,12 +19,13 @@ import threading
 import time
 from pathlib import Path
 
-from srgan_tf import atomic
-from srgan_tf.errors import UserError, one_line
+from srgan_tf import atomic, stderr
+from srgan_tf.errors import UserError, masked, one_line
 from srgan_tf.saved_models import zoo
-from srgan_tf.upscaling import jobs, places, plans
+from srgan_tf.upscaling import jobs, plans
+from srgan_tf.upscaling.reporter import Reporter
 
-SHARE, MOST = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
+SHARE, LARGEST_BLOCK = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
 SEGMENT, SECONDS = 10_000, 60  # rows of the manifest that are written together, and for how long they are collected
 LIVES = 3  # processes that one picture may end, on one machine; then it fails
 
@@ -40,27 +40,25 @@ def run(
     recursive=False,
     format=None,
     overwrite=False,
-    tell=print,
-    complain=print,
+    reporter=None,
     worker=None,
 ):
-    """Enlarge what paths mean on a cluster, by the rules of `plans.plan` and `jobs.run`.
+    """Enlarge pictures on a cluster, by the rules of `plans.plan` and `jobs.run`.
 
-    What is there already is found by listing folders. A manifest is left in `manifest/` in the folder of the results:
+    Existing results are found by listing folders. A manifest is written to `manifest/` in the folder of the results:
     files of JSON lines with `source`, `result`, `state` ("made", "kept" or "failed"), `small` and `large` (width and
-    height), `bytes` (of both files), `notes`, `seconds`, and `error`; one appears with the first row that comes
-    `SECONDS` after the last, and at the end.
+    height), `bytes` (of both files), `notes`, `seconds`, and `error`. A file is added every `SECONDS` and at the end.
 
     Two pictures that would get one name are noticed when their folder is listed; the second fails, the rest goes on.
 
     Args:
-        paths, output, label, recursive, format: as `plans.plan` takes them.
+        paths, output, label, recursive, format: as `plans.Request.of` takes them.
         address: HOST:PORT of a cluster, "auto" for the one that this machine belongs to, "local" for one that is
             started for this run.
         upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped is a path that all machines
             see.
-        overwrite, tell, complain: as `jobs.run` takes them.
-        worker: what stands in for `Worker`.
+        overwrite, reporter: as `jobs.run` takes them.
+        worker: a class to take the place of `Worker`.
 
     Returns:
         A `jobs.Outcome`.
@@ -68,31 +66,41 @@ def run(
     Raises:
         UserError: when Ray is missing, there is no cluster at the address, or the model is not on its machines.
     """
-    source = _source(paths, output, tell, label=label, recursive=recursive, format=format)
-    with _connected(address) as ray, _Manifest(_beside(paths, output)) as manifest:
-        outcome = jobs.Outcome()
-        for row in _rows(ray, source, overwrite, worker or Worker, _portable(upscaler)):
-            if row["state"] == "told":
-                tell(row["line"])
+    request = plans.Request.of(paths, output, label=label, recursive=recursive, format=format)
+    reporter, outcome = reporter or Reporter(), jobs.Outcome()
+    listing = _listing(request, reporter)
+    with _connected(address) as ray, _Manifest(request.result_folder() / "manifest") as manifest:
+        for row in _rows(ray, listing, overwrite, worker or Worker, _portable(upscaler)):
+            if row["state"] == "note":
+                reporter.note(row["line"])
                 continue
-            manifest.add(json.dumps(row))
+            manifest.add(row)
             if row["state"] == "made":
                 outcome.done += 1
-                tell(jobs.Made(row["small"], row["large"], row["notes"]).line(plans.Job(row["source"], row["result"])))
+                made = jobs.Made(row["small"], row["large"], row["notes"])
+                reporter.result(made.line(plans.Job(row["source"], row["result"])))
             elif row["state"] == "kept":
                 outcome.kept += 1
-                tell(one_line(f"kept {row['result']}, --overwrite makes it again"))
+                reporter.result(jobs.kept_line(row["result"]))
             else:
                 outcome.failed += 1
-                complain(f"error: {row['error']}")
+                reporter.error(one_line(row["error"]))
     return outcome
 
 
 class Worker:
-    """What an actor holds: one loaded model. Called with a block of names, it makes their results."""
+    """An actor with one loaded model. Called with a block of names, it makes their results.
+
+    It stands in for its `Upscaler` where `jobs.make` takes one, so that reading and writing run beside it.
+    """
 
     def __init__(self, upscaler, threads=1):
-        """Load a model, with so many threads of TensorFlow's own."""
+        """Load a model.
+
+        Args:
+            upscaler: keyword arguments of `Upscaler`.
+            threads: how many TensorFlow uses within an operation.
+        """
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow runs already: a second model in one process
@@ -106,20 +114,20 @@ class Worker:
         for rows in block["rows"]:
             yield {"rows": [json.dumps([self._made(row, run) for row in json.loads(rows)])]}
 
-    def enlarge(self, picture):
-        with self._one_at_a_time:  # while other threads, if there are any, read and write
-            return self._upscaler.picture(picture)
+    @property
+    def size(self):
+        return self._upscaler.size
 
-    def size(self, height, width):
-        return self._upscaler.size.of(height, width)
+    def picture(self, picture, step):
+        with self._one_at_a_time:  # while other threads, if there are any, read and write
+            return self._upscaler.picture(picture, step)
 
     def _made(self, row, run):
         if row["state"] == "todo":
             started = time.monotonic()
-            job = plans.Job(places.of(row["source"]), places.of(row["result"]))
             try:
-                with _lived_through(row["source"], run):
-                    made = jobs.make(job, self.enlarge, self.size)
+                with _deaths_counted(row["source"], run):
+                    made = jobs.make(plans.Job(row["source"], row["result"]), self)
                 row |= {"state": "made", **dataclasses.asdict(made)}
             except UserError as error:
                 row |= {"state": "failed", "error": str(error)}
@@ -128,30 +136,30 @@ class Worker:
 
 
 @contextlib.contextmanager
-def _lived_through(source, run):
-    """Note on this machine that a run is at a picture: what ends a process, Ray tries again in another, without end.
+def _deaths_counted(source, run):
+    """Count on this machine how many processes a picture has ended: Ray starts another each time, without end.
 
     Raises:
-        UserError: when `LIVES` processes were not there any more to remove the note.
+        UserError: when `LIVES` processes have ended before they could remove their mark.
     """
     name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:32]
-    note, begun = Path(tempfile.gettempdir(), f"srgan_tf-{run}-{name}"), 0
-    with contextlib.suppress(OSError), open(note, "ab") as file:  # without a place for it, nothing is noted
+    marks, begun = Path(tempfile.gettempdir(), f"srgan_tf-{run}-{name}"), 0
+    with contextlib.suppress(OSError), open(marks, "ab") as file:  # where it cannot be written, nothing is counted
         begun = file.tell()
         file.write(b".")
     try:
         if begun >= LIVES:
             raise UserError(
-                f"each of {begun} processes ended while it computed this one or one beside it, {source}, "
-                "try it alone, with a smaller --tile"
+                f"{source}: each of {begun} processes ended while it computed this picture or one beside it. "
+                "Try it alone, with a smaller --tile."
             )
         yield
     finally:
         with contextlib.suppress(OSError):
-            note.unlink()
+            marks.unlink()
 
 
-def _rows(ray, source, overwrite, worker, upscaler):
+def _rows(ray, listing, overwrite, worker, upscaler):
     """A row for every picture, as it is done."""
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
@@ -174,7 +182,7 @@ def _rows(ray, source, overwrite, worker, upscaler):
     )
     here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # without this machine the run ends anyway
     names = ray.data.from_items([None]).map_batches(
-        lambda _: _blocks(_listed(source, overwrite)), batch_size=None, num_cpus=0, label_selector=here
+        lambda _: _blocks(_listed(listing, overwrite)), batch_size=None, num_cpus=0, label_selector=here
     )
     made = names.map_batches(
         worker,
@@ -196,25 +204,24 @@ def _blocks(rows):
     for row in rows:
         block.append(row)
         listed += 1
-        if len(block) >= min(MOST, listed // SHARE):
+        if len(block) >= min(LARGEST_BLOCK, listed // SHARE):
             yield {"rows": [json.dumps(block)]}
             block = []
     if block:
         yield {"rows": [json.dumps(block)]}
 
 
-def _listed(source, overwrite):
-    """A row for each picture: what is to be done, what is there already, and what cannot be done; and for each line
-    that is told."""
+def _listed(listing, overwrite):
+    """A row for each picture, whether it is to be done, is there already or cannot be done; and for each note."""
 
     def row(state, job=None, **more):
         source = str(job.source) if job else None
         result = str(job.target) if job and job.target else None
         return {"source": source, "result": result, "state": state, **more}
 
-    there, lines = {}, []
+    there, notes = {}, _Notes()
     try:
-        for part in source(lines.append):
+        for part in listing(notes):
             todo, clashes = plans.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
@@ -228,53 +235,54 @@ def _listed(source, overwrite):
                     yield row("failed", job, error=problem)
                 else:
                     yield row("kept" if job.target.name in names and not overwrite else "todo", job)
-        for line in lines:
-            yield row("told", line=line)
+        for line in notes.lines:
+            yield row("note", line=line)
     except UserError as error:
         yield row("failed", error=str(error))
+
+
+class _Notes(Reporter):
+    """Keeps notes, which travel as rows to the machine with the user."""
+
+    def __init__(self):
+        self.lines = []
+
+    def note(self, line):
+        self.lines.append(line)
 
 
 def _there(folder):
     """Names of the files in a folder of results, where what killed runs left half-written is removed; or a problem."""
     try:
-        if not places.exists(folder):
+        if folder.kind() is None:
             return frozenset(), None
-        jobs.sweep(folder)
-        return frozenset(places.children(folder)[1]), None
+        folder.sweep()
+        return frozenset(folder.children()[1]), None
     except UserError as error:
         return frozenset(), str(error)
 
 
-def _source(paths, output, tell, **options):
-    """A function of `tell` that gives the jobs, a folder at a time, on whatever machine."""
-    files, folders = plans.split(paths)
+def _listing(request, reporter):
+    """A function of a `Reporter` that gives the jobs, a folder at a time, on any machine."""
+    files, folders, anywhere = request.files, request.folders, request.anywhere()
     if not folders:
-        planned = plans.plan(paths, output, tell=tell, **options)
-        return lambda tell: [[plans.Job(_absolute(job.source), _absolute(job.target)) for job in planned]]
-    if output is not None and len(files) + len(folders) > 1:
+        planned = plans.planned(request, reporter)
+        return lambda _: [[plans.Job(job.source.normalised(), job.target.normalised()) for job in planned]]
+    if request.output is not None and len(files) + len(folders) > 1:
         raise UserError(
-            "a cluster does not see whether pictures of several folders would get one name, --output with "
-            f"{folders[0]} and others, enlarge them one after the other"
+            f"--output: with {folders[0]} and others, a cluster does not see whether pictures of several folders "
+            "would get one name. Enlarge them one after the other."
         )
     for folder in folders:
-        for place in [*files, *(folders if options["recursive"] else [])]:
-            if _lies_in(place, folder, options["recursive"]):
-                raise UserError(f"{place} lies in {folder}, which a cluster enlarges anyway, leave one of them out")
-    given = [str(_absolute(place)) for place in [*files, *folders]]
-    output = None if output is None else str(_absolute(places.of(output, flag="--output")))
-    return lambda tell: plans.parts(given, output, tell=tell, **options)
+        for place in [*files, *(folders if request.recursive else [])]:
+            if _is_in(place, folder, request.recursive):
+                raise UserError(f"{place}: is in {folder}, which is enlarged anyway. Leave one of them out.")
+    return anywhere.parts
 
 
-def _lies_in(place, folder, deeply):
-    place, folder = _absolute(place), _absolute(folder)
-    if isinstance(place, Path):
-        return folder in (place.parents if deeply else [place.parent])
-    above = place.path.parents if deeply else [place.path.parent]
-    return place.root == getattr(folder, "root", None) and place != folder and folder.path in above
-
-
-def _absolute(place):
-    return Path(os.path.abspath(place)) if isinstance(place, Path) else place
+def _is_in(place, folder, deeply):
+    parents = place.normalised().parents
+    return folder.normalised() in (parents if deeply else parents[:1])
 
 
 def _portable(upscaler):
@@ -285,16 +293,8 @@ def _portable(upscaler):
     return {**upscaler, "model": os.path.abspath(os.path.expanduser(model))}
 
 
-def _beside(paths, output):
-    files, folders = plans.split(paths)
-    if output is None:
-        return (folders[0] if folders else files[0].parent) / "manifest"
-    output = places.of(output)
-    return (output if plans.is_folder(output) else output.parent) / "manifest"
-
-
 class _Manifest:
-    """Rows that are written beside the results, some thousand together, at the latest when the block ends."""
+    """Rows written beside the results, some thousand together, at the latest when the block ends."""
 
     def __init__(self, folder):
         self._folder, self._count, self._rows, self._since = folder, 0, [], time.monotonic()
@@ -307,7 +307,7 @@ class _Manifest:
         self._write()
 
     def add(self, row):
-        self._rows.append(row)
+        self._rows.append({key: masked(value) if isinstance(value, str) else value for key, value in row.items()})
         if len(self._rows) >= SEGMENT or time.monotonic() - self._since >= SECONDS:
             self._write()
 
@@ -318,14 +318,12 @@ class _Manifest:
         self._count += 1
         place = self._folder / f"{self._run}-{self._count:05}.jsonl"
         try:
-            with places.stored(place) as path:
+            with place.stored() as path:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with atomic.whole_file(path) as file:
-                    file.write("".join(f"{row}\n" for row in rows).encode())
+                    file.write("".join(f"{json.dumps(row)}\n" for row in rows).encode())
         except OSError as error:
-            raise UserError(
-                f"the manifest cannot be written ({error.strerror}), {place}, choose another --output"
-            ) from None
+            raise UserError(f"{place}: cannot be written ({error.strerror}). Choose another --output.") from None
 
 
 @contextlib.contextmanager
@@ -337,14 +335,14 @@ def _connected(address):
         import ray
         import ray.data
     except ImportError:
-        raise UserError("Ray is missing, --cluster, pip install 'srgan_tf[cluster]'") from None
+        raise UserError("--cluster: Ray is missing. Run pip install 'srgan_tf[cluster]'.") from None
     for name in ("ray", "ray.data"):  # what goes wrong is raised, too
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
         if place not in ("auto", "local"):
             _knock(place)
-        with jobs.quiet_libraries():
+        with stderr.held_back():
             ray.init(
                 place,
                 log_to_driver=False,
@@ -354,18 +352,17 @@ def _connected(address):
             )
     except ray.exceptions.RayError as error:
         raise UserError(
-            f"the cluster does not let this program in ({_reason(error)}), --cluster {address}, set "
-            "RAY_AUTH_TOKEN to the one that its machines have"
+            f"--cluster {address}: the cluster refuses this program ({_reason(error)}). Set RAY_AUTH_TOKEN to the "
+            "token of its machines."
         ) from None
     except (OSError, ValueError, RuntimeError) as error:
         if "Version mismatch" in str(error):
             raise UserError(
-                f"the cluster has another Python or Ray ({' '.join(str(error).split())}), --cluster "
-                f"{address}, install the same on all machines"
+                f"--cluster {address}: the cluster has another Python or Ray ({' '.join(str(error).split())}). "
+                "Install the same on all machines."
             ) from None
         raise UserError(
-            f"there is no cluster ({_reason(error)}), --cluster {address}, start one with ray start "
-            "--head, or take local"
+            f"--cluster {address}: no cluster there ({_reason(error)}). Start one with ray start --head, or give local."
         ) from None
     try:
         yield ray

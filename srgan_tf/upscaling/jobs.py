@@ -3,25 +3,14 @@
 import contextlib
 import dataclasses
 import os
-import sys
-import threading
-from pathlib import Path
 
-from srgan_tf import atomic
+from srgan_tf import stderr
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
 from srgan_tf.images.picture import Picture
-from srgan_tf.upscaling import memory, places
+from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.plans import Job
-
-
-class _Hush:
-    """Standard error, while some of this process' threads want it held back."""
-
-    lock, wanted, stderr = threading.Lock(), 0, None
-
-
-_HUSH = _Hush()
+from srgan_tf.upscaling.reporter import Reporter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +18,7 @@ class Made:
     """What is known of a result.
 
     small, large: (width, height) before and after; None for a clip.
-    notes: what is worth telling.
+    notes: what the user should know.
     bytes: of the two files.
     """
 
@@ -53,71 +42,58 @@ class Outcome:
 
     @property
     def status(self):
-        """0: all is well; 1: some failed; 2: nothing could be done."""
+        """0: no failures; 1: some failed; 2: nothing could be done."""
         return 0 if not self.failed else 1 if self.done or self.kept else 2
 
     def __str__(self):
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def run(
-    jobs,
-    enlarge,
-    *,
-    size,
-    overwrite=False,
-    tell=print,
-    complain=print,
-    step=lambda: None,
-    frame=lambda done, count: None,
-):
+def run(jobs, enlarger, *, overwrite=False, reporter=None):
     """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
 
     What killed runs left half-written beside the results is removed.
 
     Args:
         jobs: as `plans.plan` gives them.
-        enlarge: a function of a `picture.Picture` that returns a larger one. It is not called before a picture
-            was read, so it may load its network when it is called.
-        size: a function of a picture's height and width that gives those of its result: what the format cannot hold
-            fails before it is computed.
+        enlarger: an `enlarger.Enlarger`, or what has its `size` and `picture(picture, step)`. `picture` is not called
+            before a picture was read, so it may load the network.
         overwrite: whether results that exist are made again.
-        tell: called with a line for each result; complain: with one for each failure; step: after each picture.
-        frame: called with the number of frames of an animation that are done and that there are.
+        reporter: a `reporter.Reporter`.
 
     Returns:
         An `Outcome`.
     """
-    outcome = Outcome()
-    swept = set()
+    reporter, outcome, swept = reporter or Reporter(), Outcome(), set()
     for job in jobs:
         try:
             if job.problem:
                 raise UserError(job.problem)
             if _exists(job.target) and not overwrite:
                 outcome.kept += 1
-                tell(one_line(f"kept {job.target}, --overwrite makes it again"))
+                reporter.result(kept_line(job.target))
             else:
                 if job.target.parent not in swept:
-                    sweep(job.target.parent)
+                    job.target.parent.sweep()
                     swept.add(job.target.parent)
-                tell(make(job, enlarge, size, frame).line(job))
+                reporter.result(make(job, enlarger, reporter).line(job))
                 outcome.done += 1
         except UserError as error:
             outcome.failed += 1
-            complain(f"error: {error}")
-        step()
+            reporter.error(error)
+        reporter.picture()
     return outcome
 
 
-def sweep(folder):
-    """Remove what killed runs left half-written in a folder of this machine."""
-    if isinstance(folder, Path):
-        atomic.sweep(folder)
+def kept_line(target):
+    return one_line(f"kept {target}; --overwrite makes it again")
 
 
-def make(job, enlarge, size, frame=lambda done, count: None):
-    """Make one result, at once or not at all, with the functions that `run` is given.
+def make(job, enlarger, reporter=None):
+    """Make one result, at once or not at all.
+
+    Args:
+        job, enlarger, reporter: as `run` takes them.
 
     Returns:
         What was `Made`.
@@ -125,132 +101,103 @@ def make(job, enlarge, size, frame=lambda done, count: None):
     Raises:
         UserError: when the picture cannot be read or enlarged, or its result cannot be written.
     """
-
-    def named(picture):
-        try:
-            return enlarge(picture)
-        except UserError as error:
-            raise UserError(f"{job.source}: {error}") from None
-
-    with places.fetched(job.source) as source, places.stored(job.target) as target:
+    with job.source.fetched() as source, job.target.stored() as target:
         before = 0
-        with contextlib.suppress(OSError):  # told when it is read
+        with contextlib.suppress(OSError):  # reported when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
+        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter())
         try:
-            made = (_do_clip if clip_names.is_clip(source) else _do)(Job(source, target), named, size, frame)
+            made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
         except MemoryError:
-            raise UserError(f"there is not enough memory, {job.source}, make it smaller or cut it into parts") from None
+            raise UserError(f"{job.source}: not enough memory. Make it smaller or cut it into parts.") from None
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
-def _do(job, enlarge, size, frame):
-    kind = formats.check_suffix(job.target)
-    with contextlib.ExitStack() as stack:
-        with quiet_libraries():
-            file = stack.enter_context(reading.opened(job.source))
-            animation = animations.read(file)
-            small = None if animation else file.picture()
-        if animation:
-            return _enlarge_animation(job, kind, animation, enlarge, size, frame)
-    return _enlarge_picture(job, kind, small, enlarge, size)
+class _Task:
+    """One file of this machine to read and one to write."""
 
+    def __init__(self, job, name, enlarger, reporter):
+        self._source, self._target, self._name = job.source, job.target, name
+        self._enlarger, self._reporter = enlarger, reporter
 
-def _enlarge_picture(job, kind, small, enlarge, size):
-    height, width = size(*small.pixels.shape[:2])
-    formats.check_fits(job.target, height, width, small)
-    if kind not in formats.WITH_ALPHA:
-        small = dataclasses.replace(small, alpha=None)  # it is opaque
-    _check_memory(job.source, height, width, formats.channels(small) * small.pixels.itemsize + 4)
-    _make_folder(job.target.parent)
-    large = enlarge(small)
-    notes = large.notes + writing.write(job.target, large)
-    return Made(small.pixels.shape[1::-1], (width, height), tuple(notes))
+    def picture_or_animation(self):
+        formats.check_suffix(self._target)
+        with contextlib.ExitStack() as stack:
+            with stderr.held_back():  # libtiff's warnings about damaged files
+                file = stack.enter_context(reading.opened(self._source))
+                animation = animations.read(file)
+                small = None if animation else file.picture()
+            if animation:
+                return self._animation(animation)
+        return self._picture(small)
 
+    def clip(self):
+        if not os.path.isfile(self._source):
+            raise UserError(f"{self._source}: no such file. Check its name.")
+        self._target.parent.make_writable_folder()
+        notes = clips.enlarge(self._source, self._target, self._larger_frame, frame=self._reporter.frame)
+        return Made(None, None, tuple(notes))
 
-def _enlarge_animation(job, kind, animation, enlarge, size, frame):
-    height, width = size(animation.height, animation.width)
-    animations.check_fits(job.target, animation, height, width)
-    # Pillow keeps a GIF file's frames, and of a PNG file two of each.
-    kept = {"GIF": 1, "PNG": 8}.get(kind, 0) * animation.count
-    _check_memory(job.source, height, width, 4 + kept)
-    _make_folder(job.target.parent)
-    larger = _enlarged(animation, enlarge, frame)
-    notes = (f"{animation.count} frames", *animations.write(job.target, animation, larger))
-    return Made((animation.width, animation.height), (width, height), tuple(notes))
+    def _picture(self, small):
+        height, width = self._enlarger.size.of(*small.pixels.shape[:2])
+        kind = formats.check_fits(self._target, height, width, small)
+        if kind not in formats.WITH_ALPHA:
+            small = dataclasses.replace(small, alpha=None)  # it is opaque
+        self._check_memory(height, width, formats.channels(small) * small.pixels.itemsize + 4)
+        self._target.parent.make_writable_folder()
+        large = self._larger(small)
+        notes = large.notes + writing.write(self._target, large)
+        return Made(small.pixels.shape[1::-1], (width, height), tuple(notes))
 
+    def _animation(self, animation):
+        height, width = self._enlarger.size.of(animation.height, animation.width)
+        animations.check_fits(self._target, animation, height, width)
+        # Pillow keeps a GIF file's frames, and of a PNG file two of each.
+        kept = {"GIF": 1, "PNG": 8}.get(formats.check_suffix(self._target), 0) * animation.count
+        self._check_memory(height, width, 4 + kept)
+        self._target.parent.make_writable_folder()
+        notes = (
+            f"{animation.count} frames",
+            *animations.write(self._target, animation, self._larger_frames(animation)),
+        )
+        return Made((animation.width, animation.height), (width, height), tuple(notes))
 
-def _do_clip(job, enlarge, size, frame):
-    def larger(rgb):
-        height, width = size(*rgb.shape[:2])
+    def _larger_frames(self, animation):
+        for i, picture in enumerate(animation.frames()):
+            self._reporter.frame(i, animation.count)
+            yield self._larger(picture)
+
+    def _larger_frame(self, rgb):
+        height, width = self._enlarger.size.of(*rgb.shape[:2])
         if max(height, width) > clips.LONGEST:
             raise UserError(
-                f"a clip has at most {clips.LONGEST} pixels a side, {job.source} would have {width} x "
-                f"{height}, give --outscale or --width"
+                f"{self._source}: the result would have {width} x {height} pixels, a clip has at most "
+                f"{clips.LONGEST} a side. Give --outscale or --width."
             )
-        return enlarge(Picture(rgb)).pixels
+        return self._larger(Picture(rgb)).pixels
 
-    if not os.path.isfile(job.source):
-        raise UserError(f"no such file, {job.source}, check its name")
-    _make_folder(job.target.parent)
-    notes = clips.enlarge(job.source, job.target, larger, frame=frame)
-    return Made(None, None, tuple(notes))
+    def _larger(self, picture):
+        try:
+            return self._enlarger.picture(picture, self._reporter.tile)
+        except UserError as error:
+            raise UserError(f"{self._name}: {error}") from None
 
+    def _check_memory(self, height, width, bytes_per_pixel):
+        """Refuse a result that the memory does not hold: else the system may end this process without a word.
 
-@contextlib.contextmanager
-def quiet_libraries():
-    """Hold back what libtiff prints about a damaged file: what counts of it becomes one line, ours."""
-    with _HUSH.lock:
-        _HUSH.wanted += 1
-        if _HUSH.wanted == 1:
-            sys.stderr.flush()
-            _HUSH.stderr = os.dup(2)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-    try:
-        yield
-    finally:
-        with _HUSH.lock:
-            _HUSH.wanted -= 1
-            if not _HUSH.wanted:
-                os.dup2(_HUSH.stderr, 2)
-                os.close(_HUSH.stderr)
+        The bytes are the least that a pixel takes: its own and the copies that Pillow writes.
+        """
+        left = memory.available(swap=True)
+        if left is not None and height * width * bytes_per_pixel > left:
+            raise UserError(
+                f"{self._source}: not enough memory for a result of {width} x {height} pixels. Make it smaller, or "
+                "cut the picture into parts."
+            )
 
 
-def _enlarged(animation, enlarge, frame):
-    for i, picture in enumerate(animation.frames()):
-        frame(i, animation.count)
-        yield enlarge(picture)
-
-
-def _check_memory(path, height, width, depth):
-    """Refuse a result that the memory does not hold: else the system may end this process, without a word.
-
-    Counted are so many bytes a pixel, which it takes at least: its own and the copies of them that Pillow writes.
-    """
-    left = memory.available(swap=True)
-    if left is not None and height * width * depth > left:
-        raise UserError(
-            f"there is not enough memory for a result of {width} x {height} pixels, {path}, make it "
-            "smaller or cut the picture into parts"
-        )
-
-
-def _make_folder(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"the folder cannot be made ({error.strerror}), {folder}, choose another") from None
-    if not os.access(folder, os.W_OK | os.X_OK):  # now, not after minutes
-        raise UserError(f"the folder may not be written, {folder}, choose another with --output")
-
-
-def _exists(path):
-    try:
-        if isinstance(path, Path) and path.is_dir():
-            raise UserError(f"a folder has the name of the result, {path}, choose another with --output")
-        return path.exists()
-    except OSError as error:  # such as a name that is too long
-        raise UserError(
-            f"the result cannot be written ({error.strerror}), {path}, choose another name with --output"
-        ) from None
+def _exists(target):
+    if (kind := target.kind()) == "folder":
+        raise UserError(f"{target}: a folder has the name of the result. Choose another --output.")
+    if kind is None:
+        target.check_name()
+    return kind is not None

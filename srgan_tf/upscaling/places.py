@@ -1,8 +1,13 @@
-"""Where pictures lie: paths of this machine, and URLs such as s3://bucket/photos, as `Path` behaves."""
+"""Where pictures are: `Local` paths of this machine and `Remote` URLs such as s3://bucket/photos, with one interface.
+
+Both have what `Path` has of `name`, `stem`, `suffix`, `parent`, `parents` and `/`, and the methods below `Local`.
+"""
 
 import contextlib
 import dataclasses
+import errno
 import functools
+import glob
 import os
 import secrets
 import shutil
@@ -10,28 +15,131 @@ import tempfile
 import urllib.parse
 from pathlib import Path, PurePosixPath
 
-from srgan_tf.errors import UserError, one_line
+from srgan_tf import atomic
+from srgan_tf.errors import UserError, one_line, reason
 
 _ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
 
 
 def of(text, flag="PATH"):
-    """The place that a path or a URL means: a `Path` or a `Remote`; UserError that names `flag` where it is empty."""
+    """The place of a path or a URL.
+
+    Args:
+        text: a string, a `Path`, or a place, which is returned as it is.
+        flag: what an error names.
+
+    Returns:
+        A `Local` or a `Remote`.
+
+    Raises:
+        UserError: for an empty string, and for a URL with empty, `.` or `..` parts, which file systems would drop.
+    """
+    if isinstance(text, (Local, Remote)):
+        return text
     text = str(text)
-    if not text:  # a variable that a script has not set, and to `Path` the current folder
-        raise UserError(f"the name is empty, {flag}, give a picture or a folder")
+    if not text:  # a variable that a script has not set; `Path` takes it for the current folder
+        raise UserError(f"{flag}: empty. Give a picture or a folder.")
     if text.startswith("file://"):
-        return Path(urllib.parse.unquote(text.removeprefix("file://")))
+        return Local(urllib.parse.unquote(text.removeprefix("file://")))
     scheme, found, rest = text.partition("://")
     if not found:
-        return Path(text)
+        return Local(text)
     authority, _, path = rest.partition("/")
+    if {"", ".", ".."} & set(path.rstrip("/").split("/")) and path.strip("/"):
+        raise UserError(f"{text}: a URL with empty, '.' or '..' parts. Rename the object, or give its folder.")
     return Remote(f"{scheme}://{authority}", PurePosixPath(path))
+
+
+class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be subclassed
+    """A path of this machine."""
+
+    def kind(self):
+        """ "folder", "file" (or anything else), or None where there is nothing or it cannot be reached."""
+        try:
+            return ("folder" if self.is_dir() else "file") if self.exists() else None
+        except OSError:  # such as a folder above without permission, or a name that is too long
+            return None
+
+    def check_name(self):
+        """Raise UserError where no file of this name can exist, such as one that is too long."""
+        try:
+            os.stat(self)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return
+            raise UserError(f"{self}: cannot be written ({reason(error)}). Choose another --output.") from None
+
+    def normalised(self):
+        """The same path, absolute and without `..`; links are not followed."""
+        return Local(os.path.abspath(self))
+
+    def identity(self):
+        """What all names of a file have in common: links, `a/../b` and, where case does not count, a.png and A.PNG."""
+        try:
+            status = self.stat()
+        except OSError:
+            return os.path.realpath(self)
+        return status.st_dev, status.st_ino
+
+    def target_identity(self):
+        """What all names of a file to be written have in common; a hard link is a file of its own."""
+        return os.path.realpath(self)
+
+    def matches(self):
+        """The files that a pattern such as `*.png` means where no file has it as its name; else the path itself."""
+        if glob.has_magic(str(self)) and not os.path.lexists(self):
+            return [Local(found) for found in sorted(glob.glob(str(self), recursive=True))] or [self]
+        return [self]
+
+    def children(self):
+        """Names of the folders, links not followed, and of the files in a folder.
+
+        Raises:
+            UserError: when it cannot be read.
+        """
+        folders, files = [], []
+        try:
+            with os.scandir(self) as entries:
+                for entry in entries:
+                    if not _is_folder(entry):
+                        files.append(entry.name)
+                    elif not entry.is_symlink():
+                        folders.append(entry.name)
+        except OSError as error:
+            raise UserError(f"{self}: cannot be read ({reason(error)}). Check its name and permissions.") from None
+        return folders, files
+
+    def make_writable_folder(self):
+        """Make the folder and those above it.
+
+        Raises:
+            UserError: when it cannot be made or written to.
+        """
+        try:
+            self.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self}: the folder cannot be made ({reason(error)}). Choose another --output.") from None
+        if not os.access(self, os.W_OK | os.X_OK):  # now, not after minutes
+            raise UserError(f"{self}: no permission to write to the folder. Choose another --output.")
+
+    def sweep(self):
+        """Remove what killed runs left half-written in the folder."""
+        atomic.sweep(self)
+
+    @contextlib.contextmanager
+    def fetched(self):
+        """The file on this machine, as long as the block lasts."""
+        yield self
+
+    @contextlib.contextmanager
+    def stored(self):
+        """The path on this machine to write the file to; the block writes it at once or not at all."""
+        yield self
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Remote:
-    """A file or folder of an object store, or of what else pyarrow or fsspec opens.
+    """A file or folder of an object store, or of another file system that pyarrow or fsspec opens.
 
     root: scheme and authority, such as `s3://bucket`.
     path: what follows, relative.
@@ -46,142 +154,95 @@ class Remote:
     def __truediv__(self, below):
         return Remote(self.root, self.path / below)
 
-    @property
-    def parent(self):
-        return Remote(self.root, self.path.parent)
-
     name = property(lambda self: self.path.name)
     stem = property(lambda self: self.path.stem)
     suffix = property(lambda self: self.path.suffix)
 
-    def relative_to(self, folder):
-        return self.path.relative_to(folder.path)
+    @property
+    def parent(self):
+        return Remote(self.root, self.path.parent)
 
-    def is_dir(self):
-        return not self.path.parts or self._info().type.name == "Directory"
+    @property
+    def parents(self):
+        return [Remote(self.root, folder) for folder in self.path.parents]
 
-    def exists(self):
-        return self._info().type.name != "NotFound"
-
-    def open(self):
-        """pyarrow's file system and the path in it."""
-        system, base = _system(self.root)
-        return system, "/".join([base.rstrip("/"), *self.path.parts])
-
-    def _info(self):
+    def kind(self):
+        if not self.path.parts:
+            return "folder"
         system, path = self.open()
-        with _told("the place cannot be reached", self, "check its name and your credentials"):
-            return system.get_file_info(path)
+        with _failures_named(self, "cannot be reached", "Check its name and your credentials."):
+            return {"NotFound": None, "Directory": "folder"}.get(system.get_file_info(path).type.name, "file")
 
+    def check_name(self):
+        pass  # any name can exist
 
-def is_dir(place):
-    """Whether a place is a folder; not if it cannot be looked at, which fails when it is used."""
-    try:
-        return place.is_dir()
-    except OSError:  # such as a folder above that is locked, or a name that is too long
-        return False
+    def normalised(self):
+        return self
 
+    def identity(self):
+        return str(self)
 
-def exists(place):
-    """Whether there is something at a place; not if it cannot be looked at."""
-    try:
-        return place.exists()
-    except OSError:
-        return False
+    target_identity = identity
 
+    def matches(self):
+        return [self]
 
-def children(folder):
-    """Names of the folders, links not followed, and of the files in a folder.
+    def children(self):
+        from pyarrow import fs
 
-    Raises:
-        UserError: when it cannot be read.
-    """
-    folders, files = [], []
-    try:
-        if isinstance(folder, Remote):
-            from pyarrow import fs
+        folders, files = [], []
+        system, path = self.open()
+        with _failures_named(self, "cannot be read", "Check its name and permissions."):
+            for info in system.get_file_info(fs.FileSelector(path)):
+                if info.base_name:  # S3 may hold an empty object with the folder's name
+                    (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
+        return folders, files
 
-            system, path = folder.open()
-            with _told("the folder cannot be read", folder, "check its name and permissions"):
-                for info in system.get_file_info(fs.FileSelector(path)):
-                    if info.base_name:  # S3 may hold an empty object with the folder's name
-                        (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
-        else:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if not _is_dir(entry):
-                        files.append(entry.name)
-                    elif not entry.is_symlink():
-                        folders.append(entry.name)
-    except OSError as error:
-        raise UserError(
-            f"the folder cannot be read ({_reason(error)}), {folder}, check its name and permissions"
-        ) from None
-    return folders, files
+    def make_writable_folder(self):
+        pass  # made when a file is stored
 
+    def sweep(self):
+        pass  # who else is writing there is not known
 
-def _is_dir(entry):
-    try:
-        return entry.is_dir()
-    except OSError:  # a link that leads to itself: a file that cannot be read
-        return False
+    @contextlib.contextmanager
+    def fetched(self):
+        """As `Local.fetched`; a `UserError` of the block names the URL instead of the copy."""
+        with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
+            local = Local(folder, f"source{self.suffix}")
+            system, path = self.open()
+            with _failures_named(self, "cannot be read", "Check it and the connection."):
+                try:
+                    with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
+                        shutil.copyfileobj(remote, file, 2**20)
+                except FileNotFoundError:
+                    raise UserError(f"{self}: no such file. Check its name.") from None
+            with _renamed(local, self):
+                yield local
 
+    @contextlib.contextmanager
+    def stored(self):
+        """As `Local.stored`: the file is uploaded, as a whole, when the block ends."""
+        with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
+            local = Local(folder, f"result{self.suffix}")
+            with _renamed(local, self):
+                yield local
+            self.upload(local)
 
-def identity(place):
-    """What is the same for all names of a place: links, and `a/../b`."""
-    return str(place) if isinstance(place, Remote) else os.path.realpath(place)
+    def upload(self, local):
+        """Copy a file of this machine to this place, where it appears as a whole or not at all.
 
+        Raises:
+            UserError: when it cannot be written.
+        """
+        import pyarrow
 
-@contextlib.contextmanager
-def fetched(source):
-    """A place's file on this machine, as long as the block lasts; what `UserError` says of it names the place."""
-    if not isinstance(source, Remote):
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
-        local = Path(folder, f"source{source.suffix}")
-        system, path = source.open()
-        with _told("the file cannot be read", source, "check it and the way to it"):
-            try:
-                with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
-                    shutil.copyfileobj(remote, file, 2**20)
-            except FileNotFoundError:
-                raise UserError(f"no such file, {source}, check its name") from None
-        with _named(local, source):
-            yield local
-
-
-@contextlib.contextmanager
-def stored(target):
-    """A path on this machine to write a place's file to: it takes its place, as a whole, when the block ends.
-
-    For a `Path` that is the path itself, which the block writes at once or not at all.
-    """
-    if not isinstance(target, Remote):
-        yield target
-        return
-    with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
-        local = Path(folder, f"result{target.suffix}")
-        with _named(local, target):
-            yield local
-        upload(local, target)
-
-
-def upload(local, target):
-    """Copy a file of this machine to a `Remote`, where it appears as a whole or not at all.
-
-    Raises:
-        UserError: when it cannot be written.
-    """
-    import pyarrow
-
-    system, path = target.open()
-    with _told("the result cannot be written", target, "choose another place"):
-        with pyarrow.memory_map(str(local)) as file:
-            content = file.read_buffer()
-        if system.type_name in _ONE_UPLOAD:
-            _write(system, path, content)
-        else:
+        system, path = self.open()
+        with _failures_named(self, "cannot be written", "Choose another place."):
+            with pyarrow.memory_map(str(local)) as file:
+                content = file.read_buffer()
+            if system.type_name in _ONE_UPLOAD:
+                _write(system, path, content)
+                return
             system.create_dir(path.rpartition("/")[0], recursive=True)
             part = f"{path.rpartition('/')[0]}/.srgan_tf-{secrets.token_hex(4)}.part"
             try:
@@ -192,9 +253,21 @@ def upload(local, target):
                     system.delete_file(part)
                 raise
 
+    def open(self):
+        """pyarrow's file system and the path in it."""
+        system, base = _system(self.root)
+        return system, "/".join([base.rstrip("/"), *self.path.parts])
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: a file that cannot be read
+        return False
+
 
 def _move(system, part, path):
-    """pyarrow asks all of fsspec's to move recursively, and that of SFTP cannot be asked so."""
+    """Rename a file: pyarrow asks all file systems of fsspec to move recursively, which that of SFTP cannot do."""
     if system.type_name.startswith("py::"):
         system.handler.fs.mv(part, path)
     else:
@@ -214,43 +287,39 @@ def _system(root):
         import pyarrow
         from pyarrow import fs
     except ImportError:
-        raise UserError(f"pyarrow is missing, {root}, pip install 'srgan_tf[cluster]'") from None
+        raise UserError(f"{root}: pyarrow is missing. Run pip install 'srgan_tf[cluster]'.") from None
     try:
-        advice = "check its name and your credentials"
-        with _told("the place cannot be reached", root, advice, but=pyarrow.ArrowInvalid):
+        advice = "Check its name and your credentials."
+        with _failures_named(root, "cannot be reached", advice, but=pyarrow.ArrowInvalid):
             return fs.FileSystem.from_uri(root)
     except pyarrow.ArrowInvalid:
         pass  # another scheme
-    with _told("the place cannot be opened", root, advice):
+    with _failures_named(root, "cannot be opened", advice):
         try:
             import fsspec
 
             system, base = fsspec.core.url_to_fs(root)
         except ImportError as error:  # it says which package knows the scheme
-            raise UserError(f"the place cannot be opened ({error}), {root}, install what is missing") from None
+            raise UserError(f"{root}: cannot be opened ({error}). Install what is missing.") from None
         except ValueError as error:
-            raise UserError(f"the place cannot be opened ({error}), {root}, give a folder, s3:// or gs://") from None
+            raise UserError(f"{root}: cannot be opened ({error}). Give a folder, s3:// or gs://.") from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), base
 
 
 @contextlib.contextmanager
-def _named(local, place):
+def _renamed(local, place):
     try:
         yield
     except UserError as error:
-        raise UserError(str(error).replace(str(local), str(place))) from None
+        raise UserError(str(error).replace(one_line(local), str(place))) from None
 
 
 @contextlib.contextmanager
-def _told(problem, place, advice, *, but=UserError):
-    """What a file system may fail with, which behind fsspec is anything, as a `UserError`."""
+def _failures_named(place, problem, advice, *, but=UserError):
+    """Turn what a file system fails with, which behind fsspec is anything, into a `UserError`."""
     try:
         yield
     except (UserError, but):
         raise
     except Exception as error:
-        raise UserError(f"{problem} ({_reason(error)}), {place}, {advice}") from None
-
-
-def _reason(error):
-    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+        raise UserError(f"{place}: {problem} ({reason(error)}). {advice}") from None

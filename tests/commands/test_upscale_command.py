@@ -57,7 +57,7 @@ def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_mo
     [
         (["--help"], 0, "stdout", "python upscale.py photo.jpg"),
         (["--scal", "4"], 2, "stderr", "error: Unknown command line flag 'scal'"),
-        (["missing.png", "--model", "{model}"], 2, "stderr", "error: no such file, missing.png"),
+        (["missing.png", "--model", "{model}"], 2, "stderr", "missing.png"),
     ],
 )
 def test_help_and_mistakes_are_answered_without_tensorflow(small_model, arguments, status, stream, text):
@@ -82,7 +82,7 @@ def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png, --overwrite makes it again\n")
+    assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png; --overwrite makes it again\n")
 
 
 def test_help_shows_our_flags_only(run):
@@ -139,10 +139,10 @@ def test_a_folder_of_clips_says_that_they_are_to_be_named(run):
     Path("clips/a.mp4").touch()
     status, out, err = run("clips")
     assert (status, out) == (2, "")
-    assert "name them" in err.splitlines()[0] and err.splitlines()[1].startswith("error: the folder holds no pictures")
+    assert "Name them" in err.splitlines()[0] and err.splitlines()[1].startswith("error: clips: no pictures in")
     Image.fromarray(noise(4, 5, 3)).save("clips/b.png")
     status, out, err = run("clips")
-    assert status == 0 and "name them" in err and Path("clips/b_x4.png").exists()
+    assert status == 0 and "Name them" in err and Path("clips/b_x4.png").exists()
 
 
 def test_existing_results_are_kept_unless_told_otherwise(run):
@@ -160,7 +160,8 @@ def test_the_others_are_done_when_some_fail(run):
     Image.fromarray(noise(4, 5, 3)).save("c.png")
     status, out, err = run("a.png", "b.png", "missing.png", "c.png")
     assert status == 1
-    assert [line.split(", ")[1] for line in err.splitlines()] == ["b.png", "missing.png"]
+    first, second = err.splitlines()
+    assert "b.png" in first and "missing.png" in second
     assert out.splitlines()[-1] == "2 enlarged, 0 kept, 2 failed"
     assert files() == ["a.png", "a_x4.png", "b.png", "c.png", "c_x4.png"]
 
@@ -198,10 +199,11 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
     if "cannot be given up" in done.stderr:
         pytest.skip("who is root may read everything")
     assert done.returncode == 1
-    assert sorted(done.stderr.splitlines()) == [
-        "error: the file may not be read, in/locked/b.png, check its permissions",
-        "error: the folder cannot be read (Permission denied), in/locked, check its name and permissions",
-        "error: the folder cannot be read (Permission denied), in/sub/locked, check its name and permissions",
+    [unreadable, *folders] = sorted(done.stderr.splitlines(), key=lambda line: "b.png" not in line)
+    assert unreadable.startswith("error: ") and "in/locked/b.png" in unreadable and "permissions" in unreadable
+    assert sorted(folders) == [
+        "error: in/locked: cannot be read (Permission denied). Check its name and permissions.",
+        "error: in/sub/locked: cannot be read (Permission denied). Check its name and permissions.",
     ]
     assert done.stdout.splitlines()[-1] == "2 enlarged, 0 kept, 3 failed"
     made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.png"))
@@ -226,7 +228,9 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(sm
     if "cannot be given up" in done.stderr:
         pytest.skip("who is root may write everywhere")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (f"error: the folder may not be written, {tmp_path / 'out'}, choose another with --output\n")
+    assert done.stderr == (
+        f"error: {tmp_path / 'out'}: no permission to write to the folder. Choose another --output.\n"
+    )
 
 
 @pytest.fixture
@@ -262,7 +266,7 @@ def test_a_closed_stream_is_no_reason_to_fail(command, closed):
     if closed == ">&-":
         assert done.stderr.startswith("error: the file is empty, b.png") and done.stdout == ""
     else:
-        assert done.stdout == "kept a_x4.png, --overwrite makes it again\n0 enlarged, 1 kept, 1 failed\n"
+        assert done.stdout == "kept a_x4.png; --overwrite makes it again\n0 enlarged, 1 kept, 1 failed\n"
         assert done.stderr == ""
 
 
@@ -314,9 +318,9 @@ def test_fidelity_blends_the_shipped_models(run):
         (["empty.png"], "empty"),
         (["short.jpg"], "damaged"),
         (["missing.png"], "no such file"),
-        (["clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
-        (["good.png", "clip.mp4", "--format", "gif"], "clip.mp4 --format gif"),
-        (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "clip.mp4 --format gif"),
+        (["clip.mp4", "--format", "gif"], "--format gif: does not hold a clip"),
+        (["good.png", "clip.mp4", "--format", "gif"], "--format gif: does not hold a clip"),
+        (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "--format gif: does not hold a clip"),
         (["folder"], "no pictures"),
         (["good.png", "--scale", "2"], "--scale"),
         (["good.png", "--scale", "3"], "--scale"),
@@ -333,8 +337,8 @@ def test_fidelity_blends_the_shipped_models(run):
         (["good.png", "--fidelity", "nan"], "--fidelity"),
         (["good.png", "--server_timeout", "nan"], "--server_timeout"),
         (["good.png", "--server_timeout", "inf"], "--server_timeout"),
-        (["good.png", ""], "the name is empty, PATH"),
-        (["good.png", "-o", ""], "the name is empty, --output"),
+        (["good.png", ""], "PATH: empty"),
+        (["good.png", "-o", ""], "--output: empty"),
         (["good.png", "--model", "nothing"], "--model"),
         (["good.png", "-o", "good.png", "--overwrite"], "replace"),
         (["alpha.png", "-o", "alpha.jpg"], "transparency"),

@@ -1,4 +1,4 @@
-"""A real Ray cluster on loopback: a head without CPUs and nodes of one CPU, each a tree of processes."""
+"""A real Ray cluster on loopback: a head without CPUs and nodes with one CPU, each a tree of processes."""
 
 import contextlib
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from helpers import ROOT
 from srgan_tf.upscaling import cluster
+from srgan_tf.upscaling.sizes import Size
 
 RAY = Path(sys.executable).with_name("ray")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
@@ -28,26 +29,25 @@ ENVIRONMENT |= {
 class Copying(cluster.Worker):
     """A worker without a network: results are copies."""
 
+    size = Size(1)
+
     def __init__(self, upscaler, threads):
         pass
 
-    def enlarge(self, picture):
+    def picture(self, picture, step):
         return picture
-
-    def size(self, height, width):
-        return height, width
 
 
 class Slow(Copying):
-    def enlarge(self, picture):
+    def picture(self, picture, step):
         time.sleep(3)
         return picture
 
 
 class Mortal(Copying):
-    """Its process ends under a white picture."""
+    """Its process ends at a white picture."""
 
-    def enlarge(self, picture):
+    def picture(self, picture, step):
         if picture.pixels.min() == 255:
             os.kill(os.getpid(), signal.SIGKILL)
         return picture

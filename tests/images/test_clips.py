@@ -301,7 +301,7 @@ def test_a_result_that_is_too_large_for_a_clip_is_refused_before_it_is_computed(
     make("clip.mp4", frames=1)
     status, _, err = run("clip.mp4", "--width", "16400")
     assert status == 2 and err.count("\n") == 1
-    assert "clip.mp4 would have 16400 x 10933, give --outscale or --width" in err
+    assert "clip.mp4: the result would have 16400 x 10933 pixels" in err
     assert os.listdir() == ["clip.mp4"]
 
 

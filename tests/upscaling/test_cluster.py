@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
+from helpers.enlargers import Lines
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf.images import writing
 from srgan_tf.images.picture import Picture
@@ -69,14 +70,7 @@ def album(tmp_path_factory, small_model):
         pixels = rng.integers(0, 256, (rng.integers(8, 32), rng.integers(8, 32), 3), dtype=np.uint8)
         writing.write(folder / "in" / f"{i:03}.{suffix}", Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
-    upscaler = Upscaler(small_model)
-    jobs.run(
-        plans.plan([folder / "in"], folder / "local", label="x4"),
-        upscaler.picture,
-        size=upscaler.size.of,
-        tell=lambda line: None,
-        complain=lambda line: None,
-    )
+    jobs.run(plans.plan([folder / "in"], folder / "local", label="x4"), Upscaler(small_model), reporter=Lines())
     return folder
 
 
@@ -222,7 +216,7 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     client.delete_object(Bucket="photos", Key="vanishing/002.webp")
     out, err = process.communicate("\n", timeout=120)
     assert process.returncode == 1 and out.splitlines()[-1] == "3 enlarged, 0 kept, 2 failed"
-    assert "error: no such file, s3://photos/vanishing/002.webp, check its name" in err.splitlines()
+    assert "error: s3://photos/vanishing/002.webp: no such file. Check its name." in err.splitlines()
     assert "003_x4.png" in objects(client, "vanishing")
 
 
@@ -230,7 +224,7 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     "arguments, problem",
     [
         (["s3://nothing/photos", "-o", "out"], "s3://nothing/photos"),
-        (["s3://photos/nothing.png", "-o", "out"], "no such file, s3://photos/nothing.png"),
+        (["s3://photos/nothing.png", "-o", "out"], "s3://photos/nothing.png: no such file"),
         (["in", "-o", "nonsense://host/out"], "nonsense://host"),
         (["in", "--cluster", "auto"], "--cluster auto"),
         (["in", "--cluster", "127.0.0.1:{free}"], "--cluster 127.0.0.1"),
@@ -264,14 +258,17 @@ def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_p
         tmp_path / "a.png", "-n", small_model, "--cluster", cluster.address, HOME=str(tmp_path), RAY_AUTH_TOKEN=""
     )
     assert (status, out, err.count("\n")) == (2, "", 1), err
-    assert err.startswith("error: the cluster does not let this program in (Token") and "RAY_AUTH_TOKEN" in err
+    assert (
+        err.startswith(f"error: --cluster {cluster.address}: the cluster refuses this program (Token")
+        and "RAY_AUTH_TOKEN" in err
+    )
 
 
 @pytest.mark.parametrize(
     "module, arguments, problem",
     [
-        ("ray", ["in", "--cluster", "auto"], "Ray is missing, --cluster, pip install 'srgan_tf[cluster]'"),
-        ("pyarrow", ["s3://photos/x.png"], "pyarrow is missing, s3://photos, pip install 'srgan_tf[cluster]'"),
+        ("ray", ["in", "--cluster", "auto"], "--cluster: Ray is missing. Run pip install 'srgan_tf[cluster]'."),
+        ("pyarrow", ["s3://photos/x.png"], "s3://photos: pyarrow is missing. Run pip install 'srgan_tf[cluster]'."),
     ],
 )
 def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, module, arguments, problem):
@@ -296,11 +293,15 @@ def run_with(worker, folder, cluster, **environment):
     program = f"""
 import json, sys
 from helpers import raycluster
+from helpers.enlargers import Lines
 from srgan_tf import commands
 from srgan_tf.upscaling import cluster
 def main(argv):
-    outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, tell=lambda line: None,
-                          complain=lambda line: print(line, file=sys.stderr), worker=raycluster.{worker})
+    class Errors(Lines):
+        def error(self, problem):
+            print(f"error: {{problem}}", file=sys.stderr)
+    outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, reporter=Errors(),
+                          worker=raycluster.{worker})
     print(json.dumps([outcome.done, outcome.kept, outcome.failed]))
 commands.start(main)
 """
@@ -343,7 +344,7 @@ def test_machines_with_gpus_need_no_more_cores_than_they_have(photos):
 def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, photos):
     status, outcome, err = run_with("Mortal", photos, cluster)
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err
-    assert err.startswith("error: each of 3 processes ended") and f"{photos / '4.bmp'}, try it alone" in err
+    assert err.startswith(f"error: {photos / '4.bmp'}: each of 3 processes ended") and "Try it alone" in err
     assert sorted(results(photos.parent / "out")) == [f"{i}_x1.bmp" for i in range(10) if i != 4]
 
 
@@ -363,15 +364,17 @@ def test_the_drivers_memory_does_not_grow_with_the_number_of_pictures(cluster, t
         (folder / f"{i:06}.bmp").write_bytes(content)
     program = """
 import json, sys
+from helpers.enlargers import Lines
 from helpers.raycluster import Copying
 from srgan_tf.upscaling import cluster
-memory, done = [], 0
-def tell(line):
-    global done
-    done += 1
-    if done % 5000 == 0:
-        memory.append(int(next(x for x in open("/proc/self/status") if x.startswith("VmRSS")).split()[1]) / 1024)
-outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1", upscaler={}, tell=tell,
+memory = []
+class Measure(Lines):
+    done = 0
+    def result(self, line):
+        self.done += 1
+        if self.done % 5000 == 0:
+            memory.append(int(next(x for x in open("/proc/self/status") if x.startswith("VmRSS")).split()[1]) / 1024)
+outcome = cluster.run([sys.argv[1]], sys.argv[2], address=sys.argv[3], label="x1", upscaler={}, reporter=Measure(),
                       worker=Copying)
 print(json.dumps([outcome.done, memory]))
 """

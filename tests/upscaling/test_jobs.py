@@ -1,14 +1,14 @@
 """Which picture becomes which file."""
 
 import os
-import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from helpers.enlargers import Function, Lines
 from srgan_tf.errors import UserError
-from srgan_tf.upscaling import cluster, jobs, plans
+from srgan_tf.upscaling import cluster, jobs, places, plans
 
 
 @pytest.fixture
@@ -39,22 +39,20 @@ def plan(*arguments, **options):
         ("x.webp", "RGB", (16_384, 1), "WEBP"),
     ],
 )
-def test_what_a_format_cannot_hold_is_said_before_it_is_computed(tmp_path, monkeypatch, name, mode, size, problem):
+def test_a_result_that_its_format_cannot_hold_is_refused_before_it_is_computed(
+    tmp_path, monkeypatch, name, mode, size, problem
+):
     monkeypatch.setattr(jobs.memory, "available", lambda swap: None)  # some are larger than this machine's
     Image.new(mode, (3, 3)).save(tmp_path / name)
 
     def enlarge(picture):
         raise UserError("it would be computed")
 
-    lines = []
-    jobs.run(
-        [plans.Job(tmp_path / name, tmp_path / f"large_{name}")],
-        enlarge,
-        size=lambda height, width: size,
-        complain=lines.append,
-    )
-    [line] = lines
-    assert f"{problem}, {tmp_path / f'large_{name}'}, " in line if problem else "it would be computed" in line
+    lines, (height, width) = Lines(), size
+    job = plans.Job(tmp_path / name, tmp_path / f"large_{name}")
+    jobs.run([job], Function(enlarge, height=height, width=width), reporter=lines)
+    [line] = lines.errors
+    assert problem in line and f"large_{name}" in line if problem else "it would be computed" in line
 
 
 def test_results_lie_beside_their_pictures_in_the_same_format(album):
@@ -70,18 +68,18 @@ def test_a_folder_means_its_pictures_without_earlier_results_of_theirs(album):
     assert plan(["."]) == [("cat.jpg", "cat_x4.jpg"), ("dog.PNG", "dog_x4.PNG"), ("old.gif", "old_x4.gif")]
 
 
-def test_clips_of_a_folder_are_left_out_and_it_is_said(album):
+def test_clips_of_a_folder_are_skipped_and_counted(album):
     for name in ("b.mp4", "b_x4.mp4", ".hidden.mp4", "sub/c.MOV"):
         Path(name).touch()
-    lines = []
-    assert [source for source, _ in plan(["."], tell=lines.append)] == ["cat.jpg", "dog.PNG", "old.gif"]
-    assert lines[0] == "clips in . are left out: 1; name them to enlarge them"
-    lines.clear()
-    plan(["."], recursive=True, tell=lines.append)
-    assert lines[0] == "clips in . are left out: 2; name them to enlarge them"
-    lines.clear()
-    plan(["cat.jpg", "b.mp4", "sub"], tell=lines.append)
-    assert lines == ["clips in sub are left out: 1; name them to enlarge them"]
+    lines = Lines()
+    assert [source for source, _ in plan(["."], reporter=lines)] == ["cat.jpg", "dog.PNG", "old.gif"]
+    assert lines.notes[0] == ".: clips skipped: 1. Name them to enlarge them."
+    lines = Lines()
+    plan(["."], recursive=True, reporter=lines)
+    assert lines.notes[0] == ".: clips skipped: 2. Name them to enlarge them."
+    lines = Lines()
+    plan(["cat.jpg", "b.mp4", "sub"], reporter=lines)
+    assert lines.notes == ["sub: clips skipped: 1. Name them to enlarge them."]
 
 
 def test_an_output_is_a_file_for_one_picture_and_else_a_folder(album):
@@ -101,32 +99,34 @@ def test_a_shells_pattern_names_earlier_results_too_and_they_are_not_enlarged(al
     assert plan(["cat.jpg", "cat_x4.jpg"]) == [("cat.jpg", "cat_x4.jpg")]
     Path("cat_1920x1080.jpg").touch()
     for paths in (["*.jpg"], ["cat.jpg", "./cat_x4.jpg", os.path.abspath("cat_1920x1080.jpg")]):
-        lines = []
-        assert plan(paths, format="webp", tell=lines.append) == [("cat.jpg", "cat_x4.webp")]
-        assert lines == ["earlier results are left out: 2; name them alone to enlarge them"]
+        lines = Lines()
+        assert plan(paths, format="webp", reporter=lines) == [("cat.jpg", "cat_x4.webp")]
+        assert lines.notes == ["earlier results skipped: 2. Name them alone to enlarge them."]
 
 
 def test_what_is_named_alone_is_enlarged_whatever_its_name(album):
-    def tell(line):
-        raise AssertionError(line)
-
-    assert plan(["cat_x4.jpg"], tell=tell) == [("cat_x4.jpg", "cat_x4_x4.jpg")]
+    lines = Lines()
+    assert plan(["cat_x4.jpg"], reporter=lines) == [("cat_x4.jpg", "cat_x4_x4.jpg")]
     Path("sub/cat.jpg").touch()
-    assert [source for source, _ in plan(["cat_x4.jpg", "sub/cat.jpg"], tell=tell)] == ["cat_x4.jpg", "sub/cat.jpg"]
+    assert [source for source, _ in plan(["cat_x4.jpg", "sub/cat.jpg"], reporter=lines)] == [
+        "cat_x4.jpg",
+        "sub/cat.jpg",
+    ]
+    assert not lines.notes
 
 
 def test_pictures_of_a_folder_that_are_taken_for_results_are_counted_and_may_be_named(album):
     for name in ("sub/icon.png", "sub/icon_64x64.png", "sub/bird_x2.webp"):
         Path(name).touch()
-    lines = []
-    assert [source for source, _ in plan(["."], recursive=True, tell=lines.append)] == [
+    lines = Lines()
+    assert [source for source, _ in plan(["."], recursive=True, reporter=lines)] == [
         "cat.jpg",
         "dog.PNG",
         "old.gif",
         "sub/bird.png",
         "sub/icon.png",
     ]
-    assert lines == ["earlier results in . are left out: 3; name them to enlarge them"]
+    assert lines.notes == [".: earlier results skipped: 3. Name them to enlarge them."]
     assert "sub/icon_64x64.png" in [source for source, _ in plan(["sub", "sub/icon_64x64.png"])]
 
 
@@ -169,10 +169,10 @@ def test_patterns_that_the_shell_left_are_followed(album):
 def test_format_changes_the_suffix_of_all(album):
     assert plan(["cat.jpg", "dog.PNG"], format="webp") == [("cat.jpg", "cat_x4.webp"), ("dog.PNG", "dog_x4.webp")]
     assert plan(["cat.jpg"], "large.jpeg", format="jpg") == [("cat.jpg", "large.jpeg")]
-    with pytest.raises(UserError, match="--output large.png --format jpg"):
+    with pytest.raises(UserError, match="--format jpg: --output large.png has another format"):
         plan(["cat.jpg"], "large.png", format="jpg")
     Path("cat.png").touch()
-    with pytest.raises(UserError, match="cat.jpg and cat.png would get one name"):
+    with pytest.raises(UserError, match="both cat.jpg and cat.png would become it"):
         plan(["cat.jpg", "cat.png"], format="webp")
 
 
@@ -182,11 +182,11 @@ def test_format_changes_the_suffix_of_all(album):
         (["cat.jpg", "dog.PNG"], "large.png", "do not fit in one file"),
         (["sub"], "large.png", "do not fit in one file"),
         (["cat.jpg"], "cat.jpg", "replace"),
-        (["cat.jpg"], "notes.txt", "unknown format"),
-        (["cat.jpg"], "large.webm", "the format of the result is unknown"),
-        (["cat.jpg", "dog.PNG"], "large.jp2", "the format of the result is unknown"),
+        (["cat.jpg"], "notes.txt", "unsupported format"),
+        (["cat.jpg"], "large.webm", "a format that cannot be written"),
+        (["cat.jpg", "dog.PNG"], "large.jp2", "a format that cannot be written"),
         (["cat.jpg"], "linked.jpg", "replace"),
-        (["sub/bird.png", "./other/bird.png"], "large", "one name"),
+        (["sub/bird.png", "./other/bird.png"], "large", "would become it"),
     ],
 )
 def test_plans_that_would_ruin_a_picture_are_refused(album, paths, output, problem):
@@ -213,51 +213,53 @@ def test_a_folder_that_cannot_be_read_fails_alone(album):
     planned = plans.plan(["."], "big", label="x4", recursive=True)
     assert [str(job.source) for job in planned[:-1]] == ["cat.jpg", "dog.PNG", "old.gif", "sub/bird.png"]
     assert str(planned[-1].source).startswith("sub/ddd") and planned[-1].target is None
-    lines = []
-    outcome = jobs.run(planned[-1:], None, size=None, complain=lines.append)
-    assert outcome.status == 2 and len(lines) == 1
-    assert lines[0].startswith("error: the folder cannot be read (File name too long), sub/ddd")
-    rows = list(cluster._listed(lambda tell: plans.parts(["."], "big", label="x4", recursive=True), overwrite=False))
-    assert [row["state"] for row in rows] == [*4 * ["todo"], "failed"]
-    assert rows[-1]["error"] == planned[-1].problem and rows[-1]["result"] is None
+    lines = Lines()
+    outcome = jobs.run(planned[-1:], None, reporter=lines)
+    assert outcome.status == 2 and len(lines.errors) == 1
+    assert lines.errors[0].startswith("sub/ddd") and "cannot be read (File name too long)" in lines.errors[0]
+    request = plans.Request.of(["."], "big", label="x4", recursive=True)
+    rows = list(cluster._listed(request.parts, overwrite=False))
+    assert [row["state"] for row in rows] == [*4 * ["todo"], "failed", "note"]
+    assert rows[4]["error"] == planned[-1].problem and rows[4]["result"] is None
 
 
 def test_a_folder_without_pictures_is_refused(album):
     Path("empty").mkdir()
-    with pytest.raises(UserError, match="no pictures.*empty"):
+    with pytest.raises(UserError, match="empty: no pictures"):
         plan(["empty"])
 
 
 def test_an_error_is_one_line_whatever_the_name(album):
-    lines = []
-    outcome = jobs.run([plans.Job(Path("two\nlines.png"), Path("x.png"))], None, size=None, complain=lines.append)
-    assert outcome.status == 2 and lines == [r"error: no such file, two\nlines.png, check its name"]
+    lines = Lines()
+    outcome = jobs.run([plans.Job("two\nlines.png", "x.png")], None, reporter=lines)
+    assert outcome.status == 2 and len(lines.errors) == 1 and r"two\nlines.png" in lines.errors[0]
 
 
-def test_a_picture_too_many_for_the_memory_fails_alone(album):
+def test_a_picture_too_large_for_the_memory_fails_alone(album):
     def enlarge(picture):
         raise MemoryError
 
     Image.new("RGB", (3, 3)).save("cat.jpg")
-    lines = []
-    jobs.run(plans.plan(["cat.jpg"], label="x2"), enlarge, size=lambda *size: size, complain=lines.append)
-    assert len(lines) == 1 and "memory, cat.jpg" in lines[0]
+    lines = Lines()
+    jobs.run(plans.plan(["cat.jpg"], label="x2"), Function(enlarge), reporter=lines)
+    assert len(lines.errors) == 1 and lines.errors[0].startswith("cat.jpg: not enough memory")
+
+
+def it_would_be_computed(picture):
+    raise UserError("it would be computed")
 
 
 @pytest.mark.parametrize("mode, bytes_a_pixel", [("L", 1 + 4), ("RGB", 3 + 4), ("RGBA", 4 + 4), ("I;16", 2 + 4)])
 def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(album, monkeypatch, mode, bytes_a_pixel):
-    def enlarge(picture):
-        raise UserError("it would be computed")
-
     Image.new(mode, (3, 3)).save("cat.png")
-    needed, lines = 1000 * 500 * bytes_a_pixel, []
+    needed, lines = 1000 * 500 * bytes_a_pixel, Lines()
     for left in (needed - 1, needed):
         monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
-        jobs.run(plans.plan(["cat.png"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append)
-    assert lines == [
-        "error: there is not enough memory for a result of 1000 x 500 pixels, cat.png, make it smaller or "
-        "cut the picture into parts",
-        "error: cat.png: it would be computed",
+        enlarger = Function(it_would_be_computed, width=1000, height=500)
+        jobs.run(plans.plan(["cat.png"], label="x2"), enlarger, reporter=lines)
+    assert lines.errors == [
+        "cat.png: not enough memory for a result of 1000 x 500 pixels. Make it smaller, or cut the picture into parts.",
+        "cat.png: it would be computed",
     ]
 
 
@@ -265,34 +267,15 @@ def test_a_result_too_large_for_the_memory_is_refused_before_it_is_computed(albu
 def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_too_small(
     album, monkeypatch, suffix, bytes_a_pixel
 ):
-    def enlarge(picture):
-        raise UserError("it would be computed")
-
     frames = [Image.new("RGB", (3, 3), (90 * i, 0, 0)) for i in range(3)]
     frames[0].save(f"cat{suffix}", save_all=True, append_images=frames[1:], duration=100)
-    needed, lines = 1000 * 500 * bytes_a_pixel, []
+    needed, lines = 1000 * 500 * bytes_a_pixel, Lines()
     for left in (needed - 1, needed):
         monkeypatch.setattr(jobs.memory, "available", lambda swap: left)
-        jobs.run(
-            plans.plan([f"cat{suffix}"], label="x2"), enlarge, size=lambda *size: (500, 1000), complain=lines.append
-        )
-    assert "not enough memory" in lines[0] and "it would be computed" in lines[1] and len(lines) == 2
-
-
-def test_standard_error_is_back_after_threads_held_it_back(capfd):
-    def hush():
-        with jobs.quiet_libraries():
-            os.write(2, b"of a library\n")
-            barrier.wait()
-
-    barrier = threading.Barrier(4)
-    threads = [threading.Thread(target=hush) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    os.write(2, b"ours\n")
-    assert capfd.readouterr().err == "ours\n"
+        enlarger = Function(it_would_be_computed, width=1000, height=500)
+        jobs.run(plans.plan([f"cat{suffix}"], label="x2"), enlarger, reporter=lines)
+    first, second = lines.errors
+    assert "not enough memory" in first and "it would be computed" in second
 
 
 def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):
@@ -304,11 +287,23 @@ def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):
         return picture
 
     [job] = plans.plan(["cat.png"], label="x2")
-    assert jobs.make(job, enlarge, lambda *size: size).bytes == (size, os.path.getsize("cat_x2.png"))
+    assert jobs.make(job, Function(enlarge)).bytes == (size, os.path.getsize("cat_x2.png"))
 
 
 def test_a_folder_with_the_name_of_a_result_fails_alone(album):
     Path("dog_x4.PNG").mkdir()
-    lines = []
-    jobs.run(plans.plan(["dog.PNG"], label="x4"), None, size=None, complain=lines.append)
-    assert lines == ["error: a folder has the name of the result, dog_x4.PNG, choose another with --output"]
+    lines = Lines()
+    jobs.run(plans.plan(["dog.PNG"], label="x4"), None, reporter=lines)
+    assert lines.errors == ["dog_x4.PNG: a folder has the name of the result. Choose another --output."]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_the_files_and_folders_of_a_command_line_are_looked_up_once(album, monkeypatch, recursive):
+    looked_up = []
+    kind = places.Local.kind
+    monkeypatch.setattr(places.Local, "kind", lambda self: looked_up.append(str(self)) or kind(self))
+    request = plans.Request.of(["sub"], "big", label="x4", recursive=recursive)
+    assert str(request.result_folder()) == "big"
+    listing = cluster._listing(request, Lines())
+    assert [[str(job.source) for job in part] for part in listing(Lines())] == [[str(album / "sub" / "bird.png")]]
+    assert looked_up.count("sub") == looked_up.count("big") == 1

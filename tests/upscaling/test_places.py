@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from srgan_tf.errors import UserError
-from srgan_tf.upscaling import cluster, places, plans
+from srgan_tf.upscaling import cluster, jobs, places, plans
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("pyarrow")
@@ -37,15 +37,15 @@ fsspec.register_implementation("simple", Simple, clobber=True)
 def test_a_file_goes_there_and_back_as_a_whole(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"picture")
     target = places.of("simple://photos/large/a.bin")
-    places.upload(tmp_path / "a.bin", target)
-    assert places.children(target.parent) == ([], ["a.bin"])
-    with places.fetched(target) as local:
+    target.upload(tmp_path / "a.bin")
+    assert target.parent.children() == ([], ["a.bin"])
+    with target.fetched() as local:
         assert local.read_bytes() == b"picture"
 
 
 def test_what_a_file_system_raises_is_one_line():
-    with pytest.raises(UserError, match=r"reached \(Authentication failed\..*\), simple://photos/locked") as told:
-        places.is_dir(places.of("simple://photos/locked"))
+    with pytest.raises(UserError, match=r"simple://photos/locked: cannot be reached \(Authentication failed\.") as told:
+        places.of("simple://photos/locked").kind()
     assert "\n" not in str(told.value)
 
 
@@ -66,24 +66,38 @@ def test_a_file_url_may_hold_what_urls_escape():
 @pytest.mark.parametrize("root", ["", "s3://bucket/"])
 def test_a_path_in_a_folder_that_is_given_too_is_refused(tmp_path, monkeypatch, root, place, recursive, lies):
     monkeypatch.chdir(tmp_path)
-    assert cluster._lies_in(places.of(root + place), places.of(root + "photos"), recursive) == lies
+    assert cluster._is_in(places.of(root + place), places.of(root + "photos"), recursive) == lies
     if not root and place.endswith(".png"):
         for name in (place, "photos/b.png"):
             Path(name).parent.mkdir(parents=True, exist_ok=True)
             Path(name).touch()
         if lies:
-            with pytest.raises(UserError, match=f"{place} lies in photos"):
-                cluster._source([place, "photos"], None, print, label="x4", recursive=recursive)
+            with pytest.raises(UserError, match=f"{place}: is in photos"):
+                cluster._listing(plans.Request.of([place, "photos"], label="x4", recursive=recursive), None)
 
 
 def test_a_cluster_tells_what_it_leaves_out(tmp_path):
     for name in ("a.png", "a_x4.png", "clip.mp4"):
         (tmp_path / name).touch()
-    rows = list(cluster._listed(lambda tell: plans.parts([tmp_path], label="x4", tell=tell), overwrite=False))
-    assert [row["state"] for row in rows] == ["kept", "told", "told"]
+    rows = list(cluster._listed(plans.Request.of([tmp_path], label="x4").parts, overwrite=False))
+    assert [row["state"] for row in rows] == ["kept", "note", "note"]
     assert "clips" in rows[1]["line"] and "earlier results" in rows[2]["line"]
 
 
 def test_the_manifest_lies_where_the_results_do():
-    assert cluster._beside(["a.png"], "out.v2") == Path("out.v2/manifest")
-    assert cluster._beside(["a.png"], "out/large.png") == Path("out/manifest")
+    for output, folder in (("out.v2", "out.v2"), ("out/large.png", "out")):
+        assert plans.Request.of(["a.png"], output, label="x4").result_folder() == Path(folder)
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a//b.png", "s3://bucket/./a.png", "s3://bucket/a/../b.png", "s3://b//a"])
+def test_a_url_whose_parts_a_file_system_would_drop_is_refused_instead_of_another_object_read(url):
+    with pytest.raises(UserError, match="empty, '.' or '..' parts"):
+        places.of(url)
+
+
+def test_credentials_in_a_url_are_masked_wherever_it_is_printed():
+    url = places.of("s3://KEY:SE/CRET@bucket/photo.png")
+    row = plans.Job(url, url / "x")
+    for text in (str(UserError(f"{url}: no such file.")), jobs.Made(None, None).line(row), jobs.kept_line(url)):
+        assert "s3://***@bucket/photo.png" in text and "CRET" not in text
+    assert str(UserError("http://host:8501/model@2 s3://bucket/icon@2x.png")).count("***") == 0

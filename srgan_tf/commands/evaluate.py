@@ -22,6 +22,7 @@ USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the pap
 
 BASELINES = ("nearest", "bicubic")
 NETWORKS = ("srresnet", "srgan")
+DEGRADATION_SEED = 0
 ALL_PROTOCOLS = ("paper", "bt601", "rgb")
 
 FLAGS = flags.FlagValues()
@@ -61,6 +62,13 @@ METRICS = flags.DEFINE_string(
 )
 TABLE = flags.DEFINE_enum(
     "table", "text", ["text", "markdown", "latex"], "Format of the printed table.", flag_values=FLAGS
+)
+DEGRADATION = flags.DEFINE_string(
+    "degradation",
+    None,
+    "Make LR from HR as train.py --degradation does, with a fixed seed: bicubic, photo, or ranges such as jpeg=30:75. "
+    "With --output, LR is written too, for other programs to upscale.",
+    flag_values=FLAGS,
 )
 PROTOCOL = flags.DEFINE_multi_enum(
     "protocol",
@@ -131,6 +139,7 @@ OF_SETS = (
     RESULTS,
     METRICS,
     TABLE,
+    DEGRADATION,
     PROTOCOL,
     REPORT,
     MOS,
@@ -170,7 +179,7 @@ def _score_sets(scale):
     metrics = _checked_flags(own)
 
     from srgan_tf.evaluation import benchmark_sets, evaluate, measures, paper_table, tables
-    from srgan_tf.evaluation.results import claim, provenance, write_results
+    from srgan_tf.evaluation.results import LrFiles, claim, provenance, write_results
 
     results_of = _named_folders()
     names = MODEL.value or ([] if results_of else _default_models(scale))
@@ -179,7 +188,9 @@ def _score_sets(scale):
         raise UserError(f"--results {min(both)}: also the name of a model. Give the results another name.")
     if OUTPUT.value:
         claim(OUTPUT.value)
-    observers = _pages([*models, *results_of], scale)
+    observers = pages = _pages([*models, *results_of], scale)
+    if DEGRADATION.value and OUTPUT.value:
+        observers = [*pages, LrFiles(OUTPUT.value)]
     sets = _sets(own, scale)
     folders = _result_folders(results_of, sets, scale)
     benchmark_sets.check(itertools.chain(*sets.values()), scale, metrics)
@@ -189,8 +200,8 @@ def _score_sets(scale):
     methods = {name: evaluate.load_method(name, scale) for name in models}
 
     def seen(*picture):
-        for page in observers:
-            page.add(*picture)
+        for observer in observers:
+            observer.add(*picture)
 
     with _progress(sum(map(len, sets.values()))) as bar:
         results = evaluate.evaluate(
@@ -204,26 +215,36 @@ def _score_sets(scale):
             done=bar.update,
             seen=seen,
         )
+    if DEGRADATION.value:
+        results["degradation"] = {"name": DEGRADATION.value, "seed": DEGRADATION_SEED}
     print(tables.format_table(results, TABLE.value))
     for name in paper_table.not_released(results, sets):
         _warn(
             f"{DATA_DIR.value}: the files of {paper_table.set_title(name)} are not those of the release. The figures "
             "cannot be compared with the paper's."
         )
-    if OUTPUT.value or observers:
+    if OUTPUT.value or pages:
         results |= provenance(_command(), models, sets, VGG_WEIGHTS.value, folders)
     if OUTPUT.value:
         write_results(results, OUTPUT.value)
-    for page in observers:
+    for page in pages:
         print(f"\nopen {page.finish(results)}")
 
 
 def _checked_flags(own):
     """Check flags against each other; returns the metrics."""
     from srgan_tf.evaluation import measures
+    from srgan_tf.images import degradation
 
     named = any(flag.value for flag in SETS)
-    metrics = measures.parse(METRICS.value) if METRICS.value is not None else measures.DEFAULT
+    if METRICS.value is not None:
+        metrics = measures.parse(METRICS.value)
+    elif DEGRADATION.value:  # degraded LR is not to be reproduced
+        metrics = ("psnr", "ssim")
+    else:
+        metrics = measures.DEFAULT
+    if DEGRADATION.value:
+        degradation.parse(DEGRADATION.value)
     if METRICS.value is None and VGG_WEIGHTS.value:
         metrics = (*metrics, "vgg54")
     if "vgg54" in metrics and not VGG_WEIGHTS.value:
@@ -342,6 +363,7 @@ def _pages(methods, scale):
 
 def _sets(own, scale):
     from srgan_tf.evaluation import benchmark_sets, download
+    from srgan_tf.images import degradation
 
     sets = {}
     if own:
@@ -354,6 +376,9 @@ def _sets(own, scale):
                 folder = benchmark_sets.default_data_dir()
                 download.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or download.RELEASE)
             sets[flag.name] = benchmark_sets.load_pairs(flag.name, folder, scale)
+    if DEGRADATION.value:
+        kind = degradation.parse(DEGRADATION.value)
+        sets = {name: benchmark_sets.degraded(pairs, kind, DEGRADATION_SEED) for name, pairs in sets.items()}
     return sets
 
 

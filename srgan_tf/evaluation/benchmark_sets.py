@@ -5,19 +5,20 @@ LR files are used as they are: published figures were measured on them.
 """
 
 import concurrent.futures
+import dataclasses
 import functools
 import hashlib
 import os
 import pathlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import check_size
 from srgan_tf.evaluation.metrics import SSIM_WINDOW
-from srgan_tf.images import formats, reading
+from srgan_tf.images import degradation, formats, reading
 from srgan_tf.resize import imresize
 
 BENCHMARKS = {
@@ -28,13 +29,15 @@ BENCHMARKS = {
 }  # folder, number of images
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Pair:
-    """One image of a set. Without an LR file, LR is made from HR by imresize."""
+    """One image of a set. Without an LR file, LR is made from HR: by imresize, or as `damage` says."""
 
     name: str
     hr_path: pathlib.Path
     lr_path: pathlib.Path | None
+    damage: degradation.Damage | None = None
+    seed: tuple[int, ...] = ()  # of the noise in `damage`
 
 
 def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[Pair]:
@@ -114,7 +117,19 @@ def read_pair(pair: Pair, scale: int = 4) -> tuple[np.ndarray, np.ndarray]:
             size or too small to be scored.
     """
     hr, lr = _files(pair, scale)
-    return hr, imresize(hr, 1 / scale, edge="repeat") if lr is None else lr
+    if lr is None and pair.damage:
+        lr = pair.damage.apply(as_rgb(hr), scale, np.random.default_rng(pair.seed))
+    elif lr is None:
+        lr = imresize(hr, 1 / scale, edge="repeat")
+    return hr, lr
+
+
+def degraded(pairs: Iterable[Pair], kind: degradation.Degradation, seed: int = 0) -> list[Pair]:
+    """The same pairs with degraded LR made from HR; the seed and the position in the set decide how."""
+    return [
+        dataclasses.replace(pair, lr_path=None, damage=kind.draw(np.random.default_rng([seed, i])), seed=(seed, i, 1))
+        for i, pair in enumerate(pairs)
+    ]
 
 
 def read_hr(pair: Pair, scale: int = 4) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The paper's opinion test (section 3.2) as a static page, and the mean opinion scores of what people answered.
+"""The opinion test of the paper (section 3.2) as a static page, and the mean opinion scores of its answers.
 
-Pictures from all methods and the originals are shown one at a time, blind and in random order, and rated from 1
-(bad) to 5 (excellent). First, one picture calibrates the rater: enlarged by nearest it is a 1, the original is a 5.
+The pictures of all methods and the originals are shown one at a time, blind and in random order, and rated from 1
+(bad) to 5 (excellent). One picture calibrates the raters first: upscaled by nearest it is a 1, the original is a 5.
 """
 
 import glob
@@ -22,34 +22,34 @@ from srgan_tf.evaluation.results import write_json
 FORMAT = "srgan_tf opinion test 1"
 RATINGS = (1, 2, 3, 4, 5)
 HR = "hr"
-AS_LARGE = 0.99  # of its own size, screen pixels a pixel, from which a picture counts as shown as large as it is
+FULL_SIZE = 0.99  # screen pixels a pixel, from which a picture counts as shown at full size
 
 
 class OpinionTest:
-    """Takes the pictures while they are scored, and writes the test when they are complete.
+    """Collects the pictures while they are scored, and writes the test when they are complete.
 
     test = OpinionTest(folder, methods)
-    test.finish(evaluation.evaluate(methods, sets, seen=test.add))
+    test.finish(evaluate.evaluate(methods, sets, seen=test.add) | provenance(...))
     """
 
     def __init__(self, folder, methods, *, seed=0, scale=4):
-        """Claim the folder: a new one, an empty one, or that of an earlier test.
+        """Claim the folder: a new or empty one, or that of an earlier test.
 
         Args:
             folder: where `index.html` and `pictures/` go.
-            methods: the names of the methods; the original is rated beside them.
-            seed: decides the calibration picture, the files' names and, with the rater's name, the order.
-            scale: of the LR that nearest is made from for the calibration.
+            methods: the names of the methods; the originals are rated too.
+            seed: determines the calibration picture, the file names and, with the rater's name, the order.
+            scale: of LR, which is upscaled by nearest for the calibration.
 
         Raises:
-            UserError: for a folder that holds other things or cannot be written.
+            UserError: for a folder that holds other files or cannot be written.
         """
         self.folder = pages.claim(folder, "--mos", "opinion")
         self.methods, self.seed, self.scale = [*methods, HR], seed, scale
         self.trials, self.nearest = [], {}
 
     def add(self, set_name, name, hr, lr, srs):
-        """Keep what was made of one picture; the arguments are those of `evaluate.evaluate`'s `seen`."""
+        """Add one picture; the arguments are those of `seen` of `evaluate.evaluate`."""
         for method, image in {**srs, HR: as_rgb(hr)}.items():
             self.trials.append(
                 {
@@ -65,10 +65,10 @@ class OpinionTest:
         self.nearest[set_name, name] = self._save(worst, set_name, name, "calibration")
 
     def finish(self, results):
-        """Write the page; one picture, which the seed draws, calibrates and is not rated if there are others.
+        """Write the page. One picture, drawn by the seed, is for calibration, and not rated if there are others.
 
         Args:
-            results: of `evaluate.evaluate`, with `results.provenance`.
+            results: from `evaluate.evaluate`, with those of `results.provenance`.
 
         Returns:
             The path of the page.
@@ -77,13 +77,15 @@ class OpinionTest:
         original = next(t for t in self.trials if (t["set"], t["picture"], t["method"]) == (*chosen, HR))
         calibration = [{**original, "method": "nearest", "file": self.nearest[chosen]}, original]
         rated = [t for t in self.trials if (t["set"], t["picture"]) != chosen or len(self.nearest) == 1]
-        rated.sort(key=lambda trial: trial["file"])  # the page shuffles; nothing is to be read from this order
+        rated.sort(key=lambda trial: trial["file"])  # an order that reveals nothing; the page shuffles
         used = {trial["file"] for trial in calibration + rated}
-        for path in (self.folder / "pictures").glob("*.png"):  # of other calibrations, and of an earlier test
+        for path in (self.folder / "pictures").glob("*.png"):  # of unused calibrations, and of an earlier test
             if f"pictures/{path.name}" not in used:
                 path.unlink()
         models = {name: facts.get("sha256") for name, facts in results["models"].items()}
         test = {"format": FORMAT, "seed": self.seed, "scale": self.scale, "methods": self.methods, "models": models}
+        if results.get("degradation"):
+            test["degradation"] = results["degradation"]
         digest = hashlib.sha256(json.dumps([test, rated]).encode()).hexdigest()[:16]
         pages.write(
             self.folder,
@@ -94,18 +96,18 @@ class OpinionTest:
         return self.folder / "index.html"
 
     def _save(self, image, *key):
-        """Under a name that tells nothing; the file of the same picture is the same in every test of a seed."""
+        """Save under a name that does not reveal the method, but depends only on the seed and the picture."""
         digest = hashlib.sha256(json.dumps([self.seed, *key]).encode()).hexdigest()[:20]
         path = self.folder / "pictures" / f"{digest}.png"
         try:
             Image.fromarray(image).save(path, compress_level=4)
         except OSError as error:
-            raise UserError(f"the picture cannot be written ({error.strerror}), {path}, give another --mos") from error
+            raise UserError(f"{path}: cannot be written ({error.strerror}). Give another --mos.") from error
         return f"pictures/{digest}.png"
 
 
 def read_answers(files):
-    """Read the files that the pages saved.
+    """Read answer files, as the pages save them.
 
     Args:
         files: paths or patterns such as `answers/*.json`.
@@ -114,8 +116,8 @@ def read_answers(files):
         A list of dicts with `rater`, `test` and `answers`, each answer with `set`, `picture`, `method`, `score`.
 
     Raises:
-        UserError: for a file that cannot be read or holds something else, for a rater who is there twice, and for
-            answers to different tests; it names the file.
+        UserError: for a file that cannot be read or holds something else, for two files of one rater, and for answers
+            to different tests.
     """
     paths = [path for file in files for path in (sorted(glob.glob(str(file))) or [str(file)])]
     sessions, sources = [], {}
@@ -124,11 +126,10 @@ def read_answers(files):
         test, rater = session["test"]["id"], session["rater"]
         if sessions and test != sessions[0]["test"]["id"]:
             raise UserError(
-                f"the answers are to another test than those of {sources[sessions[0]['rater']]}, {path}, "
-                "score each test by itself"
+                f"{path}: answers to another test than {sources[sessions[0]['rater']]}. Score each test separately."
             )
         if rater in sources:
-            raise UserError(f"the rater {rater!r} is in {sources[rater]} already, {path}, give one file for each rater")
+            raise UserError(f"{path}: from the rater {rater!r}, as is {sources[rater]}. Give one file for each rater.")
         sources[rater] = path
         sessions.append(session)
     return sessions
@@ -137,18 +138,17 @@ def read_answers(files):
 def score(sessions):
     """Mean opinion scores by set and method, after screening.
 
-    Raters are screened as in ITU-R BT.500: those whose ratings lie outside what the others' spread allows, to both
-    sides, are left out. The interval is that of the raters' own means, 1.96 of their standard deviations over the
-    square root of the number of raters: ratings of one rater are not independent, however many they are.
+    Raters are screened as in ITU-R BT.500. The confidence interval is that of the means of the raters, 1.96 standard
+    deviations over the square root of their number, because ratings of one rater are not independent.
 
     Args:
-        sessions: of `read_answers`.
+        sessions: from `read_answers`.
 
     Returns:
-        `{"raters", "left_out", "ratings", "shown_smaller", "scale", "sets": {SET: {METHOD: {"mean", "interval",
-        "ratings", "distribution"}}}}`: `interval` is half the width of the 95 % confidence interval, None for one
-        rater; `distribution` counts the ratings 1 to 5, `shown_smaller` those of pictures that were shown smaller
-        than they are, in pixels of the screen.
+        `{"raters", "left_out", "ratings", "shown_smaller", "scale", "models", "degradation", "sets": {SET: {METHOD:
+        {"mean", "interval", "ratings", "distribution"}}}}`. `left_out` are the excluded raters, `interval` is half the
+        width of the 95 % confidence interval, None for a single rater; `distribution` counts the ratings 1 to 5,
+        `shown_smaller` those of pictures that were shown at less than full size, in screen pixels.
     """
     rejected = screen(sessions)
     kept = [session for session in sessions if session["rater"] not in rejected]
@@ -164,18 +164,19 @@ def score(sessions):
         "left_out": rejected,
         "scale": sessions[0]["test"]["scale"],
         "ratings": sum(len(s["answers"]) for s in kept),
-        "shown_smaller": sum(_shown(a) < AS_LARGE for s in kept for a in s["answers"]),
+        "shown_smaller": sum(_shown(a) < FULL_SIZE for s in kept for a in s["answers"]),
         "models": sessions[0]["test"].get("models", {}),
+        "degradation": sessions[0]["test"].get("degradation"),
         "sets": sets,
     }
 
 
 def screen(sessions):
-    """The raters to be left out by ITU-R BT.500, annex 1, section 2.3.1.
+    """The raters to be excluded according to ITU-R BT.500, annex 1, section 2.3.1.
 
-    A rating is extreme when it is 2 standard deviations or more from the mean of all raters of that picture
-    (square root of 20, where the ratings are not normally distributed: a kurtosis outside 2 to 4). A rater is left
-    out with more than 5 % extreme ratings which lie above as well as below.
+    A rating is extreme if it is 2 standard deviations or more from the mean over all raters of that picture (square
+    root of 20, if the ratings are not normally distributed: a kurtosis outside 2 to 4). A rater with more than 5 % of
+    extreme ratings, above the mean as well as below, is excluded.
     """
     ratings = {}
     for session in sessions:
@@ -193,16 +194,17 @@ def screen(sessions):
 
 
 def format_table(scores):
-    """The scores as plain text, the paper's mean beside ours; its raters, pictures and models were others."""
+    """The scores as plain text, beside the paper's, which had other raters, pictures and models."""
     raters, left_out = len(scores["raters"]), scores["left_out"]
     lines = [
         f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
-        + (f"; left out by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")
+        + (f"; excluded by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")
     ]
     if scores["shown_smaller"]:
-        lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown smaller than they are")
+        lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown at less than full size")
     for name, found in scores["sets"].items():
-        paper = {method: mos for method, (_, _, mos) in paper_table.paper_rows(name, scores["scale"]).items()}
+        rows = {} if scores["degradation"] else paper_table.paper_rows(name, scores["scale"])
+        paper = {method: mos for method, (_, _, mos) in rows.items()}
         if paper:
             paper[HR] = paper_table.PAPER_HR_MOS[name]
         labels = {method: "HR" if method == HR else paper_table.label(method) for method in found}
@@ -224,10 +226,10 @@ def format_table(scores):
 
 
 def write(scores, folder):
-    """Write `opinion.json` with all scores into a folder.
+    """Write `opinion.json`, with all scores, to a folder.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: if it cannot be written.
     """
     write_json(scores, Path(folder) / "opinion.json")
 
@@ -236,11 +238,11 @@ def _read(path):
     try:
         session = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"the answers cannot be read ({error.strerror}), {path}, check its name") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Check its name.") from None
     except ValueError:
         session = None
     if not _is_session(session):
-        raise UserError(f"the file holds no answers of an opinion test, {path}, give one that the page saved")
+        raise UserError(f"{path}: not the answers to an opinion test. Give a file that the page saved.")
     return session
 
 
@@ -265,12 +267,12 @@ def _key(answer):
 
 
 def _shown(answer):
-    """Pixels of the screen for each pixel of the picture, along a side; 1 where the file does not say."""
+    """Screen pixels for each pixel of the picture, along a side; 1 if the file does not tell."""
     return answer.get("shown", 1) * answer.get("pixel_ratio", 1)
 
 
 def _limits(scores):
-    """Below and above which a rating is extreme; never, where all agree."""
+    """The limits beyond which a rating is extreme; infinite if all agree."""
     deviations = scores - scores.mean()
     spread = np.sqrt(np.mean(deviations**2))
     if not spread:
@@ -281,7 +283,7 @@ def _limits(scores):
 
 
 def _summary(by_rater):
-    """Of the ratings of one method and set, by rater."""
+    """The scores of one method and set from its ratings by rater."""
     scores = [score for given in by_rater.values() for score in given]
     means, raters = [np.mean(given) for given in by_rater.values()], len(by_rater)
     interval = 1.96 * float(np.std(means, ddof=1)) / math.sqrt(raters) if raters > 1 else None

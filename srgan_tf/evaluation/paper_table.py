@@ -75,6 +75,7 @@ def not_released(results, sets):
         name
         for name, pairs in sets.items()
         if "paper" in results["protocols"]
+        and not results.get("degradation")
         and paper_rows(name, results["scale"])
         and benchmark_sets.fingerprint(pairs)["released"] is False
     ]

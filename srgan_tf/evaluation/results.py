@@ -11,10 +11,13 @@ import pathlib
 import platform
 import tempfile
 
+from PIL import Image
+
 from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, tables
 from srgan_tf.evaluation.measures import METRICS
+from srgan_tf.evaluation.paper_table import set_title
 from srgan_tf.saved_models import zoo
 
 PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
@@ -92,6 +95,29 @@ def write_text(path, text):
             file.write(text.encode(errors="surrogateescape"))
     except OSError as error:
         raise UserError(_unwritable(error, path)) from error
+
+
+class LrFiles:
+    """Writes LR of scored images as PNG files, `lr/SET/NAME.png`, so that other programs can upscale them."""
+
+    def __init__(self, folder: str | pathlib.Path):
+        self.folder = pathlib.Path(folder) / "lr"
+
+    def add(self, set_name, name, hr, lr, srs):
+        """Write one file; the arguments are those of `seen` of `evaluate.evaluate`.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        path = self.folder / set_title(set_name) / f"{name}.png"
+        content = io.BytesIO()
+        Image.fromarray(lr).save(content, "PNG")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic.whole_file(path) as file:
+                file.write(content.getvalue())
+        except OSError as error:
+            raise UserError(_unwritable(error, path)) from error
 
 
 def finite(value):

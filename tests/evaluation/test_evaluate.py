@@ -299,6 +299,26 @@ def test_sr_files_of_another_size_are_one_line_before_networks_are_loaded(data_d
     assert done.stderr.startswith(f"error: {data_dir / 'peer' / 'img_004_x4.png'}: ") and said in done.stderr
 
 
+def test_degraded_lr_is_made_from_hr_named_in_the_table_and_written_for_other_programs(data_dir):
+    arguments = ("--set5", "--data_dir", data_dir, "--model", "bicubic", "--degradation", "jpeg=30:40")
+    runs = [program(*arguments, "--output", data_dir / name) for name in ("one", "two")]
+    assert runs[0].returncode == 0 and runs[0].stderr.count("warning") == 0, runs[0].stderr
+    assert runs[0].stdout.splitlines()[0] == "Set5: 5 pictures, scale 4, LR degraded: jpeg=30:40, seed 0"
+    assert "paper's" not in runs[0].stdout and "LR consistency" not in runs[0].stdout
+    written = [json.loads((data_dir / name / "results.json").read_text()) for name in ("one", "two")]
+    assert written[0]["sets"] == written[1]["sets"]
+    assert written[0]["degradation"] == {"name": "jpeg=30:40", "seed": 0}
+    assert len(list((data_dir / "one" / "lr" / "Set5").iterdir())) == 5
+    for i, pair in enumerate(benchmark_sets.load_pairs("set5", data_dir)):
+        lr = np.asarray(Image.open(data_dir / "one" / "lr" / "Set5" / f"{pair.name}.png"))
+        clean = as_rgb(np.asarray(Image.open(pair.lr_path)))
+        assert lr.shape == clean.shape and (lr != clean).any()
+        sr = BASELINES["bicubic"](lr)
+        hr, _ = benchmark_sets.read_pair(pair)
+        figures = written[0]["sets"]["set5"]["pictures"][i]["figures"]["bicubic"]
+        assert (figures["rgb"]["psnr"], figures["rgb"]["ssim"]) == metrics.score(hr, sr, "rgb")
+
+
 def test_files_that_are_not_the_released_ones_are_told_beside_the_papers_figures(data_dir):
     arguments = ("--set5", "--data_dir", data_dir, "--model", "nearest")
     done = program(*arguments, "--protocol", "paper")
@@ -360,6 +380,7 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
         (("--set5", "--data_dir", "{}", "--model", "bicubic", "--results", "bicubic={}"), "bicubic"),
         (("--set5", "--data_dir", "{}", "--table", "html"), "--table"),
         (("--qr", "--results", "a={}"), "--results"),
+        (("--set5", "--data_dir", "{}", "--degradation", "fog"), "fog"),
         (("--set5", "--data_dir", "{}", "--model", "bicubci"), "bicubci"),
         (("--set5", "--set14", "--data_dir", "{}"), "Set14"),
         (("--set5", "--data_dir", "{}/nowhere"), "nowhere"),

@@ -102,7 +102,7 @@ def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_p
     assert rows["nearest"] == ["1.00", "2", "2", "0", "0", "0", "0", "1.28"]  # one rater: no interval
     assert rows["bicubic"] == ["3.00", "2", "0", "0", "2", "0", "0", "1.97"]
     assert rows["HR"] == ["5.00", "2", "0", "0", "0", "0", "2", "4.32"]
-    assert "shown smaller" not in done.stdout
+    assert "less than full size" not in done.stdout
     written = json.loads((tmp_path / "out" / "opinion.json").read_text())
     assert written["sets"]["set5"]["bicubic"]["mean"] == 3 and written["raters"] == ["Anna B."]
 
@@ -186,7 +186,7 @@ def test_a_rater_who_contradicts_the_others_is_left_out():
     assert opinion.screen([*careful, contrary]) == ["contrary"]
     scores = opinion.score([*careful, contrary])
     assert "contrary" not in scores["raters"] and scores["left_out"] == ["contrary"]
-    assert "left out by screening (ITU-R BT.500): contrary" in opinion.format_table(scores)
+    assert "excluded by screening (ITU-R BT.500): contrary" in opinion.format_table(scores)
 
 
 def test_the_table_tells_how_many_pictures_were_shown_smaller_than_they_are():
@@ -195,7 +195,7 @@ def test_the_table_tells_how_many_pictures_were_shown_smaller_than_they_are():
         answer |= {"shown": shown, "pixel_ratio": pixel_ratio}
     scores = opinion.score([given])
     assert scores["shown_smaller"] == 2
-    assert "\n2 of the ratings are of pictures that were shown smaller" in opinion.format_table(scores)
+    assert "\n2 of the ratings are of pictures that were shown at less than full size" in opinion.format_table(scores)
 
 
 def test_a_rater_who_is_always_stricter_is_kept():
@@ -206,12 +206,12 @@ def test_a_rater_who_is_always_stricter_is_kept():
 @pytest.mark.parametrize(
     "harm, said",
     [
-        (lambda s: "not JSON", "no answers"),
-        (lambda s: [], "no answers"),
-        (lambda s: s | {"answers": []}, "no answers"),
-        (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "no answers"),
-        (lambda s: s | {"answers": s["answers"] * 2}, "no answers"),
-        (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "no answers"),
+        (lambda s: "not JSON", "not the answers"),
+        (lambda s: [], "not the answers"),
+        (lambda s: s | {"answers": []}, "not the answers"),
+        (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "not the answers"),
+        (lambda s: s | {"answers": s["answers"] * 2}, "not the answers"),
+        (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "not the answers"),
         (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
         (lambda s: s | {"rater": "a"}, "rater"),
     ],

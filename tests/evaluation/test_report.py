@@ -11,6 +11,7 @@ from PIL import Image
 from helpers import browser as browsers
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, evaluate, pages, report
+from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.evaluation.results import provenance
 from srgan_tf.resize import imresize
 
@@ -268,6 +269,24 @@ def test_metrics_that_are_better_when_lower_are_sorted_and_marked_so(browser, tm
         assert "n/a" in page.locator("#tables").inner_text()
         assert "Lower is better for LPIPS, NIQE." in page.locator("#about").inner_text()
         assert page.locator("#figure option").all_inner_texts() == ["LPIPS", "NIQE"]
+
+
+def test_a_table_of_many_metrics_scrolls_on_a_phone_and_keeps_its_names_readable(browser, tmp_path):
+    made = report.Report(tmp_path / "page", ["bicubic"])
+    image = np.zeros((40, 40, 3), np.uint8)
+    figures = {"bicubic": {"paper": {"psnr": 28.43, "ssim": 0.8211}, "lr_consistency": 37.27}}
+    figures["bicubic"] |= {"lpips": 0.3435, "niqe": 8.453, "vgg54": 0.0123}
+    made.add("set5", "img_001", image, image[::4, ::4], {"bicubic": image})
+    results = {"scale": 4, "protocols": ["paper"], "metrics": list(METRICS), "methods": ["bicubic"]}
+    results |= {"command": "", "date": "", "models": {}, "versions": {}}
+    results["sets"] = {"set5": {"pictures": [{"name": "img_001", "figures": figures}], "mean": figures}}
+    with browsers.page(browser, made.finish(results), width=390, height=844) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        cells = page.locator("#tables tbody td:first-child")
+        assert {"bicubic", "paper's SRResNet"} <= set(cells.all_inner_texts())
+        assert min(cell.bounding_box()["width"] for cell in cells.all()) > 110
+        page.locator("#tables tbody td:last-child").first.scroll_into_view_if_needed()
+        assert cells.first.bounding_box()["x"] >= 0  # the names stay in view
 
 
 def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):

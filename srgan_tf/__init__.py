@@ -1,16 +1,62 @@
-"""SRResNet and SRGAN (Ledig et al. 2017) for TensorFlow and Keras.
+"""SRResNet and SRGAN (Ledig et al. 2017) for TensorFlow and Keras 3.
 
-from srgan_tf import Upscaler
-large = Upscaler("srgan", scale=4)(small)
+    import srgan_tf
+
+    large = srgan_tf.Upscaler("srgan")(small)  # uint8 [H, W, 3] -> uint8 [4H, 4W, 3]
+    model = srgan_tf.load("srgan")  # a keras.Model: LR [B, H, W, 3] -> SR [B, 4H, 4W, 3]
+
+Value ranges: image arrays are uint8 (or uint16) RGB. Keras models take LR as float in [0, 1] and return SR as float in
+[-1, 1], the range of HR in the losses. Tensors are channels last.
 """
 
-__all__ = ["Upscaler"]
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.2.0.dev0"
+
+if TYPE_CHECKING:
+    from srgan_tf.api import evaluate, load, train
+    from srgan_tf.networks import losses, models
+    from srgan_tf.networks.models import discriminator, srresnet
+    from srgan_tf.training.recipes import RECIPES, Recipe
+    from srgan_tf.upscaling.upscaler import Upscaler
+
+__all__ = [
+    "RECIPES",
+    "Recipe",
+    "Upscaler",
+    "__version__",
+    "discriminator",
+    "evaluate",
+    "load",
+    "losses",
+    "models",
+    "srresnet",
+    "train",
+]
+
+_PLACES = {  # loaded on first use: `import srgan_tf` and `--help` do not wait for TensorFlow
+    "RECIPES": "training.recipes:RECIPES",
+    "Recipe": "training.recipes:Recipe",
+    "Upscaler": "upscaling.upscaler:Upscaler",
+    "discriminator": "networks.models:discriminator",
+    "evaluate": "api:evaluate",
+    "load": "api:load",
+    "losses": "networks.losses",
+    "models": "networks.models",
+    "srresnet": "networks.models:srresnet",
+    "train": "api:train",
+}
 
 
 def __getattr__(name):
-    """`Upscaler`, loaded when it is asked for: the commands' `--help` must not wait for TensorFlow."""
-    if name == "Upscaler":
-        from srgan_tf.upscaling.upscaler import Upscaler
+    if name not in _PLACES:
+        raise AttributeError(f"module 'srgan_tf' has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    found = importlib.import_module(f"srgan_tf.{module}")
+    globals()[name] = found = getattr(found, attribute) if attribute else found
+    return found
 
-        return Upscaler
-    raise AttributeError(f"module 'srgan_tf' has no attribute {name!r}")
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,145 @@
+"""The functions of the public API: load a model, train one, score some."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from srgan_tf.evaluation import benchmark_sets, download
+from srgan_tf.evaluation import evaluate as scoring
+from srgan_tf.evaluation.metrics import PROTOCOLS
+from srgan_tf.networks.pixels import to_lr, to_uint8
+from srgan_tf.saved_models import export, zoo
+from srgan_tf.training.recipes import RECIPES, Recipe
+
+Array = np.ndarray
+
+
+def load(model: str | os.PathLike = zoo.DEFAULT_MODEL, scale: int | None = None) -> keras.Model:
+    """Load a trained generator as a Keras model.
+
+    The model takes LR, float [B, H, W, 3] in [0, 1], with any H and W, and returns SR, float [B, scale H, scale W, 3]
+    in [-1, 1]. Values outside of [-1, 1] occur and are clipped when they become uint8. To enlarge large images use
+    `Upscaler`, which works in tiles.
+
+    Args:
+        model: the name of a shipped model ("srgan", "srresnet", "qr") or the path of a SavedModel of this package.
+        scale: 2, 4 or 8; None takes the scale of the model.
+
+    Returns:
+        A `keras.Model` with the trained weights.
+
+    Raises:
+        UserError: if the model does not exist, has another scale, or is damaged.
+    """
+    return export.restore(zoo.resolve(os.fspath(model), scale, flag="model"))
+
+
+def train(
+    data_dir: str | os.PathLike,
+    run_dir: str | os.PathLike,
+    recipe: Recipe = RECIPES["fast"]["srresnet"],
+    *,
+    validation_dir: str | os.PathLike | None = None,
+    init: str | os.PathLike = "",
+    vgg_weights: str | os.PathLike = "",
+    cache_dir: str | os.PathLike | None = None,
+    **options: Any,
+) -> Path:
+    """Train one phase on a folder of images, or continue an interrupted run.
+
+    Images are read as uint8 RGB. `python train.py` does the same for both phases.
+
+    Args:
+        data_dir: a folder of HR images, searched recursively. LR is made from them.
+        run_dir: the folder of the run, with its checkpoints, metrics and SavedModels. If it contains a run with the
+            same settings, that run continues.
+        recipe: the settings, such as `RECIPES["fast"]["srgan"]` or `dataclasses.replace(recipe, steps=1000)`.
+        validation_dir: a folder of HR images to validate on.
+        init: the model from which the generator starts: a shipped model's name or the path of a SavedModel. Needed to
+            train SRGAN as in the paper, which starts from SRResNet.
+        vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
+        cache_dir: the folder for decoded images, `$XDG_CACHE_HOME/srgan_tf` by default.
+        **options: other fields of `training.run_folder.Run`: `log_every`, `validate_every`, `checkpoint_every` (steps),
+            `checkpoint_minutes`, `keep` (checkpoints), `deterministic`, `xla`.
+
+    Returns:
+        The folder of the exported SavedModel, which `load` and `Upscaler` accept.
+
+    Raises:
+        UserError: if there are no usable images, or if `run_dir` contains a run with other settings.
+    """
+    from srgan_tf.training import trainer
+    from srgan_tf.training.datasets import Folder
+    from srgan_tf.training.store import open_store
+
+    cache = os.fspath(cache_dir or benchmark_sets.default_data_dir().parent)
+    source = Folder(os.fspath(data_dir), recipe.scale)
+    run = trainer.Run(os.fspath(run_dir), recipe, source.describe(), os.fspath(init), os.fspath(vgg_weights), **options)
+    store = open_store(source, recipe.scale, cache)
+    validation = (
+        open_store(Folder(os.fspath(validation_dir), recipe.scale), recipe.scale, cache) if validation_dir else None
+    )
+    return trainer.train(run, store, validation)
+
+
+def evaluate(
+    models: str | keras.Model | Callable[[Array], Array] | Iterable[str] | Mapping[str, Any],
+    *,
+    sets: Iterable[str] = (),
+    data_dir: str | os.PathLike | None = None,
+    protocols: Iterable[str] = PROTOCOLS,
+    scale: int = 4,
+) -> dict[str, Any]:
+    """Score models on test sets: PSNR in dB, SSIM in [-1, 1] and LR consistency in dB.
+
+    Args:
+        models: what is scored: a name ("srgan", "srresnet", "bicubic", "nearest") or the path of a SavedModel; a
+            `keras.Model` as returned by `load`; a function of uint8 LR [H, W, 3] that returns uint8 SR
+            [scale H, scale W, 3]; a list of names; or a mapping of labels to any of these.
+        sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if they are not in `data_dir`.
+        data_dir: your own test set, a folder with `HR/` and perhaps `LR/`; or the folder of `Set5/` and so on.
+        protocols: some of "paper", "bt601" and "rgb".
+        scale: the scale of the test sets.
+
+    Returns:
+        A dict of plain values, `results["sets"][SET]["mean"][MODEL][PROTOCOL]["psnr"]` and so on; see
+        `evaluation.evaluate.evaluate`.
+
+    Raises:
+        UserError: if a model or an image cannot be read, or the scales differ.
+        ValueError: if neither `sets` nor a test set in `data_dir` is given.
+    """
+    if isinstance(models, Mapping):
+        methods = {label: _method(model, scale) for label, model in models.items()}
+    elif isinstance(models, str | os.PathLike | keras.Model) or callable(models):
+        label = os.fspath(models) if isinstance(models, str | os.PathLike) else getattr(models, "name", "model")
+        methods = {label: _method(models, scale)}
+    else:
+        methods = {name: _method(name, scale) for name in models}
+    pairs, sets = {}, [sets] if isinstance(sets, str) else list(sets)
+    own = data_dir is not None and (Path(data_dir) / "HR").is_dir()
+    if own:
+        name, found = benchmark_sets.load_folder(os.fspath(data_dir), scale)
+        pairs[name] = found
+    for name in sets:
+        folder = data_dir
+        if own or not folder:
+            folder = benchmark_sets.default_data_dir()
+            download.download(name, folder, scale)
+        pairs[name] = benchmark_sets.load_pairs(name, os.fspath(folder), scale)
+    if not pairs:
+        raise ValueError(f"Give sets, or a data_dir that contains HR/. Received: sets={sets}, data_dir={data_dir}")
+    return scoring.evaluate(methods, pairs, list(protocols), scale=scale)
+
+
+def _method(model, scale):
+    """A model of any kind as a function, uint8 [H, W, 3] -> uint8 [scale H, scale W, 3]."""
+    if isinstance(model, str | os.PathLike):
+        return scoring.load_method(os.fspath(model), scale)
+    if isinstance(model, keras.Model):
+        return lambda lr: np.asarray(to_uint8(model(to_lr(lr[None]), training=False)))[0]
+    return model

@@ -1,0 +1,109 @@
+"""The public API, as a user imports it."""
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import srgan_tf
+from helpers import ROOT
+from srgan_tf.errors import UserError
+from srgan_tf.networks.pixels import to_lr, to_uint8
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of three HR images of 64 x 48 pixels, as a test set and as training data."""
+    folder = tmp_path_factory.mktemp("set")
+    (folder / "HR").mkdir()
+    y, x = np.mgrid[:48, :64]
+    for i in range(3):
+        waves = [127 + 120 * np.sin(x * 0.1 * (i + 1) + y * 0.07 * c) for c in (1, 2, 3)]
+        Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(folder / "HR" / f"{i}.png")
+    return folder
+
+
+def test_import_does_not_load_tensorflow_and_dir_lists_the_public_names():
+    code = (
+        "import sys, srgan_tf; assert not {'tensorflow', 'keras', 'numpy'} & sys.modules.keys();"
+        "assert dir(srgan_tf) == sorted(srgan_tf.__all__);"
+        "assert not {'tensorflow', 'keras', 'numpy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("name", srgan_tf.__all__)
+def test_every_public_name_exists_and_is_documented(name):
+    found = getattr(srgan_tf, name)
+    if name not in ("__version__", "RECIPES"):
+        assert inspect.getdoc(found)
+    assert f"`{name}" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'upscaler'"):
+        srgan_tf.upscaler  # noqa: B018
+
+
+@pytest.mark.parametrize("function", ["load", "train", "evaluate"])
+def test_public_functions_have_type_hints(function):
+    signature = inspect.signature(getattr(srgan_tf, function))
+    assert signature.return_annotation is not signature.empty
+    assert all(p.annotation is not p.empty for p in signature.parameters.values())
+    assert (ROOT / "srgan_tf" / "py.typed").is_file()
+
+
+def test_load_returns_the_keras_model_with_the_shipped_weights():
+    model = srgan_tf.load("srresnet")
+    assert isinstance(model, keras.Model) and model.count_params() == 1_552_771
+    small = np.random.default_rng(0).integers(0, 256, (1, 13, 17, 3)).astype(np.uint8)
+    sr = np.asarray(model(to_lr(small), training=False))
+    assert sr.shape == (1, 52, 68, 3) and sr.min() < -0.5 and sr.max() > 0.5
+    expected = srgan_tf.Upscaler("srresnet", precision="float32")(small[0]).astype(int)
+    np.testing.assert_allclose(np.asarray(to_uint8(sr))[0], expected, atol=1)
+
+
+def test_load_refuses_an_unknown_model():
+    with pytest.raises(UserError, match="nothing"):
+        srgan_tf.load("nothing")
+
+
+def test_train_trains_continues_and_returns_what_load_takes(pictures, tmp_path):
+    recipe = dataclasses.replace(
+        srgan_tf.RECIPES["fast"]["srresnet"], blocks=1, features=8, crop=32, batch=2, steps=2, warmup=0
+    )
+    options = {"cache_dir": tmp_path / "cache", "validation_dir": pictures / "HR", "validate_every": 2}
+    saved = srgan_tf.train(pictures / "HR", tmp_path / "run", recipe, **options)
+    assert srgan_tf.load(saved).output_shape[-1] == 3
+    again = srgan_tf.train(pictures / "HR", tmp_path / "run", dataclasses.replace(recipe, steps=3), **options)
+    assert (saved.name, again.name) == ("2", "3")
+
+
+def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_model):
+    loaded = srgan_tf.load(small_model)
+    results = srgan_tf.evaluate(
+        {
+            "bicubic": "bicubic",
+            "path": str(small_model),
+            "keras": loaded,
+            "mine": lambda lr: lr.repeat(4, 0).repeat(4, 1),
+        },
+        data_dir=pictures,
+        protocols=["rgb"],
+    )
+    [found] = results["sets"].values()
+    psnr = {label: figures["rgb"]["psnr"] for label, figures in found["mean"].items()}
+    assert psnr["keras"] == pytest.approx(psnr["path"], abs=0.01)
+    assert psnr["mine"] < psnr["bicubic"]
+    [nearest] = srgan_tf.evaluate("nearest", data_dir=pictures, protocols=["rgb"])["sets"].values()
+    assert nearest["mean"]["nearest"]["rgb"]["psnr"] == pytest.approx(psnr["mine"])
+
+
+def test_evaluate_asks_for_a_test_set():
+    with pytest.raises(ValueError, match="data_dir"):
+        srgan_tf.evaluate("bicubic")

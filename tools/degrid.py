@@ -22,7 +22,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from srgan_tf.networks import graph, losses, models  # noqa: E402
+from srgan_tf.networks import losses, models  # noqa: E402
 from srgan_tf.networks.pixels import to_lr  # noqa: E402
 from srgan_tf.saved_models import export, zoo  # noqa: E402
 from srgan_tf.training.batches import Crops  # noqa: E402
@@ -85,9 +85,9 @@ def main():
     @tf.function
     def step(lr, rate, memory):
         lr = to_lr(lr)
-        smooth, old = (graph.generator(frozen, lr, training=False)[0] for frozen in (base, before))
+        smooth, old = (frozen(lr, training=False) for frozen in (base, before))
         with tf.GradientTape() as tape:
-            sr, _ = graph.generator(network, lr, training=False)
+            sr = network(lr, training=False)
             same = losses.mse(old, sr)
             at, near, mean = spectrum(tf.ensure_shape(sr - smooth, (None, args.side, args.side, 3)))
             usual.assign(memory * usual + (1 - memory) * near)

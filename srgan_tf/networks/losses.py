@@ -51,6 +51,15 @@ def vgg_features(vgg, picture):
     return ops.cast(vgg(bgr, training=False), "float32") / VGG_RESCALE
 
 
+def vgg_loss(content, weights="imagenet", dtype="float32"):
+    """The VGG content loss (equation 5) as a function of HR and SR that returns a scalar.
+
+    Args and Raises: see `vgg_model`.
+    """
+    vgg = vgg_model(content, weights, dtype)
+    return lambda hr, sr: mse(vgg_features(vgg, hr), vgg_features(vgg, sr))
+
+
 def total_variation(sr):
     """Sum over pixels of the differences to the neighbour below and to the right, a picture (section 2.2.1)."""
     down = ops.sum(ops.abs(sr[:, 1:] - sr[:, :-1]), (1, 2, 3))

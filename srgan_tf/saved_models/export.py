@@ -25,7 +25,7 @@ import keras
 import tensorflow as tf
 
 from srgan_tf.errors import UserError
-from srgan_tf.networks import inference, models
+from srgan_tf.networks import inference, layers, models
 from srgan_tf.saved_models import variables, warmup, zoo
 from srgan_tf.saved_models.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
@@ -106,9 +106,9 @@ def halo(generator):
     """
     reach, zoom = 0, 1
     for layer in generator.layers:
-        if isinstance(layer, models.DepthToSpace):
+        if isinstance(layer, (layers.DepthToSpace, layers.DepthToSpaceConv2D)):
             zoom *= 2
-        elif isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D):
             reach += layer.kernel_size[0] // 2 / zoom
     return math.ceil(reach)
 

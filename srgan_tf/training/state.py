@@ -1,46 +1,59 @@
-"""What a training run holds: networks, optimisers and averaged weights."""
+"""What a training run updates: networks, optimizers and averaged weights."""
 
 import keras
 import tensorflow as tf
 
-from srgan_tf.networks import models
+from srgan_tf.networks import layers, models
 from srgan_tf.training import optimizers
 
 
 class State:
-    """Networks, optimisers and averaged weights of a run: everything that its next step depends on.
+    """Networks, optimizers and averaged weights of a run: everything that its next step depends on.
 
     Args:
-        recipe: a `recipes.Recipe`.
+        recipe: a `recipes.Recipe`. Its precision is the dtype policy of the networks.
+        discriminator: for phase "srgan", a function without arguments that creates a Keras model of HR or SR,
+            float [B, crop, crop, 3] in [-1, 1], with logits [B, 1] or [B, H, W, 1]; `models.discriminator` by default.
+
+    Attributes:
+        generator: the `models.srresnet`.
+        networks: the generator and, in phase "srgan", the discriminator, by name.
+        optimizers: a Keras optimizer by the network's name.
+        ema: the averaged variables of the generator, in the order of its own; empty without `recipe.ema`.
     """
 
-    def __init__(self, recipe):
+    def __init__(self, recipe, discriminator=None):
         keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
-        self.generator = self._fresh_generator()
+        with layers.precision(recipe.precision):
+            self.generator = self._new_generator()
+            self.networks = {"generator": self.generator}
+            if recipe.phase == "srgan":
+                self.networks["discriminator"] = discriminator() if discriminator else models.discriminator(recipe.crop)
         if recipe.start == "interpolation":
             models.start_as_interpolation(self.generator)
-        self.networks = {"generator": self.generator}
-        if recipe.phase == "srgan":
-            self.networks["discriminator"] = models.discriminator(recipe.crop)
         self.optimizers = {}
         for name, network in self.networks.items():
             optimizer = optimizers.create(recipe.optimizer)
-            if recipe.precision == "float16":  # small gradients would vanish in it
+            if recipe.precision == "float16":  # small gradients would underflow
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(network.trainable_variables)
             self.optimizers[name] = optimizer
         self.ema = [tf.Variable(v, trainable=False) for v in self.generator.variables] if recipe.ema else []
 
     def start_from(self, weights):
-        """Give the generator, and its average, weights by "layer/variable"; those of another shape stay fresh."""
+        """Set the generator, and its average, to weights by "layer/variable".
+
+        Returns:
+            The names of the variables that keep their fresh values, because there is no weight of their shape.
+        """
         left = models.load_named_weights(self.generator, weights, partial=True)
         for average, v in zip(self.ema, self.generator.variables):
             average.assign(v)
         return left
 
     def arrays(self):
-        """Every variable by name, as arrays."""
+        """Every variable as an array, by name."""
         arrays = {}
         for name, network in self.networks.items():
             arrays |= {f"{name}/{k}": v for k, v in models.named_weights(network).items()}
@@ -48,7 +61,7 @@ class State:
         return arrays | {f"ema/{i}": v.numpy() for i, v in enumerate(self.ema)}
 
     def restore(self, arrays):
-        """Set every variable from what `arrays` gave.
+        """Set every variable to the arrays that `arrays` returned.
 
         Raises:
             ValueError: if one is missing or has another shape.
@@ -62,17 +75,17 @@ class State:
         _assign(self.ema, arrays, "ema")
 
     def export_weights(self):
-        """The generator's weights to be used: the averaged ones where there are."""
+        """The generator's weights for inference: the averaged ones if there are any."""
         weights = models.named_weights(self.generator)
         return dict(zip(weights, [v.numpy() for v in self.ema])) if self.ema else weights
 
     def exported(self):
-        """A generator with those weights."""
-        generator = self._fresh_generator()
+        """A new generator in float32 with these weights."""
+        generator = self._new_generator()
         models.load_named_weights(generator, self.export_weights())
         return generator
 
-    def _fresh_generator(self):
+    def _new_generator(self):
         return models.srresnet(self.recipe.scale, blocks=self.recipe.blocks, features=self.recipe.features)
 
 

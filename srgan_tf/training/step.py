@@ -1,91 +1,102 @@
-"""One step of each phase: tf.function, GradientTape, an optimizer a network."""
+"""One training step: the losses of a batch, the update of the networks, and how devices share the batch.
+
+`TrainingStep.srresnet` and `TrainingStep.srgan` are the two phases of the paper on one device. `make_step` compiles
+one of them and runs it on every device.
+"""
 
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.networks import graph, losses
+from srgan_tf.networks import losses
 from srgan_tf.networks.pixels import to_hr, to_lr
 
 
-def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
-    """The training step of a phase.
+def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
+    """The compiled training step of a phase.
 
     Args:
         recipe: a `recipes.Recipe`.
-        state: the `State` that it changes.
-        vgg: the feature model of a VGG content loss.
-        strategy: the `tf.distribute.Strategy` in whose scope state and vgg were made; None for one device.
-        xla: whether XLA compiles the step; for one device only.
+        state: the `State` that the step updates.
+        content_loss: a function of crops of HR and SR, float32 [B, crop, crop, 3] in [-1, 1], that returns a scalar,
+            such as `losses.vgg_loss`; None for the MSE alone.
+        strategy: the `tf.distribute.Strategy` in whose scope the state was created; None for one device.
+        xla: compile the step with XLA, on one device only.
 
     Returns:
-        A tf.function of LR uint8 [B, h, w, 3], HR uint8 [B, s h, s w, 3], with a side of `recipe.drawn`, the learning
-        rate, and whether the generator's BN uses its averages, which then stay; it returns the step's losses by name as
-        float32 scalars. On several replicas LR and HR are the values that each gets, and together they are one batch:
-        gradients and the statistics of BN are those of the whole batch.
+        A `tf.function` of
+
+        - LR, uint8 [B, h, w, 3], and HR, uint8 [B, s h, s w, 3], with `recipe.drawn` pixels a side. With several
+          replicas these are the values of each replica, and together they are one batch: gradients and the statistics
+          of batch normalisation are those of the whole batch.
+        - the generator's learning rate, a float32 scalar.
+        - whether the generator's batch normalisation is frozen: it uses its averages and leaves them unchanged.
+
+        It returns the losses by name, float32 scalars.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    replicas = strategy.num_replicas_in_sync
-    dtype = tf.as_dtype(recipe.precision)
-    generator, critic = state.generator, state.networks.get("discriminator")
+    phase = TrainingStep(recipe, state, content_loss, replicas=strategy.num_replicas_in_sync)
+    update = phase.srgan if recipe.phase == "srgan" else phase.srresnet
 
-    def seen(hr, sr):
-        """What VGG and the discriminator see. Their strides start at the corner of what they see, as the generator's
-        blocks of 4 do: unless it is moved, their gradients are a grid that the generator can follow."""
-        if not recipe.shift:
-            return hr, sr
-        seed = tf.stack([recipe.seed % 2**31, tf.cast(state.optimizers["generator"].iterations.value, tf.int32)])
-        y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
-        size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
-        return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]
+    @tf.function(jit_compile=xla or None)
+    def step(lr, hr, rate, frozen=False):
+        for name, optimizer in state.optimizers.items():
+            optimizer.learning_rate.assign(rate * (recipe.discriminator_rate if name == "discriminator" else 1.0))
+        logs = strategy.run(lambda lr, hr: update(to_lr(lr), to_hr(hr), not frozen), (lr, hr))
+        _update_average(recipe, state)
+        return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None) for name, value in logs.items()}
 
-    def content_losses(hr, sr, seen_hr, seen_sr):
-        logs = {"mse": losses.mse(hr, sr)}
-        loss = logs["mse"]
-        if vgg is not None:
-            logs["content"] = losses.mse(losses.vgg_features(vgg, seen_hr), losses.vgg_features(vgg, seen_sr))
-            loss = logs["content"] + recipe.pixel * logs["mse"]
-        more = {
-            "tv": lambda: losses.total_variation(sr),
-            "consistency": lambda: losses.consistency(hr, sr, recipe.scale),
-            "grid": lambda: losses.grid(seen_hr, seen_sr, recipe.scale),
-        }
-        for name, term in more.items():
-            if weight := getattr(recipe, name):
-                logs[name] = term()
-                loss += weight * logs[name]
-        return loss, logs
+    return step
 
-    def minimised(name, loss):
-        """What is differentiated: a replica's share of the batch's mean, scaled if the optimiser wants it so."""
-        return state.optimizers[name].scale_loss(loss / replicas)
 
-    def srresnet_step(lr, hr, frozen):
-        lr, hr = to_lr(lr), to_hr(hr)
+class TrainingStep:
+    """The update of a phase's networks from one batch, or from one replica's share of it.
+
+    Args:
+        recipe, state, content_loss: as for `make_step`.
+        replicas: how many replicas share a batch.
+    """
+
+    def __init__(self, recipe, state, content_loss=None, replicas=1):
+        self.recipe, self.state, self.content_loss, self.replicas = recipe, state, content_loss, replicas
+
+    def srresnet(self, lr, hr, training):
+        """Update SRResNet (Ledig et al. 2017, section 3.2).
+
+        Args:
+            lr: float32 [B, h, w, 3] in [0, 1].
+            hr: float32 [B, s h, s w, 3] in [-1, 1].
+            training: whether the generator's batch normalisation uses the batch's statistics, or its averages.
+
+        Returns:
+            The losses by name, float32 scalars.
+        """
         with tf.GradientTape() as tape:
-            sr, statistics = graph.generator(generator, lr, training=not frozen, dtype=dtype)
-            loss, logs = content_losses(hr, sr, *seen(hr, sr))
-            goal = minimised("generator", loss)
-        _update(state, "generator", tape.gradient(goal, _values(generator)))
-        return {"loss": loss, **logs}, statistics
+            sr = self.state.generator(lr, training=training)
+            loss, logs = self.generator_loss(hr, sr, *self.random_crops(hr, sr))
+            objective = self._objective("generator", loss)
+        self._apply("generator", tape, objective)
+        return {"loss": loss, **logs}
 
-    def srgan_step(lr, hr, frozen):
-        lr, hr = to_lr(lr), to_hr(hr)
-        # Both networks learn from the same pass: D(SR) is computed once and differentiated for each.
+    def srgan(self, lr, hr, training):
+        """Update the generator and the discriminator (Ledig et al. 2017, equations 2 and 3).
+
+        Both learn from the same forward pass: D(SR) is computed once and differentiated for each. Arguments and result
+        are those of `srresnet`.
+        """
+        discriminator = self.state.networks["discriminator"]
         with tf.GradientTape(persistent=True) as tape:
-            sr, statistics = graph.generator(generator, lr, training=not frozen, dtype=dtype)
-            seen_hr, seen_sr = seen(hr, sr)
-            loss, logs = content_losses(hr, sr, seen_hr, seen_sr)
-            real, real_statistics = graph.discriminator(critic, seen_hr, training=True, dtype=dtype)
-            fake, fake_statistics = graph.discriminator(critic, seen_sr, training=True, dtype=dtype)
+            sr = self.state.generator(lr, training=training)
+            hr_crop, sr_crop = self.random_crops(hr, sr)
+            real = tf.cast(discriminator(hr_crop, training=True), tf.float32)
+            fake = tf.cast(discriminator(sr_crop, training=True), tf.float32)
+            loss, logs = self.generator_loss(hr, sr, hr_crop, sr_crop)
             adversarial = losses.adversarial(fake)
-            loss += recipe.adversarial * adversarial
+            loss += self.recipe.adversarial * adversarial
             d_loss = losses.discrimination(real, fake)
-            goal, d_goal = minimised("generator", loss), minimised("discriminator", d_loss)
-        g_gradients = tape.gradient(goal, _values(generator))
-        d_gradients = tape.gradient(d_goal, _values(critic))
-        _update(state, "generator", g_gradients)
-        _update(state, "discriminator", d_gradients)
-        logs = {
+            objective, d_objective = self._objective("generator", loss), self._objective("discriminator", d_loss)
+        self._apply("generator", tape, objective)
+        self._apply("discriminator", tape, d_objective)
+        return {
             "loss": loss,
             **logs,
             "adversarial": adversarial,
@@ -93,43 +104,54 @@ def make_step(recipe, state, vgg=None, *, strategy=None, xla=False):
             "d_real": tf.reduce_mean(tf.sigmoid(real)),
             "d_fake": tf.reduce_mean(tf.sigmoid(fake)),
         }
-        return logs, statistics + real_statistics + fake_statistics
 
-    replica_step = srgan_step if recipe.phase == "srgan" else srresnet_step
+    def generator_loss(self, hr, sr, hr_crop, sr_crop):
+        """The generator's loss without the adversarial one, and its terms by name."""
+        recipe = self.recipe
+        logs = {"mse": losses.mse(hr, sr)}
+        loss = logs["mse"]
+        if self.content_loss is not None:
+            logs["content"] = self.content_loss(hr_crop, sr_crop)
+            loss = logs["content"] + recipe.pixel * logs["mse"]
+        if recipe.tv:
+            logs["tv"] = losses.total_variation(sr)
+            loss += recipe.tv * logs["tv"]
+        if recipe.consistency:
+            logs["consistency"] = losses.consistency(hr, sr, recipe.scale)
+            loss += recipe.consistency * logs["consistency"]
+        if recipe.grid:
+            logs["grid"] = losses.grid(hr_crop, sr_crop, recipe.scale)
+            loss += recipe.grid * logs["grid"]
+        return loss, logs
 
-    @tf.function(jit_compile=xla or None)
-    def step(lr, hr, rate, frozen=False):
-        moving = []  # the layers whose averages move, in the order of their statistics
+    def random_crops(self, hr, sr):
+        """The crops of HR and SR that VGG and the discriminator see, at an offset that is random in each step.
 
-        def values(lr, hr):
-            logs, statistics = replica_step(lr, hr, frozen)
-            moving[:] = [norm for norm, *_ in statistics]
-            return logs, [batch for _, *batch in statistics]
+        The strides of both start at the corner of a crop, as the generator's blocks of scale x scale pixels do. At a
+        fixed offset their gradients contain a grid that the generator learns.
+        """
+        recipe = self.recipe
+        if not recipe.shift:
+            return hr, sr
+        step = tf.cast(self.state.optimizers["generator"].iterations.value, tf.int32)
+        seed = tf.stack([recipe.seed % 2**31, step])
+        y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
+        size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
+        return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]
 
-        def mean(value):
-            return strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+    def _objective(self, name, loss):
+        """What is differentiated: this replica's share of the batch's mean, scaled in float16."""
+        return self.state.optimizers[name].scale_loss(loss / self.replicas)
 
-        for name, optimizer in state.optimizers.items():
-            optimizer.learning_rate.assign(rate * (recipe.discriminator_rate if name == "discriminator" else 1.0))
-        logs, batches = strategy.run(values, (lr, hr))
-        graph.move_averages([(norm, *map(mean, batch)) for norm, batch in zip(moving, batches)])
-        _move_ema(recipe, state)
-        return {name: mean(value) for name, value in logs.items()}
-
-    return step
-
-
-def _values(network):
-    return [v.value for v in network.trainable_variables]
-
-
-def _update(state, name, gradients):
-    """One step of the optimizer; on several replicas it adds their gradients up."""
-    state.optimizers[name].apply(gradients, state.networks[name].trainable_variables)
+    def _apply(self, name, tape, objective):
+        """One step of a network's optimizer, which adds up the gradients of all replicas."""
+        variables = self.state.networks[name].trainable_variables
+        gradients = tape.gradient(objective, [v.value for v in variables])
+        self.state.optimizers[name].apply(gradients, variables)
 
 
-def _move_ema(recipe, state):
-    """A mean over about the last 1 / (1 - ema) steps, over fewer at the beginning."""
+def _update_average(recipe, state):
+    """Update the averaged weights: a mean over about the last 1 / (1 - ema) steps, fewer at the beginning."""
     if state.ema:
         step = tf.cast(state.optimizers["generator"].iterations.value, tf.float32)
         decay = tf.minimum(np.float32(recipe.ema), (1 + step) / (10 + step))

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics
 from srgan_tf.images import degradation
-from srgan_tf.networks import graph, losses, models
+from srgan_tf.networks import losses, models
 from srgan_tf.networks.pixels import to_lr, to_uint8
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import checkpoints, distribution, run_folder
@@ -67,10 +67,10 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
     with _told(folder, strategy), run_folder.held(folder) if chief else contextlib.nullcontext():
         started, start = run_folder.claim(run) if chief else (None, {})
         with strategy.scope():
-            vgg = None
+            content_loss = None
             if recipe.content != "mse":
                 policy = "float32" if recipe.precision == "float32" else f"mixed_{recipe.precision}"
-                vgg = losses.vgg_model(recipe.content, run.vgg or "imagenet", policy)
+                content_loss = losses.vgg_loss(recipe.content, run.vgg or "imagenet", policy)
             state = State(recipe)
         step = _restore_everywhere(run, state, started, strategy)
         if not step and (run.init or initial_weights):
@@ -78,7 +78,7 @@ def train(run, store, validation=None, *, initial_weights=None, strategy=None):
         journal = run_folder.Journal(folder, step) if chief else None
         loop = _Loop(run, recipe, state, validation if chief else None, strategy, journal, start)
         with _Interruption() as interruption:
-            loop.run(step, crops, make_step(recipe, state, vgg, strategy=strategy, xla=run.xla), interruption)
+            loop.run(step, crops, make_step(recipe, state, content_loss, strategy=strategy, xla=run.xla), interruption)
             distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
         if interruption:  # since the last step
             raise UserError(
@@ -161,6 +161,7 @@ class _Loop:
     def __init__(self, run, recipe, state, validation, strategy, journal, start):
         self.run_, self.recipe, self.state, self.strategy, self.journal = run, recipe, state, strategy, journal
         self.folder, self.reported, self.saved = Path(run.folder), time.monotonic(), time.monotonic()
+        self.generator = state.exported()  # in float32
         self.validation = centres(validation, degradation.parse(recipe.degradation)) if validation is not None else []
         self.start = start
         self.best_psnr, self.best_step = journal.best_psnr if journal else math.inf, None
@@ -250,10 +251,7 @@ class _Loop:
 
         The journal gets the mean over all kinds of damage and the PSNR of each; a sample of each kind is saved.
         """
-        weights, ema = self.state.generator, self.state.ema
-        held = [v.numpy() for v in weights.variables] if ema else None
-        for average, v in zip(ema, weights.variables):
-            v.assign(average)
+        models.load_named_weights(self.generator, self.state.export_weights())
         scores = {}
         for kind, lr, hr in self.validation:
             sr = self._upscale(lr[None])[0].numpy()
@@ -262,8 +260,6 @@ class _Loop:
             if kind not in scores:
                 self._sample(step, kind, lr, sr, hr)
             scores.setdefault(kind, []).append((min(psnr, MOST), ssim, min(consistency, MOST)))
-        for v, value in zip(weights.variables, held or ()):
-            v.assign(value)
         means = {kind: np.mean(figures, axis=0).tolist() for kind, figures in scores.items()}
         psnr, ssim, consistency = np.mean([*means.values()], axis=0).tolist()
         figures = {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
@@ -276,7 +272,7 @@ class _Loop:
 
     @tf.function(reduce_retracing=True)
     def _upscale(self, lr):
-        return to_uint8(graph.generator(self.state.generator, to_lr(lr), training=False)[0])
+        return to_uint8(self.generator(to_lr(lr), training=False))
 
     def _sample(self, step, kind, lr, sr, hr):
         scale = self.recipe.scale

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -69,7 +70,7 @@ def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights,
 def test_the_loss_is_the_sum_of_its_terms_by_their_weights(vgg_weights):
     weights = {"pixel": 3.0, "tv": 0.1, "consistency": 5.0, "grid": 7.0, "adversarial": 0.2}
     state = State(Recipe(phase="srgan", content="vgg22", **weights, **SMALL))
-    logs = make_step(state.recipe, state, losses.vgg_model("vgg22", vgg_weights))(*batch(), RATE)
+    logs = make_step(state.recipe, state, losses.vgg_loss("vgg22", vgg_weights))(*batch(), RATE)
     terms = {name: weight * float(logs["mse" if name == "pixel" else name]) for name, weight in weights.items()}
     assert min(terms.values()) > 1e-4 * float(logs["loss"])
     assert float(logs["loss"]) == pytest.approx(float(logs["content"]) + sum(terms.values()), rel=1e-5)
@@ -85,7 +86,9 @@ def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     if still == "generator":
         state.optimizers["generator"].apply = lambda *_: None
     vgg = losses.vgg_model("vgg54", vgg_weights)
-    step = make_step(recipe, state, vgg)
+    step = make_step(
+        recipe, state, lambda hr, sr: losses.mse(losses.vgg_features(vgg, hr), losses.vgg_features(vgg, sr))
+    )
     learnt = models.named_weights(vgg)
     before = {name: models.named_weights(network) for name, network in state.networks.items()}
     logs = step(*batch(), RATE)
@@ -134,6 +137,41 @@ def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):
     for name in expected:  # Adam's first step is as long as the rate whatever the gradient
         difference = np.abs(expected[name] - found[name])
         assert np.mean(difference > 1e-4) < 0.02, name
+
+
+@pytest.mark.parametrize("logits", [(None, 1), (None, 14, 14, 1)])
+def test_any_keras_model_of_logits_can_be_the_discriminator(logits):
+    def discriminator():
+        head = [keras.layers.GlobalAveragePooling2D()] if len(logits) == 2 else []
+        return keras.Sequential(
+            [
+                keras.Input((32, 32, 3)),
+                keras.layers.Conv2D(4, 4, 2, activation="leaky_relu"),
+                keras.layers.Conv2D(1, 2),
+                *head,
+            ]
+        )
+
+    state = State(Recipe(phase="srgan", precision="bfloat16", **SMALL), discriminator)
+    assert state.networks["discriminator"].output_shape == logits
+    before = state.arrays()
+    logs = make_step(state.recipe, state)(*batch(), RATE)
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    moved = changed(before, state.arrays())
+    assert {name for name in before if name.split("/")[0] in ("discriminator", "generator")} <= moved
+
+
+def test_the_content_loss_can_be_any_function_of_the_crops_that_the_discriminator_sees():
+    shapes = []
+
+    def content(hr, sr):
+        shapes.append((hr.shape, sr.shape))
+        return losses.mse(hr, sr) + 2.0
+
+    recipe = Recipe(phase="srgan", shift=3, adversarial=0.0, **SMALL)
+    logs = make_step(recipe, State(recipe), content)(*batch(side=9), RATE)
+    assert shapes == [((2, 32, 32, 3), (2, 32, 32, 3))]
+    assert float(logs["loss"]) == float(logs["content"]) > 2
 
 
 @pytest.mark.parametrize("phase", ["srresnet", "srgan"])

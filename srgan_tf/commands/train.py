@@ -12,6 +12,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 from srgan_tf.training.recipes import (
     CONTENTS,
+    DISCRIMINATORS,
     FREEZES,
     OPTIMIZERS,
     PHASES,
@@ -96,6 +97,12 @@ SHIFT = _integer(
     lower_bound=0,
 )
 PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
+DISCRIMINATOR = _enum(
+    "discriminator",
+    None,
+    list(DISCRIMINATORS),
+    "The paper's, with one verdict a crop, or a U-Net, with one a pixel.",
+)
 ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
 TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
 CONSISTENCY = _float("consistency", None, "Weight of an MSE of HR and SR brought back to LR.", lower_bound=0)
@@ -167,6 +174,7 @@ OVERRIDES = (
     SHIFT,
     CONTENT,
     PIXEL,
+    DISCRIMINATOR,
     ADVERSARIAL,
     TV,
     CONSISTENCY,
@@ -224,7 +232,7 @@ def main(argv):
         for line in pictures.skipped:
             print(f"left out: {line}")
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # better missed now than after SRResNet's hours
-        losses.vgg_model(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
+        losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
         init = (INIT.value or "") if i == 0 else ""
         if phase == "srgan" and not init:
@@ -284,10 +292,6 @@ def _check(argv):
         raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
         raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
-    if FREEZE_NORM.value == "start" and PHASE.value != "srgan" and not INIT.value:
-        raise UserError(
-            "--freeze_norm start would keep the averages of a fresh network: give --init, or decay in place of start"
-        )
     if JPEG.value is not None and DEGRADATION.value is not None:
         raise UserError("--jpeg: --degradation replaces it. Remove --jpeg.")
     if DEGRADATION.value is not None:
@@ -299,12 +303,16 @@ def _check(argv):
 
 
 def _check_recipes(recipes):
-    """Flags that none of the phases heeds."""
+    """Flags that none of the phases uses, and weights that are missing."""
+    first = next(iter(recipes))
+    if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
+        flag = "--freeze_norm start" if FREEZE_NORM.value else f"--recipe {RECIPE.value}"
+        raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
     critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
         *(
             (flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
-            for flag in (ADVERSARIAL, DISCRIMINATOR_RATE)
+            for flag in (DISCRIMINATOR, ADVERSARIAL, DISCRIMINATOR_RATE)
         ),
         (
             HOLD,

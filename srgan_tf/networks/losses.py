@@ -10,6 +10,9 @@ from srgan_tf.errors import UserError
 
 VGG_LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4"}
 VGG_RESCALE = 12.75  # the paper's 1/12.75, which brings VGG losses to the size of the MSE's
+# Wang et al. 2021, Real-ESRGAN, arXiv:2107.10833, section 4.1: features before ReLU and their weights.
+VGG_MULTI = {"block1_conv2": 0.1, "block2_conv2": 0.1, "block3_conv4": 1.0, "block4_conv4": 1.0, "block5_conv4": 1.0}
+VGG_MULTI_RESCALE = 57.0  # brings these features to the size that they have for pictures of variance 1
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # B, G, R
 
 
@@ -29,35 +32,50 @@ def vgg_model(content, weights="imagenet", dtype="float32"):
     Raises:
         UserError: if the weights can't be had; it names `--vgg_weights`.
     """
-    try:
-        vgg = keras.applications.VGG19(include_top=False, weights=str(weights))
-    except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
-        what = "VGG19's weights can't be downloaded" if weights == "imagenet" else f"{weights} holds no VGG19 weights"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
-            "of keras-applications with --vgg_weights FILE"
-        ) from error
-    vgg = keras.Model(vgg.input, vgg.get_layer(VGG_LAYERS[content]).output, name=content)
-    vgg.trainable = False
-    for layer in vgg.layers:
-        layer.dtype_policy = keras.dtype_policies.get(dtype)
-    return vgg
+    vgg = _vgg19(weights, dtype)
+    return keras.Model(vgg.input, vgg.get_layer(VGG_LAYERS[content]).output, name=content)
 
 
 def vgg_features(vgg, picture):
     """Features of HR or SR, divided by 12.75, in float32: Caffe preprocessing of the picture on [0, 255]."""
-    bgr = ops.flip((picture + 1) * 127.5, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, picture.dtype)
-    return ops.cast(vgg(bgr, training=False), "float32") / VGG_RESCALE
+    return ops.cast(vgg(_caffe(picture), training=False), "float32") / VGG_RESCALE
 
 
 def vgg_loss(content, weights="imagenet", dtype="float32"):
     """The VGG content loss (equation 5) as a function of HR and SR that returns a scalar.
 
-    Args and Raises: see `vgg_model`.
+    Args and Raises: see `vgg_model`. "vgg-multi" is the loss of `vgg_multi_loss`.
     """
+    if content == "vgg-multi":
+        return vgg_multi_loss(weights, dtype)
     vgg = vgg_model(content, weights, dtype)
     return lambda hr, sr: mse(vgg_features(vgg, hr), vgg_features(vgg, sr))
+
+
+def vgg_multi_loss(weights="imagenet", dtype="float32"):
+    """A content loss over five layers of VGG19, as a function of HR and SR that returns a scalar.
+
+    The mean absolute difference of the features before ReLU, weighted as in Real-ESRGAN (`VGG_MULTI`). The first
+    layers see noise, blocks and blur, which block5_conv4 alone forgives. Not the paper's.
+
+    Args and Raises: see `vgg_model`.
+    """
+    vgg = _vgg19(weights, dtype)
+    x, features = vgg.input, []
+    for layer in vgg.layers[1:]:
+        if layer.name in VGG_MULTI:
+            layer.activation = keras.activations.linear
+            features.append(layer(x))
+            x = ops.relu(features[-1])
+        else:
+            x = layer(x)
+    vgg = keras.Model(vgg.input, features, name="vgg-multi")
+
+    def loss(hr, sr):
+        pairs = zip(VGG_MULTI.values(), *(vgg(_caffe(picture), training=False) for picture in (hr, sr)))
+        return sum(w * ops.mean(ops.abs(ops.cast(f - g, "float32"))) for w, f, g in pairs) / VGG_MULTI_RESCALE
+
+    return loss
 
 
 def total_variation(sr):
@@ -96,3 +114,25 @@ def adversarial(fake_logits):
 def discrimination(real_logits, fake_logits):
     """-log D(HR) - log(1 - D(SR)), the discriminator's (equation 2), from logits."""
     return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
+
+
+def _caffe(picture):
+    """HR or SR as VGG19 takes it: B, G, R on [0, 255] less the means of ImageNet."""
+    return ops.flip((picture + 1) * 127.5, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, picture.dtype)
+
+
+def _vgg19(weights, dtype):
+    """VGG19's convolutions, frozen."""
+    try:
+        vgg = keras.applications.VGG19(include_top=False, weights=str(weights))
+    except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
+        what = "VGG19's weights can't be downloaded" if weights == "imagenet" else f"{weights} holds no VGG19 weights"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
+            "of keras-applications with --vgg_weights FILE"
+        ) from error
+    vgg.trainable = False
+    for layer in vgg.layers:
+        layer.dtype_policy = keras.dtype_policies.get(dtype)
+    return vgg

@@ -4,7 +4,8 @@ import dataclasses
 import math
 
 PHASES = ("srresnet", "srgan")
-CONTENTS = ("mse", "vgg22", "vgg54")
+CONTENTS = ("mse", "vgg22", "vgg54", "vgg-multi")
+DISCRIMINATORS = ("paper", "unet")
 SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 OPTIMIZERS = ("adam", "muon")
@@ -26,6 +27,7 @@ class Recipe:
     steps: int = 1_000_000
     content: str = "mse"  # content loss
     pixel: float = 0.0  # weight of an MSE beside a VGG content loss
+    discriminator: str = "paper"  # one verdict a crop; or unet, one a pixel
     adversarial: float = 1e-3  # weight of -log D(SR); phase srgan
     tv: float = 0.0  # weight of the total variation
     consistency: float = 0.0  # weight of an MSE of HR and SR brought back to LR
@@ -113,6 +115,40 @@ RECIPES = {
             hold=0.75,
             precision="auto",
             ema=0.999,
+        ),
+    },
+    # For photographs as people have them, from the weights of the others: damaged LR, a content loss over five layers,
+    # and a discriminator that judges every pixel.
+    "photo": {
+        "srresnet": Recipe(
+            batch=8,
+            steps=60_000,
+            optimizer="muon",
+            learning_rate=6e-4,
+            schedule="cosine",
+            warmup=250,
+            hold=0.5,
+            freeze_norm="start",
+            precision="auto",
+            ema=0.99,
+            degradation="photo",
+        ),
+        "srgan": Recipe(
+            phase="srgan",
+            steps=16_000,
+            batch=8,
+            content="vgg-multi",
+            pixel=1.0,
+            consistency=1.0,
+            discriminator="unet",
+            adversarial=0.1,
+            learning_rate=2e-4,
+            schedule="cosine",
+            hold=0.75,
+            freeze_norm="start",
+            precision="auto",
+            ema=0.999,
+            degradation="photo",
         ),
     },
 }

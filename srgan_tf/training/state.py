@@ -3,8 +3,12 @@
 import keras
 import tensorflow as tf
 
-from srgan_tf.networks import layers, models
+from srgan_tf.networks import layers, models, unet
 from srgan_tf.training import optimizers
+
+# By name, functions of the crop's side that create a Keras model of HR or SR, float [B, crop, crop, 3] in [-1, 1],
+# with logits [B, 1] or [B, H, W, 1].
+DISCRIMINATORS = {"paper": models.discriminator, "unet": unet.unet_discriminator}
 
 
 class State:
@@ -12,8 +16,6 @@ class State:
 
     Args:
         recipe: a `recipes.Recipe`. Its precision is the dtype policy of the networks.
-        discriminator: for phase "srgan", a function without arguments that creates a Keras model of HR or SR,
-            float [B, crop, crop, 3] in [-1, 1], with logits [B, 1] or [B, H, W, 1]; `models.discriminator` by default.
 
     Attributes:
         generator: the `models.srresnet`.
@@ -22,14 +24,14 @@ class State:
         ema: the averaged variables of the generator, in the order of its own; empty without `recipe.ema`.
     """
 
-    def __init__(self, recipe, discriminator=None):
+    def __init__(self, recipe):
         keras.utils.set_random_seed(recipe.seed)
         self.recipe = recipe
         with layers.precision(recipe.precision):
             self.generator = self._new_generator()
             self.networks = {"generator": self.generator}
             if recipe.phase == "srgan":
-                self.networks["discriminator"] = discriminator() if discriminator else models.discriminator(recipe.crop)
+                self.networks["discriminator"] = DISCRIMINATORS[recipe.discriminator](recipe.crop)
         if recipe.start == "interpolation":
             models.start_as_interpolation(self.generator)
         self.optimizers = {}

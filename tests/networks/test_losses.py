@@ -37,6 +37,25 @@ def test_the_feature_model_is_frozen_and_differentiable(vgg_weights):
     assert np.abs(tape.gradient(loss, sr)).max() > 0
 
 
+def test_the_multi_layer_loss_is_the_weighted_distance_of_features_before_relu(vgg_weights):
+    hr, sr = pictures()
+    vgg = keras.applications.VGG19(include_top=False, weights=str(vgg_weights))
+    expected = 0
+    for name, weight in losses.VGG_MULTI.items():
+        layer = vgg.get_layer(name)
+        before = keras.Model(vgg.input, layer.input)
+        kernel, bias = layer.get_weights()
+        f, g = (
+            tf.nn.conv2d(before(keras.applications.vgg19.preprocess_input((x + 1) * 127.5)), kernel, 1, "SAME") + bias
+            for x in (hr, sr)
+        )
+        assert float(tf.reduce_min(f)) < 0
+        expected += weight * float(tf.reduce_mean(tf.abs(f - g))) / losses.VGG_MULTI_RESCALE
+    loss = losses.vgg_loss("vgg-multi", vgg_weights)
+    assert float(loss(hr, sr)) == pytest.approx(expected, rel=1e-4)
+    assert float(loss(hr, hr)) == 0
+
+
 @pytest.mark.parametrize("file", ["missing.h5", "text.h5"])
 def test_weights_that_are_none_give_one_line_that_names_the_flag(tmp_path, file):
     (tmp_path / "text.h5").write_text("no weights")

@@ -76,6 +76,20 @@ def test_the_loss_is_the_sum_of_its_terms_by_their_weights(vgg_weights):
     assert float(logs["loss"]) == pytest.approx(float(logs["content"]) + sum(terms.values()), rel=1e-5)
 
 
+def test_a_step_against_the_unet_updates_both_networks(vgg_weights):
+    recipe = dataclasses.replace(RECIPES["photo"]["srgan"], precision="float32", **SMALL)
+    state = State(recipe)
+    assert state.networks["discriminator"].output_shape[1:3] == (recipe.crop, recipe.crop)
+    before = {name: models.named_weights(network) for name, network in state.networks.items()}
+    logs = make_step(recipe, state, losses.vgg_loss(recipe.content, vgg_weights))(*batch(), RATE, True)
+    for name, network in state.networks.items():
+        after = models.named_weights(network)
+        still = {v for v in after if v not in changed(before[name], after)}
+        assert still == {v for v in after if v.split("/")[1].startswith("moving_")}, name
+    assert all(np.isfinite(float(value)) for value in logs.values())
+    state.restore(state.arrays())
+
+
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
 def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     """With one network's rate at nothing, the other one moves and this one does not."""

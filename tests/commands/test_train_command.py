@@ -144,7 +144,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
         (["--vgg_weights", "missing.h5"], "missing.h5"),
         (["--sclae", "4"], "sclae"),
         (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
-        (["--freeze_norm", "start"], "give --init, or decay in place"),
+        (["--freeze_norm", "start"], "--freeze_norm start: it starts from trained weights. Give some with --init"),
         (["--freeze_norm", "decay", "--schedule", "constant"], "the rate never falls"),
         (["--data_dir", ""], "--data_dir is empty"),
         (["--data_dir", ".", "--run_dir", "./runs/x"], "choose another --run_dir"),

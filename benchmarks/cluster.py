@@ -1,15 +1,15 @@
-"""How a Ray cluster scales: upscale.py --cluster on one node of one CPU, on two, and without Ray on one CPU.
+"""Scaling of a Ray cluster: upscale.py --cluster on one node with one CPU, on two nodes, and without Ray on one CPU.
 
     python benchmarks/cluster.py
 
-The nodes are processes of this machine, each bound to a core of its own with one thread each, so two free cores are
-needed. All enlarge the same pictures with the shipped SRResNet. Start-up (joining, loading TensorFlow and the model)
-is what passes until a run's first result; the rate is that of the results after the first fifth of them, by when all
-cores have begun, to the last. Prints, as its last line, one JSON object:
+The nodes are processes on this machine with one thread each, each bound to its own core, so two free cores are
+needed. All runs enlarge the same images with the shipped SRResNet. The start-up time is the time until the first
+result (joining, loading TensorFlow and the model). The rate excludes the first fifth of the results, when not all
+cores have started. The last line is one JSON object:
 
-- `ratio`: pictures a second on two nodes over those on one.
-- `overhead`: seconds a picture on one node over those of a run without Ray, on the same core, less 1.
-- `local`, `one`, `two`: pictures a second, and seconds of start-up and in all, by number of pictures.
+- `ratio`: images per second on two nodes, divided by those on one.
+- `overhead`: seconds per image on one node, divided by those without Ray on the same core, minus 1.
+- `local`, `one`, `two`: images per second, start-up seconds and total seconds, by number of images.
 """
 
 import importlib.util
@@ -28,15 +28,15 @@ from absl import app, flags  # noqa: E402
 PICTURES = flags.DEFINE_list(
     "pictures",
     ["96"],
-    "How many pictures the clusters enlarge; the last number is what the ratio and the overhead are of.",
+    "Numbers of images to enlarge. The ratio and the overhead are measured with the last one.",
 )
-SIDE = flags.DEFINE_integer("side", 256, "Side of the pictures, LR pixels.")
+SIDE = flags.DEFINE_integer("side", 256, "Side of the images in LR pixels.")
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
 
 
 def main(_):
     if not importlib.util.find_spec("ray"):
-        sys.exit("error: Ray is missing, benchmarks/cluster.py, pip install 'srgan_tf[cluster]'")
+        sys.exit("error: benchmarks/cluster.py: Ray is not installed. Run: pip install 'ray[data]'.")
     from helpers.raycluster import Cluster
 
     counts = [int(count) for count in PICTURES.value]
@@ -49,7 +49,7 @@ def main(_):
         def note(name, count, flag=()):
             measured[name][count] = found = measure(folder, name, flag, count)
             print(
-                "{:6}{:6} pictures: {:7.3f} a second, start-up {:5.1f} s, in all {:6.1f} s".format(name, count, *found),
+                "{:6}{:6} images: {:7.3f} per second, start-up {:5.1f} s, total {:6.1f} s".format(name, count, *found),
                 flush=True,
             )
 
@@ -90,7 +90,7 @@ def draw(folder, count):
 
 
 def measure(folder, name, flag, count):
-    """Pictures a second after the first fifth, seconds until the first, seconds in all."""
+    """Images per second after the first fifth, seconds until the first result, total seconds."""
     from helpers.raycluster import ENVIRONMENT
 
     out, started = folder / f"{name}{count}", time.time()

@@ -1,13 +1,13 @@
-"""Does a model draw a grid? Peaks in the spectrum of what it adds to SRResNet, beside those of what is missing there.
+"""Grid patterns of a model: peaks in the spectrum of what it adds to SRResNet, compared with the originals.
 
     python benchmarks/grid.py --data_dir KODAK --model srgan
 
-LR is made of the pictures by imresize; SRResNet is the one that the model was trained from. Of SR minus SRResNet's SR,
-and of HR minus SRResNet's SR, the mean power spectrum of the luma of all whole tiles of 256 x 256 pixels is taken.
-Layers that enlarge by two leave patterns that repeat every 2, 4 or 8 pixels: lines and points of the spectrum at
-multiples of an eighth. How far such a one stands above its neighbours, in dB, is its peak. The last line is one JSON
-object: the peaks of both by period; `elsewhere`, how high one of a hundred points stands where no period of these
-lies; and `excess`, the largest of the model's peaks above HR's.
+LR is made from the images by imresize. SRResNet is the network from which the model was trained. The benchmark
+computes the mean power spectrum of the luma over all complete tiles of 256 x 256 pixels, of SR minus the SR of
+SRResNet, and of HR minus the SR of SRResNet. Layers that enlarge by two can leave patterns that repeat every 2, 4 or
+8 pixels: lines and points in the spectrum at multiples of an eighth. A peak is the height of such a point above its
+neighbours, in dB. The last line is one JSON object: the peaks of both by period; `elsewhere`, the height that one in
+a hundred other points exceeds; and `excess`, the largest difference between the peaks of the model and of HR.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from srgan_tf.images import formats, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 from srgan_tf.saved_models import zoo  # noqa: E402
 
-SIDE = 256  # pixels of a tile: a multiple of all periods
-AROUND = 5  # frequencies on both sides that are a peak's neighbours
+SIDE = 256  # side of a tile in pixels, a multiple of all periods
+AROUND = 5  # neighbours of a peak on each side, frequencies
 PERIODS = (2, 4, 8)
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def power(difference):
-    """Mean power spectrum of an array's whole tiles, [SIDE, SIDE]; the mean and slow changes are windowed away."""
+    """Mean power spectrum of the complete tiles of an array, [SIDE, SIDE], without the mean and with a Hann window."""
     window = np.hanning(SIDE + 1)[:-1]
     window = window[:, None] * window
     height, width = (n // SIDE * SIDE for n in difference.shape)
@@ -42,10 +42,10 @@ def power(difference):
 
 
 def level(spectrum, y, x):
-    """How far a point stands above the median around it, in dB.
+    """Height of a point above the median around it, in dB.
 
-    Pictures hold more upright and level edges than others, so the axes of a spectrum are ridges: what lies on one is
-    compared with its neighbours on it.
+    Images have more horizontal and vertical edges than others, so the axes of a spectrum are ridges. A point on an axis
+    is compared with its neighbours on that axis.
     """
     near, far = np.arange(-AROUND, AROUND + 1), np.arange(-2 * AROUND, 2 * AROUND + 1)
     rows, columns = near, near
@@ -54,13 +54,13 @@ def level(spectrum, y, x):
     elif x == 0:
         rows, columns = far, np.zeros(1, int)
     rows, columns = np.meshgrid(rows, columns, indexing="ij")
-    beside = np.maximum(np.abs(rows), np.abs(columns)) > 2  # the window widens a peak
+    beside = np.maximum(np.abs(rows), np.abs(columns)) > 2  # not closer, because the window widens a peak
     around = spectrum[(y + rows[beside]) % SIDE, (x + columns[beside]) % SIDE]
     return float(10 * np.log10(spectrum[y, x] / np.median(around)))
 
 
 def peaks(spectrum):
-    """By period, in dB: the highest point at a multiple of 1 / period."""
+    """The highest point at multiples of 1 / period, in dB, by period."""
     found = {}
     for period in PERIODS:
         step = SIDE // period
@@ -72,12 +72,12 @@ def peaks(spectrum):
                 if y % (2 * step) or x % (2 * step)
             ),
             2,
-        )  # the others repeat more often
+        )  # the other points have a shorter period
     return found
 
 
 def elsewhere(spectrum):
-    """What by chance one of a hundred points has that are no multiples of an eighth, in dB."""
+    """The height in dB that one in a hundred points exceeds which are not multiples of an eighth."""
     least, step = SIDE // 8, SIDE // max(PERIODS)
     points = [
         (y, x)
@@ -90,7 +90,7 @@ def elsewhere(spectrum):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", required=True, help="a folder of pictures")
+    parser.add_argument("--data_dir", required=True, help="a folder of images")
     parser.add_argument("--model", default="srgan")
     args = parser.parse_args()
     base, model = Upscaler(zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
@@ -105,8 +105,8 @@ def main():
     ours, theirs = map(peaks, spectra)
     chance = dict(zip(("model", "hr"), map(elsewhere, spectra)))
     for period in PERIODS:
-        print(f"every {period} pixels: model {ours[period]:5.2f} dB above its neighbours, HR {theirs[period]:5.2f}")
-    print(f"elsewhere one point of a hundred: model {chance['model']:5.2f} dB and more, HR {chance['hr']:5.2f}")
+        print(f"period {period}: model {ours[period]:5.2f} dB above the neighbours, HR {theirs[period]:5.2f} dB")
+    print(f"elsewhere, one point in a hundred: model over {chance['model']:5.2f} dB, HR over {chance['hr']:5.2f} dB")
     excess = round(max(ours[p] - theirs[p] for p in PERIODS), 2)
     print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess}))
 

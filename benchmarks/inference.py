@@ -1,14 +1,13 @@
-"""How fast pictures are enlarged: this package beside PyTorch, ONNX Runtime and OpenVINO on the same network.
+"""Speed of inference: this package, PyTorch, ONNX Runtime and OpenVINO with the same network.
 
     python benchmarks/inference.py
 
-All of them get uint8 [1, H, W, 3] and give uint8 [1, 4H, 4W, 3], with the same weights and the same number of
-threads, in turn within one process. PyTorch is eager, without torch.compile. Prints the medians and, as its last
-line, one JSON object:
+All take uint8 [1, H, W, 3] and return uint8 [1, 4H, 4W, 3], with the same weights and number of threads. They run in
+turn in one process. PyTorch runs eagerly, without torch.compile. Prints medians; the last line is one JSON object:
 
-- `float32_ratio`, `bfloat16_ratio`: the fastest peer's time over ours at that precision, geometric mean over sizes.
-- `float32_matmul_share`, `bfloat16_matmul_share`: our FLOP/s, counted on the network as the paper has it, over
-  those of a 3000 x 3000 matrix product measured between the rounds, geometric mean over sizes.
+- `float32_ratio`, `bfloat16_ratio`: time of the fastest other framework divided by ours, geometric mean over the sizes.
+- `float32_matmul_share`, `bfloat16_matmul_share`: our FLOP/s, counted for the network as in the paper, divided by
+  those of a 3000 x 3000 matrix product measured between the rounds, geometric mean over the sizes.
 """
 
 import importlib.util
@@ -20,22 +19,24 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's threads would take the time of whoever comes next
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # otherwise PyTorch's idle threads slow down the next framework
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
-SIZES = flags.DEFINE_list("sizes", ["64", "128", "256"], "Sides of the square LR pictures.")
-ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds at the smallest size; fewer at the others, but at least 3.")
-THREADS = flags.DEFINE_integer("threads", 2, "Threads of each of them.")
+SIZES = flags.DEFINE_list("sizes", ["64", "128", "256"], "Sides of the square LR images.")
+ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds at the smallest size; fewer at larger sizes, at least 3.")
+THREADS = flags.DEFINE_integer("threads", 2, "Threads of each framework.")
 SIDE = 3000  # of the matrices
 PEERS = {"torch": "PyTorch", "onnx": "ONNX", "onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
 
 
 def main(_):
     if missing := [name for module, name in PEERS.items() if not importlib.util.find_spec(module)]:
-        sys.exit(f"error: {', '.join(missing)} missing, benchmarks/inference.py, pip install 'srgan_tf[benchmark]'")
+        sys.exit(
+            f"error: benchmarks/inference.py: {', '.join(missing)} not installed. Run: pip install '.[benchmark]'."
+        )
     logging.set_verbosity(logging.WARNING)
     import tensorflow as tf
 
@@ -56,7 +57,7 @@ def main(_):
 
 
 def network():
-    """The shipped SRResNet, or without one the same network with random weights."""
+    """The shipped SRResNet, or the same network with random weights if it is not there."""
     import keras
 
     from srgan_tf.networks import models
@@ -86,7 +87,7 @@ def ours(generator, folder):
 
 
 def pytorch(generator):
-    """The network in channels-last memory, BN folded by PyTorch's own function, float32 and bfloat16."""
+    """The network in channels-last memory format, BN folded by PyTorch's function, in float32 and bfloat16."""
     import torch
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -97,7 +98,7 @@ def pytorch(generator):
         layer = generator.get_layer(name)
         kernel = np.asarray(layer.kernel).transpose(3, 2, 0, 1)
         bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(len(kernel), "float32")
-        if name.startswith("up"):  # PyTorch's pixel shuffle orders channels another way
+        if name.startswith("up"):  # PyTorch's pixel shuffle has another channel order
             order = np.arange(len(kernel)).reshape(4, -1).T.ravel()
             kernel, bias = kernel[order], bias[order]
         module = nn.Conv2d(kernel.shape[1], len(kernel), kernel.shape[2], padding="same")
@@ -144,7 +145,9 @@ def onnx_runtime(generator, size):
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = THREADS.value, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # it would take the next one's time
+    options.add_session_config_entry(
+        "session.intra_op.allow_spinning", "0"
+    )  # otherwise idle threads slow down the next framework
     session = onnxruntime.InferenceSession(onnx_model(generator, size), options, providers=["CPUExecutionProvider"])
     return {("ONNX Runtime", "float32"): lambda image: session.run(None, {"image": image})[0]}
 
@@ -175,7 +178,7 @@ def openvino(generator, size, folder):
 
 
 def onnx_model(generator, size):
-    """The network in ONNX for one size of picture, which both runtimes then optimise: a file's bytes."""
+    """The network as the bytes of an ONNX file, for one image size."""
     from onnx import TensorProto, helper, numpy_helper
 
     nodes, constants = [], []
@@ -261,12 +264,12 @@ def block_names(generator):
 
 
 def norm_of(generator, conv):
-    """The BN after a convolution, or None."""
+    """The batch normalisation after a convolution, or None."""
     return {layer.name: layer for layer in generator.layers if "bn" in layer.name}.get(conv.replace("conv", "bn"))
 
 
 def check_that_all_compute_the_same(functions, picture):
-    """Also the call that warms each of them up."""
+    """Compare the outputs; these calls also warm up each framework."""
     expected = functions["ours", "float32"](picture).astype(int)
     for (name, precision), function in functions.items():
         if name == "matmul":
@@ -274,15 +277,15 @@ def check_that_all_compute_the_same(functions, picture):
             continue
         error = np.abs(function(picture) - expected)
         if error.mean() > (0.01 if precision == "float32" else 1.5):
-            sys.exit(f"error: {name} at {precision} computes something else: {error.mean():.3f} grey levels away")
+            sys.exit(f"error: {name} at {precision}: wrong output, mean error {error.mean():.3f} grey levels")
 
 
 def medians(functions, picture, rounds):
-    """Seconds of each function, called in turn."""
+    """Median seconds of each function, called in turn."""
     seconds = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            time.sleep(0.02)  # threads of the one before go to sleep
+            time.sleep(0.02)  # let the threads of the previous function go idle
             start = time.perf_counter()
             function(picture)
             seconds[name].append(time.perf_counter() - start)
@@ -320,7 +323,7 @@ def summary(generator, times):
 
 
 def flops_of_a_pixel(generator):
-    """Of one LR pixel: two for each weight of each convolution, at the size where the paper has it."""
+    """FLOP per LR pixel: two for each weight of each convolution, at the resolution of the layer in the paper."""
     flops, pixels = 0, 1
     for layer in generator.layers:
         if layer.name.endswith("_shuffle"):

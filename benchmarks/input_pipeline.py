@@ -1,10 +1,11 @@
-"""Crop pairs a second: ours beside the usual TensorFlow way, on the same pictures, interleaved.
+"""Crop pairs per second: this package and a usual tf.data pipeline on the same images, in turn.
 
     python benchmarks/input_pipeline.py --data_dir pictures
 
-The usual way is that of the TensorFlow SRGANs: decoded pictures through `Dataset.cache(FILE)`, then one random crop
-with flips and quarter turns from each. Both give batches of 16 aligned 96-pixel crops. The pictures are repeated or cut
-to the size of DIV2K's, 2040 x 1356, unless `--own_size` is given: the usual way reads whole pictures, ours does not.
+The usual pipeline, as in other TensorFlow implementations of SRGAN, caches decoded images with `Dataset.cache(FILE)`
+and takes one random crop from each, with flips and quarter turns. Both return batches of 16 aligned 96-pixel crops.
+The images are tiled or cropped to the size of DIV2K, 2040 x 1356, unless `--own_size` is given: the usual pipeline
+reads whole images, ours does not.
 """
 
 import argparse
@@ -31,7 +32,7 @@ DIV2K = 1356, 2040  # pixels, height and width
 
 
 class SameSize:
-    """The first pictures of a folder, repeated or cut to one size."""
+    """The first images of a folder, tiled or cropped to one size."""
 
     def __init__(self, folder, height, width, count):
         self.folder, self.size, self.count = folder, (height, width), min(count, folder.count)
@@ -52,7 +53,7 @@ class SameSize:
 
 
 def usual(store, cache_file):
-    """Decoded pictures cached in a file, a crop of each."""
+    """Decoded images cached in a file, one crop from each."""
 
     def pictures():
         for i in range(len(store)):
@@ -79,7 +80,7 @@ def usual(store, cache_file):
 
 
 def rate(batches, count):
-    """Crop pairs a second over `count` batches, after a few to warm up."""
+    """Crop pairs per second over `count` batches, after a warm-up."""
     for _ in itertools.islice(batches, 5):
         pass
     began = time.perf_counter()
@@ -90,9 +91,9 @@ def rate(batches, count):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", required=True, help="a folder of pictures")
-    parser.add_argument("--own_size", action="store_true", help="leave the pictures as large as they are")
-    parser.add_argument("--count", type=int, default=100, help="how many of the pictures are taken")
+    parser.add_argument("--data_dir", required=True, help="a folder of images")
+    parser.add_argument("--own_size", action="store_true", help="do not change the size of the images")
+    parser.add_argument("--count", type=int, default=100, help="maximum number of images")
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def main():
         theirs = iter(usual(store, Path(folder) / "cache"))
         rates = [(rate(ours, 1000), rate(theirs, 30)) for _ in range(args.rounds)]
     ours, theirs = np.median(rates, axis=0)
-    print(f"{len(store)} pictures, {os.cpu_count()} cores, crop pairs a second, median of {args.rounds} rounds")
+    print(f"{len(store)} images, {os.cpu_count()} cores, crop pairs per second, median of {args.rounds} rounds")
     print(f"  srgan_tf                {ours:9,.0f}\n  Dataset.cache(FILE)     {theirs:9,.0f}")
     print(json.dumps({"ours": round(ours), "usual": round(theirs), "ratio": round(ours / theirs, 2)}))
 

@@ -1,9 +1,10 @@
-"""How much memory one picture of 12 megapixels takes, from file to file.
+"""Memory for one image of 12 megapixels, from file to file.
 
     python benchmarks/memory.py
 
-Runs `upscale.py` on a PNG file of 4000 x 3000 pixels in a process of its own; that takes minutes. Prints, as its last
-line, one JSON object in MiB: `peak`, the most that was resident; `output`, the pixels of the result; `beyond_output`.
+Runs `upscale.py` on a PNG file of 4000 x 3000 pixels in a separate process, which takes minutes. The last line is one
+JSON object in MiB: `peak`, the peak resident memory; `output`, the pixels of the result; and `beyond_output`, the
+difference.
 """
 
 import json
@@ -18,9 +19,9 @@ import numpy as np
 from absl import app, flags
 from PIL import Image
 
-SIZE = flags.DEFINE_list("size", ["4000", "3000"], "Width and height of the picture.")
-MODEL = flags.DEFINE_string("model", "srresnet", "As upscale.py takes it.")
-PRECISION = flags.DEFINE_string("precision", "auto", "As upscale.py takes it.")
+SIZE = flags.DEFINE_list("size", ["4000", "3000"], "Width and height of the image.")
+MODEL = flags.DEFINE_string("model", "srresnet", "The flag of upscale.py.")
+PRECISION = flags.DEFINE_string("precision", "auto", "The flag of upscale.py.")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,7 +29,7 @@ def main(_):
     width, height = map(int, SIZE.value)
     with tempfile.TemporaryDirectory() as folder:
         y, x = np.mgrid[:height, :width]
-        waves = 127.5 + 127.5 * np.sin((x**2 + y**2) / 40000)  # smooth here, fine there
+        waves = 127.5 + 127.5 * np.sin((x**2 + y**2) / 40000)  # smooth and fine areas
         small, large = Path(folder) / "small.png", Path(folder) / "large.png"
         Image.fromarray(np.uint8(np.dstack([waves, waves[::-1], x % 256]))).save(small, compress_level=1)
         started = time.perf_counter()
@@ -45,9 +46,9 @@ def main(_):
                 PRECISION.value,
             ]
         )
-        _, status, usage = os.wait4(process.pid, 0)  # of this process alone
+        _, status, usage = os.wait4(process.pid, 0)  # the usage of this process only
         if status:
-            sys.exit(f"error: upscale.py failed, status {os.waitstatus_to_exitcode(status)}, see above")
+            sys.exit(f"error: upscale.py: failed with status {os.waitstatus_to_exitcode(status)}, see above.")
         with Image.open(large) as result:
             output = result.width * result.height * 3 / 2**20
     peak = usage.ru_maxrss / 1024

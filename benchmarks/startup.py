@@ -1,8 +1,8 @@
-"""From start to end on one small picture: `upscale.py` beside `import tensorflow` alone, in turn.
+"""Total time of `upscale.py` on one small image, and of `import tensorflow` alone, in turn.
 
     python benchmarks/startup.py
 
-Prints, as its last line, one JSON object in seconds, medians: `upscale`, `import_tensorflow`, `beyond`.
+The last line is one JSON object with medians in seconds: `upscale`, `import_tensorflow`, and `beyond`, the difference.
 """
 
 import json
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from absl import app, flags
 
-ROUNDS = flags.DEFINE_integer("rounds", 7, "How often each is run.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of runs of each.")
 SMALL = Path(__file__).resolve().parent.parent / "docs" / "parrots.png"
-SIDE = flags.DEFINE_integer("side", 64, "Side of the square picture in pixels.")
+SIDE = flags.DEFINE_integer("side", 64, "Side of the square image in pixels.")
 
 
 def main(_):
@@ -36,7 +36,7 @@ def main(_):
             for name, command in commands.items():
                 started = time.perf_counter()
                 subprocess.run([sys.executable, *command], check=True, capture_output=True)
-                if i:  # the first one also fills the system's cache of files
+                if i:  # the first run also fills the file cache
                     seconds[name].append(time.perf_counter() - started)
     found = {name: round(statistics.median(values), 2) for name, values in seconds.items()}
     print(json.dumps({**found, "beyond": round(found["upscale"] - found["import_tensorflow"], 2)}))

@@ -1,10 +1,10 @@
-"""Resident memory and crops a second while reading a large store, and while training on it.
+"""Resident memory and crops per second while reading a large store, and while training on it.
 
     python benchmarks/training_memory.py --data_dir pictures
 
-The pictures are taken again, under other names, until the store has 3 GB. Four children tell their memory
-(Linux, /proc): one that does nothing but load the same modules, one that reads batches of 16 crops as fast as it can,
-and two that train SRResNet, on one picture and on all of them.
+The images are repeated under other names until the store has 3 GB. Four processes report their memory (Linux, /proc):
+one that only loads the same modules, one that reads batches of 16 crops as fast as possible, and two that train
+SRResNet, on one image and on all images.
 """
 
 import argparse
@@ -20,11 +20,11 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-LEAST = 3 * 10**9  # bytes of the store
+LEAST = 3 * 10**9  # minimum size of the store, bytes
 
 
 def resident():
-    """Bytes now and at most, pages of files included."""
+    """Current and peak resident memory in bytes, including mapped files."""
     fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return [1024 * int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM")]
 
@@ -50,7 +50,7 @@ def child(task, folder, seconds):
             if step:
                 step(lr, hr, tf.constant(1e-4))
             crops += batch
-            if crops == 5 * batch:  # tracing is over
+            if crops == 5 * batch:  # tracing has finished
                 began = time.perf_counter()
             if crops > 5 * batch and time.perf_counter() - began > seconds:
                 break
@@ -60,7 +60,7 @@ def child(task, folder, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data_dir", help="a folder of pictures")
+    parser.add_argument("--data_dir", help="a folder of images")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -108,7 +108,7 @@ def main():
 
 
 def _folder_of(store, cache):
-    """Where a store that was just opened lies: the newest of the cache."""
+    """The folder of the store that was opened last: the newest in the cache."""
     return max(Path(cache, "stores").iterdir(), key=lambda p: p.stat().st_mtime)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
-    from srgan_tf.api import evaluate, load, train
+    from srgan_tf.commands.functions import evaluate, load, train
     from srgan_tf.networks import losses, models
     from srgan_tf.networks.models import discriminator, srresnet
     from srgan_tf.training.recipes import RECIPES, Recipe
@@ -40,12 +40,12 @@ _PLACES = {  # loaded on first use: `import srgan_tf` and `--help` do not wait f
     "Recipe": "training.recipes:Recipe",
     "Upscaler": "upscaling.upscaler:Upscaler",
     "discriminator": "networks.models:discriminator",
-    "evaluate": "api:evaluate",
-    "load": "api:load",
+    "evaluate": "commands.functions:evaluate",
+    "load": "commands.functions:load",
     "losses": "networks.losses",
     "models": "networks.models",
     "srresnet": "networks.models:srresnet",
-    "train": "api:train",
+    "train": "commands.functions:train",
 }
 
 

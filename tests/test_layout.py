@@ -21,7 +21,6 @@ ORDER = [  # a module imports from its own package and from those to its left; o
     {"evaluation"},
     {"training"},
     {"qr"},
-    {"api"},
     {"commands"},
 ]
 MODULES = sorted(PACKAGE.rglob("*.py"))

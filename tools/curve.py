@@ -1,7 +1,7 @@
 """Draw the training curve of a model card: python tools/curve.py OUT.png LABEL=RUN/srresnet/metrics.jsonl...
 
-Runs are drawn one after the other, each from where the one before it ended: PSNR on the validation pictures over the
-crops that the network has seen. Needs matplotlib: pip install ".[benchmark]".
+Draws validation PSNR over the number of training crops. Each run continues where the previous one ends. Needs
+matplotlib: pip install ".[benchmark]".
 """
 
 import json
@@ -29,7 +29,7 @@ def main(out, *runs):
         ]
         axes.plot(*zip(*points), marker=".", markersize=3, linewidth=1.2, label=label)
         begin += batch * lines[-1]["step"] / 1000
-    axes.set(xlabel="crops of 96 x 96 pixels, thousands", ylabel="PSNR on Kodak's centres, dB")
+    axes.set(xlabel="crops of 96 x 96 pixels, thousands", ylabel="PSNR on Kodak centres, dB")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,12 +1,14 @@
-"""Take the last of a grid out of a trained generator:
+"""Remove the remaining grid pattern from a trained generator:
 
     python tools/degrid.py MODEL BASE PICTURES OUT
 
-MODEL goes on learning to make the pictures that it makes (MSE), but for what repeats every 2 or 4 pixels of what it
-adds to BASE, the network that it was trained from: as in benchmarks/grid.py, the power at these points of the spectrum
-is compared with that around them. `losses.grid` weighs all points alike, so it hardly sees those of fine detail, where
-there is the least power: a thousandth at a period of 2 pixels both ways. OUT is a SavedModel; PICTURES a folder of HR
-pictures.
+Trains MODEL to reproduce its own output (MSE) without the part that repeats every 2 or 4 pixels. That part is
+measured in the difference between MODEL and BASE, the network from which MODEL was trained: as in benchmarks/grid.py,
+the power at these points of the spectrum is compared with the power around them. `losses.grid` weights all points
+equally and hardly affects those of fine detail, where the power is lowest (a thousandth at a period of 2 pixels in
+both directions).
+
+BASE and MODEL are model names or SavedModels, PICTURES is a folder of HR images, OUT is the new SavedModel.
 """
 
 import argparse
@@ -30,14 +32,16 @@ from srgan_tf.training.datasets import Folder  # noqa: E402
 from srgan_tf.training.store import open_store  # noqa: E402
 
 SCALE, WARMUP = 4, 20
-MEMORY = 0.98  # of the mean power around the points, which is that of some hundreds of crops
+MEMORY = 0.98  # decay of the mean power around the points, which averages over some hundreds of crops
 LUMA = (0.299, 0.587, 0.114)
-POINTS = [(y, x) for y in range(SCALE) for x in range(SCALE) if y or x]  # periods of 4 pixels and 2
-AROUND = [(y, x) for y in range(-4, 5) for x in range(-4, 5) if max(abs(y), abs(x)) > 2]  # the window widens a peak
+POINTS = [(y, x) for y in range(SCALE) for x in range(SCALE) if y or x]  # periods of 4 and 2 pixels
+AROUND = [
+    (y, x) for y in range(-4, 5) for x in range(-4, 5) if max(abs(y), abs(x)) > 2
+]  # not closer, because the window widens a peak
 
 
 def spectrum(difference):
-    """Of differences [B, side, side, 3]: powers at the points [15] and around them [15], and of their mean [15]."""
+    """Power of differences [B, side, side, 3] at the points [15], around them [15], and of their mean [15]."""
     side = difference.shape[1]
     window = np.hanning(side + 1)[:-1]
     window = (window[:, None] * window).astype("float32")
@@ -65,7 +69,9 @@ def main():
     for name in ("model", "base", "pictures", "out"):
         parser.add_argument(name)
     parser.add_argument("--cache_dir", default="runs/cache")
-    parser.add_argument("--side", type=int, default=96, help="pixels of a crop: larger ones have a sharper spectrum")
+    parser.add_argument(
+        "--side", type=int, default=96, help="side of a crop in pixels; larger crops have a sharper spectrum"
+    )
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rate", type=float, default=1e-4)
@@ -74,7 +80,7 @@ def main():
         "--blend",
         type=float,
         default=1,
-        help="share of what it became in OUT's weights, beside what it was: SRGAN is shipped with 0.5",
+        help="weight of the trained weights in OUT, the rest are those of MODEL; 0.5 for the shipped SRGAN",
     )
     args = parser.parse_args()
     network, before, base = loaded(args.model), loaded(args.model), loaded(args.base)
@@ -107,7 +113,7 @@ def main():
             same, now, then = (np.mean([values[k] for values in recent], axis=0) for k in range(3))
             above = [10 * np.log10(power / usual.numpy()).max() for power in (now, then)]
             print(
-                f"step {i + 1}: MSE to what it was {same:.2e}, highest peak {above[0]:.2f} dB, was {above[1]:.2f}",
+                f"step {i + 1}: MSE to MODEL {same:.2e}, highest peak {above[0]:.2f} dB, of MODEL {above[1]:.2f}",
                 flush=True,
             )
             recent = []

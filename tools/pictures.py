@@ -1,7 +1,7 @@
-"""Draw README's pictures: details as bicubic, SRResNet, SRGAN and the original, side by side.
+"""Draw the comparison images of the documentation: bicubic, SRResNet, SRGAN and the original, side by side.
 
-python tools/pictures.py example KODAK     # docs/example.png, from the folder of Kodak's pictures
-python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder that evaluate.py keeps the sets in
+python tools/pictures.py example KODAK     # docs/example.png, from the folder of the Kodak images
+python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder of the benchmark sets
 python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
 """
 
@@ -18,7 +18,7 @@ from srgan_tf.evaluation import benchmark_sets  # noqa: E402
 from srgan_tf.images import reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
-DETAILS = {  # sheet -> picture, row and column of each detail's corner
+DETAILS = {  # sheet -> image, row and column of the corner of each detail
     "example": (("kodim23", 60, 420), ("kodim08", 130, 300)),
     "set14": (
         ("img_001", 250, 60),
@@ -39,7 +39,7 @@ SIDE, GAP, HEAD = 192, 6, 22
 
 
 def pairs(name, folder):
-    """(HR, LR) of a sheet's pictures; LR of Kodak's is made here by imresize."""
+    """Yield (HR, LR) of the images of a sheet. LR of the Kodak images is made by imresize."""
     if name == "example":
         for detail, *_ in DETAILS[name]:
             hr = reading.read(Path(folder) / f"{detail}.png").pixels
@@ -51,7 +51,7 @@ def pairs(name, folder):
 
 
 def sheet(name, folder, networks):
-    """A row a detail, with a column for bicubic, for each of the networks by title and for the original."""
+    """A sheet with one row per detail and columns for bicubic, each network by its title, and the original."""
     titles = ("bicubic", *networks, "original")
     size = len(titles) * (SIDE + GAP) - GAP, HEAD + len(DETAILS[name]) * (SIDE + GAP) - GAP
     picture = Image.new("RGB", size, "white")

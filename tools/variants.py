@@ -2,9 +2,9 @@
 
     python tools/variants.py OUT KODAK LABEL=RUN/srgan...
 
-OUT.png: D(HR), D(SR), the content loss and the LR consistency on the validation pictures over the steps. OUT.jpg:
-details of Kodak's pictures by SRResNet, by each variant's last SavedModel, and the originals. Needs matplotlib:
-pip install ".[benchmark]".
+OUT.png shows D(HR), D(SR), the content loss and the LR consistency of the validation images over the steps. OUT.jpg
+shows details of Kodak images by SRResNet, by the last SavedModel of each variant, and the originals. Needs
+matplotlib: pip install ".[benchmark]".
 """
 
 import json

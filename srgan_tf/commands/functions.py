@@ -1,4 +1,4 @@
-"""The functions of the public API: load a model, train one, score some."""
+"""The functions of the Python API: load a model, train one, evaluate some."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping

@@ -18,6 +18,14 @@ class UserError(Exception):
         return one_line(super().__str__())
 
 
+class Stopped(Exception):
+    """The user ended the work with a signal, and it can be resumed. Commands print the text and exit with `status`."""
+
+    def __init__(self, text: str, signal_number: int):
+        super().__init__(one_line(text))
+        self.status = 128 + signal_number  # as a shell reports it: 130 after Ctrl-C
+
+
 def one_line(text) -> str:
     r"""Make text from outside safe to print: file names, servers' messages and model files may hold anything.
 

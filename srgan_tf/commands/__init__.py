@@ -1,76 +1,124 @@
-"""What the three programs share: how they start, explain themselves and end.
+"""The command lines, and what they share: start-up, help, error messages and exit status.
 
-A command is a module of this package with `USAGE` (what it does, with an example), its flags, `KEY_FLAGS` (those
-that `--help` shows) and `main(argv)`. Its flags may live in a `FLAGS = flags.FlagValues()` of its own.
+A command is a module of this package with `USAGE` (a description with examples), its flags, `KEY_FLAGS` (the flags that
+`--help` shows) and `main(argv)`. It may define its flags in its own `FLAGS = flags.FlagValues()`.
 """
 
+import contextlib
 import importlib.abc
+import importlib.metadata
 import importlib.util
 import os
+import platform
 import sys
 import textwrap
 
 from absl import app, flags, logging
 
+import srgan_tf
 from srgan_tf import stderr
-from srgan_tf.errors import UserError
+from srgan_tf.errors import Stopped, UserError
 
 
 def start(main, argv=None):
-    """Parse the flags of a command, run it and leave Python.
+    """Parse the flags of a command, run it and exit.
 
-    `main` gets the arguments that are no flags, the program's name first; what it returns is the exit status. A
-    `UserError` and a mistyped flag print one line, status 2; Ctrl-C has status 130; `--help` has 0. Every other
-    exception is a bug and shows its traceback. TensorFlow's start-up messages are held back unless
+    `main` gets the arguments that are not flags, after the program's name, and returns the exit status. A `UserError`
+    or a mistyped flag prints one line and exits with 2; Ctrl-C exits with 130; `--help` and `--version` with 0. Every
+    other exception is a bug and shows its traceback. TensorFlow's start-up messages are hidden unless
     TF_CPP_MIN_LOG_LEVEL is set.
 
+    Hyphens are accepted in the names of flags: `--data-dir` is `--data_dir`.
+
     Args:
-        main: function of a command's module.
-        argv: the command line; `sys.argv` when None.
+        main: the function of a command's module.
+        argv: the command line, `sys.argv` by default.
 
     Raises:
         SystemExit: always.
     """
     command = sys.modules[main.__module__]
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed, as `>&-` does; what is opened later must not get its number
+        if getattr(sys, name) is None:  # closed with `>&-`; the next open file must not get its number
             setattr(sys, name, open(os.devnull, "w"))
-        # Names may hold letters that the terminal has not; who reads a pipe sees each line when it is written, and
-        # that nobody does is noticed then, not when Python ends.
+        # File names may contain characters that the terminal cannot show. Each line is flushed, for readers of a pipe,
+        # and so that a closed pipe is noticed at once.
         getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())
     try:
         app.run(lambda arguments: _run(main, arguments), argv, flags_parser=lambda argv: _parse(command, argv))
-    except BrokenPipeError:  # who read our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
 
 
 def _run(main, arguments):
-    if logging.get_verbosity() == logging.INFO:  # absl's default, at which an export tells of every variable
+    if logging.get_verbosity() == logging.INFO:  # absl's default, which logs every variable of an export
         logging.set_verbosity(logging.WARNING)
     try:
         return main(arguments)
     except UserError as error:
         return _complain(error)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.status
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
 
 
 def _parse(command, argv):
-    """The arguments that are no flags; ends the program for `--help` and for a mistyped flag."""
+    """The arguments that are not flags. Exits for `--help`, `--version` and a mistyped flag."""
+    values = _flag_values(command)
+    argv = _underscored(argv, values)
     asked = argv[1 : argv.index("--")] if "--" in argv else argv[1:]
+    if "--version" in asked:
+        print(_versions(), flush=True)
+        sys.exit(0)
     for full, names in enumerate([("-h", "-help", "--help", "--helpshort"), ("-helpfull", "--helpfull")]):
         if any(name in asked for name in names):
             print(_help(command, full), flush=True)
             sys.exit(0)
     try:
-        return _flag_values(command)(argv)
+        return values(argv)
     except flags.Error as error:
-        sys.exit(_complain(f"{' '.join(str(error).split())}, see --help"))
+        sys.exit(_complain(_flag_error(error)))
+
+
+def _flag_error(error):
+    """absl's message in the form of a `UserError`."""
+    text = " ".join(str(error).split()).removeprefix("flag ").rstrip(".")
+    if isinstance(error, flags.UnrecognizedFlagError):
+        likely = text.partition("Did you mean: ")[2].rstrip(" ?")
+        hint = f" Did you mean {' or '.join(f'--{name}' for name in likely.split(' or '))}?" if likely else ""
+        return f"--{error.flagname}: unknown flag.{hint} See --help."
+    return f"{text}. See --help."
+
+
+def _underscored(argv, values):
+    """The command line with underscores in the names of known flags: `--data-dir`, `--no-recursive`."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    found = []
+    for argument in argv[:end]:
+        name, separator, value = argument.partition("=")
+        known = name.removeprefix("--").replace("-", "_")
+        if known.startswith("no_") and known not in values:
+            known = known.replace("_", "", 1)
+        if name.startswith("--") and "-" in name[2:] and (known in values or known.removeprefix("no") in values):
+            argument = f"--{known}{separator}{value}"
+        found.append(argument)
+    return [*found, *argv[end:]]
+
+
+def _versions():
+    """One line for bug reports. The packages are not loaded."""
+    found = [f"srgan_tf {srgan_tf.__version__}", f"Python {platform.python_version()}"]
+    for name in ("tensorflow", "keras"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found.append(f"{name} {importlib.metadata.version(name)}")
+    return ", ".join(found)
 
 
 def _complain(error):
@@ -79,18 +127,18 @@ def _complain(error):
 
 
 def _flag_values(command):
-    """The command's flags and absl's own as one set, at their defaults."""
+    """The flags of the command and those of absl as one set, with default values."""
     own = getattr(command, "FLAGS", flags.FLAGS)
     for name in own:
-        own[name].unparse()  # a second start in one process
+        own[name].unparse()  # for a second start in the same process
     every = own
     if own is not flags.FLAGS:
         every = flags.FlagValues()
         every.append_flag_values(own)
         every.append_flag_values(flags.FLAGS)
-        own.mark_as_parsed()  # the sets share their flags: what is parsed into one is seen in all
+        own.mark_as_parsed()  # the sets share their flags, so parsing one sets all
         flags.FLAGS.mark_as_parsed()
-    every.set_gnu_getopt(True)  # flags may follow pictures
+    every.set_gnu_getopt(True)  # flags may follow other arguments
     return every
 
 
@@ -100,16 +148,19 @@ def _help(command, full):
     rest = [flag for flag in own.flags_by_module_dict().get(command.__name__, []) if flag not in shown]
     parts = [command.USAGE.strip(), "\n".join(map(_describe, shown))]
     if full:
-        parts += ["\n".join(map(_describe, rest)), "absl's own flags work too, such as --flagfile FILE, --verbosity N."]
+        parts += [
+            "\n".join(map(_describe, rest)),
+            "absl's flags are also accepted, such as --flagfile FILE, --verbosity N.",
+        ]
     else:
-        parts += ["--helpfull shows all flags."] if rest else []
+        parts += ["--helpfull lists all flags, --version the versions."] if rest else []
     return "\n\n".join(part for part in parts if part)
 
 
 def _describe(flag):
-    """Two lines or more: the flag's names, then what it does and its default."""
+    """Two or more lines: the names of the flag, then its help text and default."""
     names = f"  --{flag.name}" if not flag.short_name else f"  -{flag.short_name}, --{flag.name}"
-    text = " ".join(flag.help.split()).split("; repeat this option")[0]  # absl's additions, said shorter below
+    text = " ".join(flag.help.split()).split("; repeat this option")[0]  # absl's additions, written shorter below
     if choices := getattr(flag.parser, "enum_values", None):
         text = f"{text.split('>: ', 1)[-1].rstrip('.')}: {', '.join(choices)}."
     if flag.default not in (None, False, []):
@@ -119,7 +170,7 @@ def _describe(flag):
 
 
 class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Imports TensorFlow, once, with stderr held back: no variable silences the first lines of its start-up."""
+    """Hide stderr while TensorFlow is imported: no environment variable silences its first start-up messages."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":

@@ -1,4 +1,4 @@
-"""How far the pictures, the tiles of one picture, or the frames of a clip are."""
+"""Progress over images, the tiles of an image and the frames of a clip."""
 
 import sys
 import time
@@ -7,13 +7,13 @@ import tqdm
 
 from srgan_tf.upscaling.reporter import Reporter
 
-EVERY = 60  # seconds between lines where there is no terminal
+EVERY = 60  # seconds between lines without a terminal
 
 
 class Progress(Reporter):
-    """A bar with the time left on a terminal; elsewhere a line a minute, if it takes that long.
+    """A progress bar with the remaining time on a terminal; elsewhere one line per minute.
 
-    It counts pictures that are enlarged, and shares of the one that is being enlarged.
+    It counts enlarged images, and fractions of the current one.
     """
 
     def __init__(self, total, unit="pictures"):

@@ -1,4 +1,4 @@
-"""python upscale.py: make pictures larger."""
+"""python upscale.py: enlarge images and videos."""
 
 import functools
 import math
@@ -10,64 +10,70 @@ from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling.sizes import Size
 
-USAGE = """Make pictures and clips larger: files, or the pictures of a folder.
+USAGE = """Enlarge images and videos: files, or all images of a folder.
 
-    python upscale.py photo.jpg                  writes photo_x4.jpg beside it
+    python upscale.py photo.jpg                  writes photo_x4.jpg in the same folder
     python upscale.py photo.jpg -o large.png
     python upscale.py holiday/ logo.png -o large/
-    python upscale.py clip.mp4                   with its sound; pip install 'srgan_tf[video]'
+    python upscale.py clip.mp4                   with its sound; needs pip install av
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
-    python upscale.py photo.jpg --fidelity 0.5   half way between faithful and vivid
+    python upscale.py photo.jpg --fidelity 0.5   between srgan (0) and srresnet (1)
     python upscale.py s3://bucket/photos -o s3://bucket/photos_x4 --cluster auto
 
-Results that exist are kept, so an interrupted folder goes on where it stopped."""
+Existing results are kept. To continue an interrupted run, start the same command again."""
 
 FLAGS = flags.FlagValues()
 INPUT = flags.DEFINE_multi_string(
     "input",
     [],
-    "A picture, a clip or a folder, as without the flag; again for several.",
+    "An image, a video or a folder; the same as without the flag. Can be repeated.",
     short_name="i",
     flag_values=FLAGS,
 )
 OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "A picture's file name for one picture, else a folder; beside each picture when not given.",
+    "A file name if there is one input file, else a folder. Default: the folder of each input file.",
     short_name="o",
     flag_values=FLAGS,
 )
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    f"srgan, srresnet, qr or the path of a SavedModel; {zoo.DEFAULT_MODEL} when not given.",
+    f"srgan, srresnet, qr or the path of a SavedModel. Default: {zoo.DEFAULT_MODEL}.",
     short_name="n",
     flag_values=FLAGS,
 )
-SCALE = flags.DEFINE_enum(
+SCALE = flags.DEFINE_integer(
     "scale",
     None,
-    ["2", "4", "8"],
-    "How many times larger; the model's own when not given.",
+    "The scale of the model: 2, 4 or 8. Default: that of the model. Use --outscale for other sizes of the result.",
     short_name="s",
+    lower_bound=2,
     flag_values=FLAGS,
 )
 OUTSCALE = flags.DEFINE_float(
     "outscale",
     None,
-    "How many times larger the result is, any number above 0: what the model makes is resized to it.",
+    "Enlarge by this factor, any number above 0: the output of the model is resized.",
     flag_values=FLAGS,
 )
 WIDTH = flags.DEFINE_integer(
-    "width", None, "Width of the result in pixels; the height follows unless it is given, too.", flag_values=FLAGS
+    "width",
+    None,
+    "Width of the result in pixels. Keeps the aspect ratio if --height is not given.",
+    flag_values=FLAGS,
 )
 HEIGHT = flags.DEFINE_integer(
-    "height", None, "Height of the result in pixels; the width follows unless it is given, too.", flag_values=FLAGS
+    "height",
+    None,
+    "Height of the result in pixels. Keeps the aspect ratio if --width is not given.",
+    flag_values=FLAGS,
 )
 FIDELITY = flags.DEFINE_float(
     "fidelity",
     None,
-    "A blend of two models instead of one: 0 is srgan, vivid; 1 is the srresnet that it was trained from, faithful.",
+    "Blend two models: 0 is srgan (vivid), 1 is the srresnet from which it was trained (faithful).",
     lower_bound=0,
     upper_bound=1,
     flag_values=FLAGS,
@@ -75,8 +81,7 @@ FIDELITY = flags.DEFINE_float(
 TILE = flags.DEFINE_integer(
     "tile",
     0,
-    "Side of the tiles that a large picture is computed in, LR pixels; smaller "
-    "takes less memory and more time; 0, the default, is automatic.",
+    "Side of the tiles of large images, in LR pixels. Smaller tiles need less memory and more time. 0: automatic.",
     short_name="t",
     lower_bound=0,
     flag_values=FLAGS,
@@ -85,13 +90,13 @@ PRECISION = flags.DEFINE_enum(
     "precision",
     "auto",
     ["auto", "float32", "bfloat16", "float16"],
-    "What convolutions compute in; auto takes bfloat16 where the machine computes in it natively.",
+    "Precision of the convolutions. auto: bfloat16 if the hardware supports it natively, else float32.",
     flag_values=FLAGS,
 )
 RECURSIVE = flags.DEFINE_bool(
     "recursive",
     False,
-    "Take the pictures in sub-folders, too; they keep their sub-folders below --output.",
+    "Include subfolders. Results keep their subfolders in --output.",
     short_name="r",
     flag_values=FLAGS,
 )
@@ -99,21 +104,21 @@ FORMAT = flags.DEFINE_enum(
     "format",
     None,
     ["png", "jpg", "webp", "tiff", "bmp", "gif"],
-    "Format of the results; each picture's own when not given.",
+    "File format of the results. Default: that of each input image.",
     short_name="f",
     flag_values=FLAGS,
 )
 SERVER = flags.DEFINE_multi_string(
     "server",
     [],
-    "Let a TensorFlow Serving server compute: grpc://HOST:8500/MODEL or "
-    "http://HOST:8501/MODEL; again, or after a comma, for several.",
+    "Compute on a TensorFlow Serving server: grpc://HOST:8500/MODEL or http://HOST:8501/MODEL. Give several servers by "
+    "repeating the flag or separated by commas.",
     flag_values=FLAGS,
 )
 SERVER_TIMEOUT = flags.DEFINE_float(
     "server_timeout",
     600,
-    "Seconds that a server may take for one tile.",
+    "Timeout of a server for one tile, in seconds.",
     lower_bound=0.001,
     upper_bound=10**6,
     flag_values=FLAGS,
@@ -121,11 +126,10 @@ SERVER_TIMEOUT = flags.DEFINE_float(
 CLUSTER = flags.DEFINE_string(
     "cluster",
     None,
-    "Compute on a Ray cluster: HOST:PORT; auto for the one that this "
-    "machine belongs to; local for one started for this run.",
+    "Compute on a Ray cluster: HOST:PORT; auto for the cluster of this machine; local to start one for this run.",
     flag_values=FLAGS,
 )
-OVERWRITE = flags.DEFINE_bool("overwrite", False, "Make results again that exist.", flag_values=FLAGS)
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace existing results.", flag_values=FLAGS)
 
 KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, CLUSTER, OVERWRITE)
 
@@ -137,20 +141,20 @@ def run():
 
 
 def main(argv):
-    """Enlarge what the command line names; TensorFlow is loaded when the first picture has been read."""
+    """Enlarge the given files. TensorFlow is loaded when the first image has been read."""
     paths = [*INPUT.value, *argv[1:]]
     if not paths:
-        raise UserError("there is nothing to enlarge, PATH, give a picture or a folder")
+        raise UserError("PATH: nothing to enlarge. Give an image, a video or a folder.")
     for flag in (FIDELITY, SERVER_TIMEOUT):
-        if flag.value is not None and math.isnan(flag.value):  # absl's bounds let it pass
-            raise UserError(f"nan is no number, --{flag.name}, see --helpfull")
+        if flag.value is not None and math.isnan(flag.value):  # passes absl's bounds
+            raise UserError(f"--{flag.name} nan: not a number. See --helpfull.")
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 
     options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value}
     model = {
         "model": MODEL.value,
-        "scale": int(SCALE.value) if SCALE.value else None,
+        "scale": SCALE.value,
         "fidelity": FIDELITY.value,
         "outscale": OUTSCALE.value,
         "width": WIDTH.value,
@@ -160,7 +164,7 @@ def main(argv):
     }
     if CLUSTER.value is not None:
         if remote:
-            raise UserError("both say where to compute, --server and --cluster, leave one of them out")
+            raise UserError("--server and --cluster: cannot be combined. Omit one of them.")
         return _on_cluster(paths, options, model)
 
     from srgan_tf.upscaling import jobs, plans
@@ -174,7 +178,7 @@ def main(argv):
 
 
 class _Local:
-    """An `upscaler.Upscaler` that is loaded when the first picture is there."""
+    """An `upscaler.Upscaler` that is loaded for the first image."""
 
     def __init__(self, size, arguments):
         self.size, self._arguments = size, arguments
@@ -206,33 +210,33 @@ def _on_cluster(paths, options, model):
 
 
 def _size():
-    """How large results are; a model that is not there is noticed here, before anything is read."""
+    """The size of the results. Raises an error for a missing model, before any file is read."""
     _check_size()
-    scale = int(SCALE.value) if SCALE.value else None
-    if FIDELITY.value is None:
-        folder = zoo.resolve(zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value, scale)
-    else:
-        folder, _ = zoo.blended(FIDELITY.value, MODEL.value, scale)
+    scale, shipped = SCALE.value, zoo.shipped()
+    name = zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value
+    if scale and f"{name}_x{scale}" not in shipped and any(other.startswith(f"{name}_x") for other in shipped):
+        raise UserError(f"--scale {scale}: there is no {name} model for this scale. Use --outscale {scale}.")
+    folder = zoo.resolve(name, scale) if FIDELITY.value is None else zoo.blended(FIDELITY.value, MODEL.value, scale)[0]
     own = zoo.attributes(folder)["scale"]
     return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)
 
 
 def _check_size():
     if OUTSCALE.value is not None and not WIDTH.value is HEIGHT.value is None:
-        raise UserError("both say how large results are, --outscale and --width or --height, leave one of them out")
+        raise UserError("--outscale and --width or --height: cannot be combined. Omit one of them.")
 
 
 def _remote():
     _check_size()
     for flag in (MODEL, FIDELITY):
         if flag.present:
-            raise UserError(f"the address names the model, --{flag.name} and --server, leave --{flag.name} out")
+            raise UserError(f"--{flag.name}: the model is part of the --server address. Omit --{flag.name}.")
     from srgan_tf.upscaling.server import Remote
 
     servers = [server for value in SERVER.value for server in value.split(",")]
     return Remote(
         servers,
-        int(SCALE.value) if SCALE.value else None,
+        SCALE.value,
         outscale=OUTSCALE.value,
         width=WIDTH.value,
         height=HEIGHT.value,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import srgan_tf
 from helpers import ROOT
 from srgan_tf.commands import start, upscale
 from srgan_tf.saved_models import zoo
@@ -56,7 +57,7 @@ def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_mo
     "arguments, status, stream, text",
     [
         (["--help"], 0, "stdout", "python upscale.py photo.jpg"),
-        (["--scal", "4"], 2, "stderr", "error: Unknown command line flag 'scal'"),
+        (["--scal", "4"], 2, "stderr", "error: --scal: unknown flag. Did you mean --scale?"),
         (["missing.png", "--model", "{model}"], 2, "stderr", "missing.png"),
     ],
 )
@@ -83,6 +84,22 @@ def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path
         text=True,
     )
     assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png; --overwrite makes it again\n")
+
+
+def test_version_is_one_line_with_the_versions_of_what_matters(run):
+    status, out, err = run("--version")
+    assert (status, err) == (0, "") and out.count("\n") == 1
+    assert out.startswith(f"srgan_tf {srgan_tf.__version__}, Python 3.") and "tensorflow 2." in out
+
+
+def test_hyphens_are_accepted_in_flags(run):
+    Image.fromarray(noise(4, 5, 3)).save("a.png")
+    assert run("a.png", "--server-timeout=5", "--no-recursive", "--tile", "16")[0] == 0
+    assert Path("a_x4.png").exists()
+    status, _, err = run("--server-tmeout", "5", "a.png")
+    assert status == 2 and err.startswith("error: --server-tmeout: unknown flag.")
+    Image.fromarray(noise(4, 5, 3)).save("--no-recursive.png")
+    assert run("--", "--no-recursive.png")[0] == 0 and Path("--no-recursive_x4.png").exists()
 
 
 def test_help_shows_our_flags_only(run):
@@ -322,8 +339,13 @@ def test_fidelity_blends_the_shipped_models(run):
         (["good.png", "clip.mp4", "--format", "gif"], "--format gif: does not hold a clip"),
         (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "--format gif: does not hold a clip"),
         (["folder"], "no pictures"),
-        (["good.png", "--scale", "2"], "--scale"),
-        (["good.png", "--scale", "3"], "--scale"),
+        (
+            ["good.png", "--scale", "2", "--model", "srgan"],
+            "--scale 2: there is no srgan model for this scale. Use --outscale 2",
+        ),
+        (["good.png", "--scale", "3", "--model", "srresnet"], "Use --outscale 3."),
+        (["good.png", "--scale", "2"], "--scale 2"),
+        (["good.png", "--scale", "1"], "--scale=1"),
         (["good.png", "--tile", "-1"], "--tile"),
         (["good.png", "--outscale", "0"], "--outscale"),
         (["good.png", "--outscale", "nan"], "--outscale"),

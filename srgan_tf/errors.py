@@ -26,6 +26,10 @@ class Stopped(Exception):
         self.status = 128 + signal_number  # as a shell reports it: 130 after Ctrl-C
 
 
+class ModelError(UserError):
+    """A model that cannot be used: no picture can be enlarged, so it ends a run instead of failing one picture."""
+
+
 def one_line(text) -> str:
     r"""Make text from outside safe to print: file names, servers' messages and model files may hold anything.
 

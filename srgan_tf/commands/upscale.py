@@ -216,7 +216,10 @@ def _size():
     name = zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value
     if scale and f"{name}_x{scale}" not in shipped and any(other.startswith(f"{name}_x") for other in shipped):
         raise UserError(f"--scale {scale}: there is no {name} model for this scale. Use --outscale {scale}.")
-    folder = zoo.resolve(name, scale) if FIDELITY.value is None else zoo.blended(FIDELITY.value, MODEL.value, scale)[0]
+    if FIDELITY.value is None:
+        folder = zoo.resolve(name, scale)
+    else:
+        folder, _ = zoo.fidelity_models(FIDELITY.value, MODEL.value, scale)
     own = zoo.attributes(folder)["scale"]
     return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)
 

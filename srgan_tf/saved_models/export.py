@@ -1,21 +1,19 @@
 """Keras generator -> SavedModel for upscaling and serving, and back.
 
-The ends of a SavedModel, by name (README.md, "Serving"):
+The signatures of a SavedModel (docs/serving.md):
 
 - `serving_default`: `image` uint8 [B, H, W, 3] -> `image` uint8 [B, scale H, scale W, 3], any B, H and W.
-- `bfloat16`: the same ends, convolutions in bfloat16: nearly twice as fast where the processor has it.
+- `bfloat16`: the same, convolutions in bfloat16: nearly twice as fast where the processor has it.
 - `serve_bytes`: `image_bytes` string [B], PNG or JPEG of any sizes -> `image_bytes` string [B], PNG.
-- `attributes`: `any` string [B], which nothing looks at -> `attributes` string [B], each the JSON object that
-  `assets.extra/attributes.json` holds too: a server tells it, and a program reads the file before it loads TensorFlow.
-  TF Serving's REST API and its batching know no signature without an input, and no answer without a batch.
+- `attributes`: `any` string [B], which is ignored -> `attributes` string [B], each the JSON object that
+  `assets.extra/attributes.json` holds, too: a server answers with it, and a program reads the file before it loads
+  TensorFlow. TF Serving's REST API and its batching need an input and an answer with a batch.
 
-`assets.extra/tf_serving_warmup_requests` makes a server compute something of each kind before it calls itself ready.
+`assets.extra/tf_serving_warmup_requests` makes a server compute one request of each kind before it reports ready.
 """
 
-import hashlib
 import importlib.metadata
 import json
-import math
 import os
 import secrets
 import shutil
@@ -24,10 +22,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
-from srgan_tf.networks import inference, layers, models
+from srgan_tf.networks import inference, models
 from srgan_tf.saved_models import variables, warmup, zoo
-from srgan_tf.saved_models.zoo import attributes  # noqa: F401  what export wrote is read where it was written
 
 PIXEL_LIMIT = 2**21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
 
@@ -35,18 +31,18 @@ PIXEL_LIMIT = 2**21  # LR pixels of one picture: full HD; takes about 3.5 GB in 
 def export(generator, folder, *, attributes=None):
     """Write a generator as a SavedModel, at once or not at all.
 
-    It is written beside its place and renamed into it, so a server that watches the parent folder never sees
-    half of it. A SavedModel that lies there already is replaced.
+    It is written under a hidden name and renamed, so that a server that watches the parent folder never sees half
+    of it. A SavedModel that is there already is replaced.
 
     Args:
         generator: a `models.srresnet` that computes in float32.
-        folder: where to; its parents are made.
+        folder: where to write it; its parents are made.
         attributes: more facts for the attributes, JSON values by name, such as `{"step": 160000}`;
             `pixel_limit` sets how many LR pixels one picture may have, else `PIXEL_LIMIT`.
 
     Raises:
         ValueError: for a generator of another precision: its layers, not only its variables, are exported.
-        FileExistsError: when something else than a SavedModel lies there.
+        FileExistsError: when something else than a SavedModel is there.
     """
     for layer in generator.layers:
         if layer.compute_dtype != "float32":
@@ -70,56 +66,25 @@ def restore(folder):
     """The Keras generator in a SavedModel, its variables set: for fine-tuning.
 
     Raises:
-        UserError: when the SavedModel is not of this package, or its variables are not those that were exported.
+        UserError: as `variables.read`.
     """
-    facts = zoo.attributes(folder)
-    if facts.get("network") != "srresnet":
-        raise UserError(f"its network is {facts.get('network')!r}, {folder}, give a SavedModel of an srresnet")
     weights = variables.read(folder)
-    if checksum(weights) != facts.get("sha256"):
-        raise UserError(f"the variables do not match their checksum, {folder}, export or copy the model again")
-    generator = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
+    network = variables.architecture(weights)
+    generator = models.srresnet(network["scale"], blocks=network["blocks"], features=network["features"])
     models.load_named_weights(generator, weights)
     return generator
 
 
 def describe(generator):
     """The attributes of a generator that follow from itself: a dict of JSON values."""
-    names = [layer.name for layer in generator.layers]
+    weights = models.named_weights(generator)
     return {
         "network": "srresnet",
-        "scale": models.scale_of(generator),
-        "blocks": sum(name.startswith("block") and name.endswith("_add") for name in names),
-        "features": generator.get_layer("head_conv").filters,
-        "halo": halo(generator),
+        **variables.architecture(weights),
         "pixel_limit": PIXEL_LIMIT,
-        "sha256": checksum(models.named_weights(generator)),
+        "sha256": variables.checksum(weights),
         "srgan_tf": _version(),
     }
-
-
-def halo(generator):
-    """How far a pixel reaches, in LR pixels: SR this far from the border of a tile depends on the tile alone.
-
-    Every convolution lies on one path from LR to SR, so their reaches add up, each measured in LR pixels; 39.5
-    and so 40 for 16 blocks at scale 4.
-    """
-    reach, zoom = 0, 1
-    for layer in generator.layers:
-        if isinstance(layer, (layers.DepthToSpace, layers.DepthToSpaceConv2D)):
-            zoom *= 2
-        if isinstance(layer, keras.layers.Conv2D):
-            reach += layer.kernel_size[0] // 2 / zoom
-    return math.ceil(reach)
-
-
-def checksum(weights):
-    """SHA-256 of arrays by name, as hexadecimal digits: names, shapes and float32 values in the names' order."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        digest.update(f"{name} {tuple(weights[name].shape)}\n".encode())
-        digest.update(weights[name].astype("<f4").tobytes())
-    return digest.hexdigest()
 
 
 def _archive(generator, facts):
@@ -162,10 +127,9 @@ def _archive(generator, facts):
 
 
 def _checked(image, limit):
-    """A batch of pictures, if it is one, is not empty and its pictures are not too large.
+    """Check in the graph that a tensor is a batch of pictures, not empty and not too large.
 
-    A server feeds what it was sent, whatever the signature says of its shape, and a convolution of oneDNN that gets
-    another rank ends the process.
+    A server feeds what it receives, of any rank, and a convolution of oneDNN that gets another rank ends the process.
     """
     unknown = tf.raw_ops.PlaceholderWithDefault(input=image, shape=None)  # else the next check is optimised away
     image = tf.ensure_shape(unknown, (None, None, None, 3))
@@ -257,7 +221,7 @@ def _move_into_place(part, folder):
     try:
         os.rename(part, folder)
     except OSError:
-        os.rename(old, folder)  # there was a model, and there is to be one
+        os.rename(old, folder)  # a server must find the old model again
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -1,18 +1,18 @@
-"""The messages of TensorFlow Serving's API that are needed here, and arrays as its tensors.
+"""The messages of TensorFlow Serving's API that are used here, and arrays as its tensors.
 
-They are declared here, on protobuf alone: the package `tensorflow-serving-api` says the same, but holds the
-installation to one version of TensorFlow and takes seconds to load it. Numbers of fields never change, they are the
-API; `tests/saved_models/test_serving_messages.py` compares them with that package's.
+They are declared on protobuf alone: the package `tensorflow-serving-api` declares the same, but requires one version
+of TensorFlow and takes seconds to load it. The numbers of fields are the API and never change;
+`tests/saved_models/test_serving_messages.py` compares them with that package's.
 """
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 STRING = 7  # DataType.DT_STRING
-_DTYPES = {1: np.float32, 4: np.uint8}  # DataType -> what this project's models take and give, besides strings
+_DTYPES = {1: np.float32, 4: np.uint8}  # DataType -> types of this project's models, besides strings
 
 # name: {field: (its number, its type)}; [x]: repeated, {x}: a map from strings. `float_val` and `int_val` are repeated
-# numbers, which lie packed in one string of bytes: NumPy reads it faster than protobuf by more than a second a tile.
+# numbers, packed in one string of bytes: NumPy reads it faster than protobuf by more than a second a tile.
 _MESSAGES = {
     "Int64Value": {"value": (1, "int64")},
     "Dimension": {"size": (1, "int64")},
@@ -67,7 +67,7 @@ def array(message):
     """The array, or list of bytes, in a TensorProto.
 
     Raises:
-        ValueError: for another type, or a number of values that is not that of its shape.
+        ValueError: for another type, or a number of values that does not fit its shape.
     """
     shape = [dim.size for dim in message.tensor_shape.dim]
     if message.dtype == STRING:
@@ -116,4 +116,13 @@ def _add_field(message, name, number, kind):
         field.type, field.type_name = field.TYPE_MESSAGE, f".{base}"
 
 
-globals().update(_declare())
+_CLASSES = _declare()
+Int64Value = _CLASSES["Int64Value"]
+Dimension = _CLASSES["Dimension"]
+TensorShapeProto = _CLASSES["TensorShapeProto"]
+TensorProto = _CLASSES["TensorProto"]
+ModelSpec = _CLASSES["ModelSpec"]
+PredictRequest = _CLASSES["PredictRequest"]
+PredictResponse = _CLASSES["PredictResponse"]
+PredictLog = _CLASSES["PredictLog"]
+PredictionLog = _CLASSES["PredictionLog"]

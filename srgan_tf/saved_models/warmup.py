@@ -13,7 +13,7 @@ from PIL import Image
 
 from srgan_tf.saved_models import serving_messages
 
-FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the server knows it by this name
+FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the name that the server looks for
 SIDES = (64, 128, 256)  # LR pixels, squares; above, the answer takes longer than what the first one costs more
 
 
@@ -22,7 +22,8 @@ def write(folder, pixel_limit=None):
 
     Args:
         folder: where its `saved_model.pb` lies.
-        pixel_limit: what its pictures may have at most; the server refuses a version that refuses one of these.
+        pixel_limit: the most LR pixels that one of its pictures may have; the server refuses a version that fails on
+            one of the requests.
     """
     with tf.io.TFRecordWriter(str(Path(folder) / FILE)) as file:
         for log in _logs(pixel_limit or SIDES[-1] ** 2):
@@ -30,7 +31,7 @@ def write(folder, pixel_limit=None):
 
 
 def _logs(pixel_limit):
-    """PredictionLogs. The server fills in the model's name and version itself."""
+    """PredictionLogs; the server fills in the model's name and version."""
     sides = [side for side in SIDES if side * side <= pixel_limit] or [1]
     for signature, some in (("serving_default", sides), ("bfloat16", sides[:1])):
         for side in some:
@@ -46,7 +47,7 @@ def _log(signature, inputs):
 
 
 def _grey(side):
-    """One picture of middle grey: a tensor whose missing values are as the last one that is there."""
+    """One picture of middle grey: a tensor's missing values are equal to its last one."""
     tensor = serving_messages.tensor(np.full((1, 1, 1, 1), 100, np.uint8))
     del tensor.tensor_shape.dim[:]
     tensor.tensor_shape.dim.extend(serving_messages.Dimension(size=length) for length in (1, side, side, 3))

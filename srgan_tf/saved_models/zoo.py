@@ -1,13 +1,13 @@
-"""Which SavedModel a name means, and what is known about it before TensorFlow is loaded."""
+"""Which SavedModel a name means, without loading TensorFlow."""
 
-import json
 from pathlib import Path
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
+from srgan_tf.saved_models.attributes import FILE as ATTRIBUTES
+from srgan_tf.saved_models.attributes import read as attributes
 
 DEFAULT_MODEL = "srgan"
 DEFAULT_SCALE = 4
-ATTRIBUTES = Path("assets.extra", "attributes.json")  # a folder that loaders and servers leave alone
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; in an installed wheel
@@ -23,19 +23,17 @@ def resolve(model, scale=None, *, flag="--model"):
         flag: what an error names.
 
     Raises:
-        UserError: listing the models there are, when it is none of these; or when its scale is another.
+        UserError: listing the shipped models, when it is none of these; when its attributes are not valid; or when it
+            has another scale.
     """
     folder = _find(str(model), scale, flag)
-    if scale is not None and attributes(folder)["scale"] != scale:
-        raise UserError(
-            f"the model enlarges {attributes(folder)['scale']} times, --scale {scale}, leave it out or "
-            f"give another model than {folder}"
-        )
+    if scale is not None and (own := attributes(folder)["scale"]) != scale:
+        raise UserError(f"--scale {scale}: {folder} enlarges {own} times. Leave --scale out or give another model.")
     return folder
 
 
-def blended(fidelity, model=None, scale=None):
-    """The folders of the two models that a fidelity blends: `srgan`, and the `srresnet` that it was trained from.
+def fidelity_models(fidelity, model=None, scale=None):
+    """The folders of the two models that a fidelity blends: the `srresnet` that `srgan` was trained from, and `srgan`.
 
     Raises:
         UserError: when a model is given, too, or one of the two is not shipped at that scale.
@@ -45,8 +43,8 @@ def blended(fidelity, model=None, scale=None):
         raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
     if model is not None:
         raise UserError(
-            f"it blends the shipped srresnet and srgan, --fidelity {fidelity:g} with --model {model}, "
-            "leave one of them out"
+            f"--fidelity {fidelity:g}: blends the shipped srresnet and srgan, not --model {model}. "
+            "Leave one of them out."
         )
     vivid = resolve("srgan", scale)
     return origin(vivid), vivid
@@ -55,12 +53,12 @@ def blended(fidelity, model=None, scale=None):
 def origin(folder):
     """The folder of the shipped `srresnet` that a model was trained from; the newest one where that is not known.
 
-    A newer `srresnet` has gone elsewhere: half way between the two would be worse than either.
+    A newer `srresnet` has moved elsewhere in the space of weights: a blend with it would be worse than either.
     """
     facts = attributes(folder)
     newest, start = resolve("srresnet", facts["scale"]), facts.get("start")
     versions = [child for child in newest.parent.iterdir() if (child / ATTRIBUTES).is_file()]
-    return next((child for child in versions if start and attributes(child).get("sha256") == start), newest)
+    return next((child for child in versions if start and attributes(child)["sha256"] == start), newest)
 
 
 def shipped():
@@ -73,22 +71,6 @@ def shipped():
     return found
 
 
-def attributes(folder):
-    """What `export` wrote about a SavedModel: a dict with at least scale, network, blocks, features and halo.
-
-    Raises:
-        UserError: when the SavedModel was not exported by srgan_tf.
-    """
-    path = Path(folder) / ATTRIBUTES
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if {"scale", "halo"} <= found.keys():
-            return found
-    except (OSError, ValueError, AttributeError):
-        pass
-    raise UserError(f"scale and halo of the model are unknown, {path}, export the model with srgan_tf")
-
-
 def _find(model, scale, flag):
     models = shipped()
     wanted = f"{model}_x{scale or DEFAULT_SCALE}"
@@ -99,13 +81,13 @@ def _find(model, scale, flag):
         path = Path(model).expanduser()
         if found := _saved_model(path):
             return found
-        problem = "holds no SavedModel" if path.exists() else "is neither a shipped model nor a folder"
+        problem = "holds no SavedModel" if path.exists() else "neither a shipped model nor a folder"
     except (OSError, RuntimeError) as error:  # RuntimeError: ~ and no name of a person
-        problem = f"cannot be looked at ({getattr(error, 'strerror', None) or error})"
+        problem = f"cannot be read ({reason(error)})"
     names = ", ".join(sorted(models)) or "none"
     if any(name.startswith(f"{model}_x") for name in models):
-        raise UserError(f"there is no {wanted}, --model and --scale, choose one of: {names}")
-    raise UserError(f"{model!r} {problem}, {flag}, give the path of a SavedModel or one of: {names}")
+        raise UserError(f"{flag} {model}: no such model of scale {scale or DEFAULT_SCALE}. Choose one of: {names}.")
+    raise UserError(f"{flag} {model}: {problem}. Give the path of a SavedModel or one of: {names}.")
 
 
 def _saved_model(folder):

@@ -1,14 +1,14 @@
-"""Alpha, enlarged beside the colours: transparent parts stay so, and do not shine through."""
+"""Alpha, enlarged beside the colours: transparent parts stay transparent, and their colours do not show."""
 
 import numpy as np
 
 
 def settle(large, small):
-    """Take back, in place, what a network invented where there is nothing to invent in alpha.
+    """Undo, in place, what a network changed where alpha is uniform.
 
     Args:
         large: uint8 or uint16 [S H, S W], alpha as the network enlarged it.
-        small: of the same type, [H, W], what it was; where it is 0, or opaque, for two pixels around, so is `large`.
+        small: the same type, [H, W], alpha before; where it and all within two pixels are 0, or opaque, so is `large`.
     """
     (height, width), scale = small.shape, len(large) // len(small)
     blocks = large.reshape(height, scale, width, scale)
@@ -24,10 +24,10 @@ def bleed(colour, alpha):
 
     Args:
         colour: uint8 or uint16 [H, W, C].
-        alpha: of the same type, [H, W].
+        alpha: the same type, [H, W].
 
     Returns:
-        Of the same type, [H, W, C]; the same where alpha is not 0.
+        The same type, [H, W, C]; unchanged where alpha is not 0.
     """
     known = alpha > 0
     if known.all() or not known.any():

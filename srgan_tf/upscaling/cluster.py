@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import sys
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 
 from srgan_tf import atomic, stderr
-from srgan_tf.errors import UserError, masked, one_line
+from srgan_tf.errors import ModelError, UserError, masked, one_line
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import jobs, plans
 from srgan_tf.upscaling.reporter import Reporter
@@ -387,8 +388,7 @@ def _knock(address):
 
 
 def _user_error(error):
-    """What an actor or task said that the user can mend, if it did."""
+    """The text of the `UserError` of an actor or task, if it was one."""
     for line in str(error).splitlines():
-        _, found, problem = line.partition(f"{UserError.__name__}: ")
-        if found:
-            return problem
+        if found := re.search(rf"\b(?:{UserError.__name__}|{ModelError.__name__}): (.*)", line):
+            return found[1]

@@ -1,4 +1,4 @@
-"""Pictures of every kind as batches of RGB and back; on NumPy alone."""
+"""Pictures of every kind as batches of RGB and back, on NumPy alone."""
 
 import dataclasses
 
@@ -9,33 +9,35 @@ from srgan_tf.upscaling.alpha import bleed, settle
 
 
 class Enlarger:
-    """What an upscaler does beside its network.
+    """Everything of an upscaler but its network: greyscale, alpha, and the size of results.
 
-    A subclass has `size`, a `sizes.Size`, and `_network_size(batch, step)`, which makes of uint8 or uint16
-    [B, H, W, 3] the same type [B, scale H, scale W, 3].
+    A subclass has `size`, a `sizes.Size`, and `_enlarge_batch(batch, step)`: uint8 or uint16 [B, H, W, 3] -> the same
+    type [B, scale H, scale W, 3].
     """
 
     def __call__(self, image, step=lambda share: None):
         """Enlarge a picture or a batch.
 
-        Greyscale stays so: the rounded mean of what the network makes of three equal channels. Alpha is enlarged
-        as a grey picture, in which what is fully transparent or opaque for two pixels around stays so, and colours of
-        fully transparent pixels, which mean nothing, are replaced by their neighbours' first, so that they do not shine
-        through along the edges.
+        Greyscale stays greyscale: the network gets three equal channels, and the result is the rounded mean of its
+        output. Alpha is enlarged as a grey picture; pixels that are fully transparent or opaque, and so are all within
+        two pixels of them, stay so. Colours of fully transparent pixels mean nothing: their neighbours' take their
+        place first, so that they do not show along the edges.
 
         Args:
             image: uint8 or uint16 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
             step: called after each tile with its share of the whole work; the shares add up to 1.
 
         Returns:
-            Of the same type and kind, as large as `size` says: with both sides `scale` times as long.
+            The same type and kind of array, as large as `size` says.
 
         Raises:
             ValueError: for another type or shape, or an empty picture.
-            UserError: when the memory does not hold even a small tile.
+            UserError: when there is not enough memory even for a small tile.
         """
         image = np.asarray(image)
-        image = image.astype(image.dtype.newbyteorder("="), copy=False)  # big-endian, as some readers of files give it
+        image = image.astype(
+            image.dtype.newbyteorder("="), copy=False
+        )  # big-endian, as some readers of files return it
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"image must be uint8 or uint16. Received: {image.dtype}")
         if image.size == 0:
@@ -59,7 +61,7 @@ class Enlarger:
         raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
 
     def picture(self, picture, step=lambda share: None):
-        """Enlarge a `picture.Picture`; what its file said about it goes along."""
+        """Enlarge a `picture.Picture` and keep what its file says about it."""
         colour = picture.pixels[..., :1] if picture.grey else picture.pixels
         alpha = [] if picture.alpha is None else [picture.alpha]
         array = np.dstack([colour, *alpha])
@@ -72,17 +74,17 @@ class Enlarger:
         )
 
     def _grey(self, image, step, finish=lambda large, small: None):
-        large = self._network_size(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
+        large = self._enlarge_batch(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
         rows = max(1, 2**20 // large.shape[1])
         grey = np.empty(large.shape[:2], image.dtype)
-        for i in range(0, len(large), rows):  # in parts: sums take more memory than what they are of
+        for i in range(0, len(large), rows):  # in parts: sums take more memory than pixels
             grey[i : i + rows] = (large[i : i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
         del large
         finish(grey, image)
         return self._resized(grey, image.shape[:2])
 
     def _colours(self, batch, step):
-        large = self._network_size(batch, step)
+        large = self._enlarge_batch(batch, step)
         height, width = self.size.of(*batch.shape[1:3])
         if (height, width) == large.shape[1:3]:
             return large
@@ -91,6 +93,6 @@ class Enlarger:
         return np.stack([self._resized(image, batch.shape[1:3]) for image in large])
 
     def _resized(self, large, before):
-        """What the network made of a picture of the shape `before`, as large as it is to be."""
+        """Resize the network's output for a picture of the shape `before` to the final size."""
         size = self.size.of(*before)
         return large if size == large.shape[:2] else imresize(large, size=size)

@@ -5,7 +5,7 @@ import dataclasses
 import os
 
 from srgan_tf import stderr
-from srgan_tf.errors import UserError, one_line
+from srgan_tf.errors import ModelError, UserError, one_line
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import memory
@@ -63,6 +63,9 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None):
 
     Returns:
         An `Outcome`.
+
+    Raises:
+        ModelError: when the enlarger cannot load its model.
     """
     reporter, outcome, swept = reporter or Reporter(), Outcome(), set()
     for job in jobs:
@@ -78,6 +81,8 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None):
                     swept.add(job.target.parent)
                 reporter.result(make(job, enlarger, reporter).line(job))
                 outcome.done += 1
+        except ModelError:
+            raise
         except UserError as error:
             outcome.failed += 1
             reporter.error(error)
@@ -179,6 +184,8 @@ class _Task:
     def _larger(self, picture):
         try:
             return self._enlarger.picture(picture, self._reporter.tile)
+        except ModelError:
+            raise
         except UserError as error:
             raise UserError(f"{self._name}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""How much memory this process can still use."""
 
 import math
 from pathlib import Path, PurePosixPath
@@ -9,10 +9,13 @@ PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available(swap=False):
-    """Bytes: the least of what the machine has free, its control group allows and `ulimit -v` and `-d` leave.
+    """The least of the machine's free memory and what its control group and `ulimit -v` and `-d` leave.
 
-    None if unknown. What the system keeps of files counts as free: it gives that back. With `swap` counts, too, what is
-    free of that: slow, but what does not fit even there ends the process.
+    Args:
+        swap: whether free swap space counts, too: it is slow, but memory beyond it ends the process.
+
+    Returns:
+        Bytes; None if unknown. Cached files count as free.
     """
     machine = _fields(PROC / "meminfo")
     more = machine.get("SwapFree", 0) if swap else 0
@@ -21,10 +24,10 @@ def available(swap=False):
 
 
 def empty(shape, dtype):
-    """What `np.empty` gives.
+    """`np.empty`, which fails when there is not enough memory instead of when it is used.
 
     Raises:
-        MemoryError: where there is no room for it; the system would give it, and end this process when it is used.
+        MemoryError: the system would promise the memory, and end this process when it is used.
     """
     left = available(swap=True)
     if left is not None and math.prod(shape) * np.dtype(dtype).itemsize > left:
@@ -33,7 +36,7 @@ def empty(shape, dtype):
 
 
 def _left_by_cgroup():
-    """Of version 2, then 1: its own and those around it; the group of a container is the root of what it sees."""
+    """What the process' control group and those around it leave, of version 2 and 1."""
     found = []
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)

@@ -79,7 +79,7 @@ class Remote(Enlarger):
         self._servers = Servers([endpoints.parse(server) for server in servers])
         return self._servers.attributes(self._timeout)
 
-    def _network_size(self, batch, step):
+    def _enlarge_batch(self, batch, step):
         if batch.dtype != np.uint8:
             raise UserError("the picture has 16 bits a channel and a server computes 8, --server, leave it out")
         count, height, width, _ = batch.shape
@@ -90,7 +90,7 @@ class Remote(Enlarger):
         together = max(1, self._automatic**2 // (min(height, tile) * min(width, tile)))  # pictures in one request
         some = [slice(first, min(first + together, count)) for first in range(0, count, together)]
         places = list(itertools.product(some, spans(height, tile, self.halo), spans(width, tile, self.halo)))
-        tiles = (batch[part, rows.seen, columns.seen] for part, rows, columns in places)
+        tiles = (batch[part, rows.with_halo, columns.with_halo] for part, rows, columns in places)
         with contextlib.closing(self._enlarged(tiles)) as enlarged:  # at once, also when `step` raises
             for (part, rows, columns), sr in zip(places, enlarged, strict=True):
                 within = sr[:, rows.within(scale), columns.within(scale)]

@@ -1,11 +1,11 @@
-"""How a picture is cut into tiles that see a halo around them."""
+"""Cut a picture into tiles with a halo."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Span:
-    """One tile along one side, in LR pixels: it answers for [start, stop) and sees [first, last)."""
+    """One tile along one side, in LR pixels: it computes [start, stop) from [first, last), which has its halo."""
 
     start: int
     stop: int
@@ -13,23 +13,23 @@ class Span:
     last: int
 
     @property
-    def seen(self):
+    def with_halo(self):
         return slice(self.first, self.last)
 
     def larger(self, scale):
-        """Its place in the result."""
+        """Where the tile is in the result."""
         return slice(scale * self.start, scale * self.stop)
 
     def within(self, scale):
-        """Its place in what the network made of the pixels it sees."""
+        """Where the tile is in the network's output for `with_halo`."""
         return slice(scale * (self.start - self.first), scale * (self.stop - self.first))
 
 
 def spans(length, tile, halo, part=None):
     """Cut a side, or a part of it, into tiles of about equal length, at most `tile` each.
 
-    A tile sees `halo` more pixels on both sides, but never beyond the picture: there the network's own padding
-    is what the whole picture would get, too.
+    The halo is `halo` pixels on both sides, but never beyond the picture: there the network pads as for the whole
+    picture.
     """
     start, stop = (0, length) if part is None else (part.start, part.stop)
     count = -(-(stop - start) // tile)

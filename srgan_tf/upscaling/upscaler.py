@@ -5,7 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import ModelError, UserError
 from srgan_tf.networks import inference
 from srgan_tf.networks.precision import computes_bfloat16
 from srgan_tf.saved_models import variables, zoo
@@ -14,26 +14,26 @@ from srgan_tf.upscaling.enlarger import Enlarger
 from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.tiles import Span, spans
 
-TILE = 768  # LR pixels: larger ones save little more of the halo
+TILE = 768  # LR pixels a side: larger tiles save little more of the halo
 SMALL = 2**12  # LR pixels that are computed without a look at the memory: below 100 MB
-LEAST = 16  # LR pixels: a tile that does not fit into memory is halved until here
-TRUNK, STRIP = 1000, 10_000  # bytes for an LR pixel in the trunk, and in a strip that is enlarged: float32, 64 features
-PIXELS = 2**21  # at most, of a tile with its halo
+LEAST = 16  # LR pixels a side: a tile that does not fit into memory is halved down to this
+TRUNK_BYTES, STRIP_BYTES = 1000, 10_000  # of an LR pixel in the trunk, and in a strip: float32, 64 features
+MAX_TILE_PIXELS = 2**21  # of a tile with its halo
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 class Upscaler(Enlarger):
-    """A model that enlarges pictures.
+    """A model that enlarges pictures on this machine.
 
         upscale = Upscaler("srresnet", scale=4)
         large = upscale(small)  # uint8 [H, W, 3] -> uint8 [4H, 4W, 3]; uint16 gives uint16
 
     Attributes:
-        scale: how many times larger the network makes each side.
+        scale: how many times longer the network makes each side.
         size: a `sizes.Size`, how large results are.
         halo: how far a pixel reaches, in LR pixels.
-        folder: where the model was found.
-        attributes: what its export wrote about it.
+        folder: of the SavedModel.
+        attributes: what its export wrote about it, as `attributes.read` returns it.
         precision: what convolutions of 8-bit pictures compute in: "float32", "bfloat16" or "float16".
     """
 
@@ -47,39 +47,39 @@ class Upscaler(Enlarger):
             scale: 2, 4 or 8; None is the model's own.
             fidelity: instead of a model, a blend of the variables of two: 0 is `srgan`, 1 the
                 `srresnet` that it was trained from.
-            outscale, width, height: how large results are, as `sizes.Size` says; None is the model's scale. They
-                are made from what the network makes by `imresize`.
-            tile: side of a tile in LR pixels without its halo; 0 chooses one and computes what is small at once.
+            outscale, width, height: how large results are, as in `sizes.Size`; None is the model's scale. The
+                network's output is resized to it by `imresize`.
+            tile: side of a tile in LR pixels without its halo; 0 chooses one, and computes small pictures at once.
             precision: "float32"; "bfloat16", which costs under 0.02 dB; "float16", for GPUs that do not compute in
-                bfloat16; or "auto", which is bfloat16 where the machine computes in it, else float32. It holds for
-                8-bit pictures: others are computed in float32.
+                bfloat16; or "auto", which is bfloat16 where the machine computes in it, else float32. Pictures of
+                16 bits a channel are computed in float32.
 
         Raises:
-            UserError: when there is no such model, or it is of another scale or damaged.
+            ModelError: when there is no such model, or it has another scale or is not valid.
             ValueError: for a negative tile, another precision, or a fidelity outside of [0, 1].
         """
         if tile < 0:
             raise ValueError(f"tile must be 0 or positive. Received: {tile}")
         if precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received: {precision!r}")
-        if fidelity is None:
-            self.folder = zoo.resolve(zoo.DEFAULT_MODEL if model is None else model, scale)
-        else:
-            self.folder, _ = zoo.blended(fidelity, model, scale)
+        try:
+            self.folder, loaded = _load(model, scale, fidelity)
+        except UserError as error:
+            raise ModelError(*error.args) from None
         self.attributes = zoo.attributes(self.folder)
         self.scale, self.halo = self.attributes["scale"], self.attributes["halo"]
         self.size = Size(self.scale if outscale is None else outscale, width, height)
         self.precision = ("bfloat16" if computes_bfloat16() else "float32") if precision == "auto" else precision
-        self._generator = inference.Generator(_variables(self.folder, fidelity, scale))
-        self._networks = {}  # by what pixels are: compiled when the first comes
-        self._most = max(1, math.isqrt(PIXELS) - 2 * self.halo)  # the side of a tile; less when memory ran out
-        self.tile = min(tile, self._most)
+        self._generator = inference.Generator(loaded)
+        self._networks = {}  # by the type of pixels: compiled when the first comes
+        self._largest_tile = max(1, math.isqrt(MAX_TILE_PIXELS) - 2 * self.halo)  # less when memory ran out
+        self.tile = min(tile, self._largest_tile)
 
-    def _network_size(self, batch, step):
+    def _enlarge_batch(self, batch, step):
         """uint8 or uint16 [B, H, W, 3] -> the same type [B, scale H, scale W, 3], tile by tile."""
         count, height, width, _ = batch.shape
         large = memory.empty((count, self.scale * height, self.scale * width, 3), batch.dtype)
-        tile = min(self.tile, self._most) or self._automatic(height, width)
+        tile = min(self.tile, self._largest_tile) or self._automatic(height, width)
         boxes = [
             (rows, columns) for rows in spans(height, tile, self.halo) for columns in spans(width, tile, self.halo)
         ]
@@ -88,15 +88,13 @@ class Upscaler(Enlarger):
             side = max(rows.stop - rows.start, columns.stop - columns.start)
             try:
                 if side >= 2 * LEAST and not self._fits((rows.last - rows.first) * (columns.last - columns.first)):
-                    raise MemoryError  # before TensorFlow finds out: some of its operations crash instead of failing
+                    raise MemoryError  # before TensorFlow fails: some of its operations crash
                 self._enlarge(batch, rows, columns, large)
             except (tf.errors.ResourceExhaustedError, MemoryError) as error:
                 if side < 2 * LEAST:
-                    raise UserError(
-                        f"the memory does not hold a tile of {side} pixels, the picture, close other programs"
-                    ) from None
+                    raise UserError(f"not enough memory for a tile of {side} pixels. Close other programs.") from None
                 if isinstance(error, tf.errors.ResourceExhaustedError):  # else it may fit the next time
-                    self._most = side // 2
+                    self._largest_tile = side // 2
                 boxes = [
                     (r, c)
                     for down, across in [(rows, columns), *boxes]
@@ -108,19 +106,19 @@ class Upscaler(Enlarger):
         return large
 
     def _enlarge(self, batch, rows, columns, large):
-        """Compute one tile of all pictures and put it into its place: small ones together, large ones in strips."""
+        """Compute one tile of all pictures of a batch: small tiles together, large ones in strips."""
         trunk, enlarge = self._network(batch.dtype)
         levels = batch.dtype.type(257) if batch.dtype == np.uint16 else None
         height, width = rows.last - rows.first, columns.last - columns.first
         together = max(1, min(inference.TOGETHER // (height * width), inference.STRIP // (inference.ROWS * width)))
         strip = max(inference.ROWS, inference.STRIP // (min(together, len(batch)) * width))
         for first in range(0, len(batch), together):
-            seen = batch[first : first + together, rows.seen, columns.seen]
-            features = trunk(tf.constant(seen if levels is None else seen / np.float32(levels)))
+            lr = batch[first : first + together, rows.with_halo, columns.with_halo]
+            features = trunk(tf.constant(lr if levels is None else lr / np.float32(levels)))
             within = Span(rows.start - rows.first, rows.stop - rows.first, 0, height)
             for part in spans(height, strip, inference.REACH, within):
                 whole = (part.first, part.last) == (0, height)
-                sr = enlarge(features if whole else features[:, part.seen]).numpy()
+                sr = enlarge(features if whole else features[:, part.with_halo]).numpy()
                 sr = sr[:, part.within(self.scale), columns.within(self.scale)]
                 place = slice(self.scale * (rows.first + part.start), self.scale * (rows.first + part.stop))
                 large[first : first + together, place, columns.larger(self.scale)] = (
@@ -136,11 +134,11 @@ class Upscaler(Enlarger):
         return self._networks[pixel]
 
     def _automatic(self, height, width):
-        """The side of the tiles that the memory there is holds: the whole picture at once when it is small.
+        """The side of tiles that fit into the free memory: the whole picture when it is small.
 
-        But not where it is so wide that the lowest strip of it would be too many pixels.
+        A picture so wide that its lowest strip has too many pixels is not small.
         """
-        tile = min(TILE, self._most)
+        tile = min(TILE, self._largest_tile)
         if height * width <= SMALL and max(height, width) <= tile:
             return max(height, width)
         while tile >= 2 * LEAST and not self._fits((tile + 2 * self.halo) ** 2):
@@ -149,20 +147,25 @@ class Upscaler(Enlarger):
         return max(height, width) if small else tile
 
     def _fits(self, pixels):
-        """Whether twice the memory that so many LR pixels take at once is there; allocators grow in large steps.
+        """Whether twice the memory for so many LR pixels at once is free: allocators grow in large steps.
 
-        A GPU's memory is not asked: what does not fit there fails cleanly and is halved.
+        A GPU's memory is not looked at: a tile that does not fit there fails cleanly and is halved.
         """
         if pixels <= SMALL:
             return True
         left = None if tf.config.list_physical_devices("GPU") else memory.available()
-        share = self.attributes.get("features", 64) / 64
+        share = self.attributes["features"] / 64
         strip = min(pixels, inference.STRIP)
-        return left is None or 2 * share * max(TRUNK * pixels, TRUNK // 4 * pixels + STRIP * strip) <= left
+        return (
+            left is None
+            or 2 * share * max(TRUNK_BYTES * pixels, TRUNK_BYTES // 4 * pixels + STRIP_BYTES * strip) <= left
+        )
 
 
-def _variables(folder, fidelity, scale):
+def _load(model, scale, fidelity):
+    """The folder of a model, or of the first of two that are blended, and the variables."""
     if fidelity is None:
-        return variables.read(folder)
-    faithful, vivid = (variables.read(folder) for folder in zoo.blended(fidelity, scale=scale))
-    return variables.blend(faithful, vivid, fidelity)
+        folder = zoo.resolve(zoo.DEFAULT_MODEL if model is None else model, scale)
+        return folder, variables.read(folder)
+    folders = zoo.fidelity_models(fidelity, model, scale)
+    return folders[0], variables.blend(*map(variables.read, folders), fidelity)

@@ -316,7 +316,7 @@ def test_fidelity_blends_the_shipped_models(run):
     Image.fromarray(noise(16, 16, 3)).save("small.png")
     results = {}
     fixed = ["small.png", "-o", "large.png", "--overwrite", "--precision", "float32"]
-    origin = f"-n {zoo.blended(1)[0]}"  # the version of srresnet that srgan was trained from
+    origin = f"-n {zoo.fidelity_models(1)[0]}"  # the version of srresnet that srgan was trained from
     for arguments in ("--fidelity 1", "--fidelity 0.5", "--fidelity 0", origin, "-n srgan"):
         assert run(*fixed, *arguments.split(), model=None)[0] == 0
         results[arguments] = np.asarray(Image.open("large.png")).astype(int)
@@ -354,7 +354,7 @@ def test_fidelity_blends_the_shipped_models(run):
         (["good.png", "--width", "0"], "--width"),
         (["good.png", "--width", "1" + 400 * "0"], "--width"),
         (["good.png", "--height", str(2**31)], "--height"),
-        (["good.png", "--fidelity", "0.5"], "--fidelity 0.5 with --model"),
+        (["good.png", "--fidelity", "0.5"], "--fidelity 0.5: "),
         (["good.png", "--fidelity", "1.5"], "--fidelity"),
         (["good.png", "--fidelity", "nan"], "--fidelity"),
         (["good.png", "--server_timeout", "nan"], "--server_timeout"),

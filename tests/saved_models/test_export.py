@@ -18,7 +18,7 @@ from PIL import Image
 from helpers import ROOT, capi
 from srgan_tf.errors import UserError
 from srgan_tf.networks import models, pixels
-from srgan_tf.saved_models import export, zoo
+from srgan_tf.saved_models import export, variables, zoo
 
 
 @pytest.fixture(scope="module")
@@ -244,13 +244,13 @@ def test_attributes_are_the_same_in_the_file_and_through_the_signature(folder, s
         "features": 16,
         "halo": 12,
     }
-    assert facts["sha256"] == export.checksum(models.named_weights(generator))
+    assert facts["sha256"] == variables.checksum(models.named_weights(generator))
     twice = session.run({"any": np.array([b"", b"what are you?"], object)}, "attributes")["attributes"]
     assert [json.loads(answer) for answer in twice] == [facts, facts]
 
 
 def test_halo_of_the_papers_network_is_40_at_every_scale():
-    assert [export.halo(models.srresnet(scale)) for scale in models.SCALES] == [40, 40, 40]
+    assert [export.describe(models.srresnet(scale))["halo"] for scale in models.SCALES] == [40, 40, 40]
 
 
 @pytest.mark.parametrize("scale", models.SCALES)
@@ -260,7 +260,7 @@ def test_a_pixel_reaches_as_far_as_the_halo_and_no_further(scale):
         generator,
         {name: np.full(v.shape, 0.1 if v.ndim == 4 else 1.0) for name, v in models.named_weights(generator).items()},
     )  # nothing cancels out
-    halo = export.halo(generator)
+    halo = export.describe(generator)["halo"]
     image = np.zeros((2, 1, 4 * halo, 3), np.float32)
     image[1, 0, 2 * halo] = 1
     without, with_pixel = generator(image, training=False).numpy()
@@ -285,7 +285,7 @@ def test_restore_refuses_variables_that_are_not_those_exported(folder, generator
     facts = zoo.attributes(tmp_path / "1")
     del facts["sha256"]
     (tmp_path / "1" / zoo.ATTRIBUTES).write_text(json.dumps(facts))
-    with pytest.raises(UserError, match="checksum"):
+    with pytest.raises(UserError, match="no 'sha256'"):
         export.restore(tmp_path / "1")
 
 

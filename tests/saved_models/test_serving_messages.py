@@ -30,7 +30,7 @@ def theirs(name):
 
 @pytest.mark.parametrize("name", serving_messages._MESSAGES)
 def test_fields_have_the_numbers_and_types_of_the_api(name):
-    packed = {"int_val", "float_val"}  # repeated numbers, read as the bytes that they lie in
+    packed = {"int_val", "float_val"}  # repeated numbers, read as the bytes that they are packed in
     known = theirs(name).fields_by_name
     for field in getattr(serving_messages, name).DESCRIPTOR.fields:
         other = known[field.name]

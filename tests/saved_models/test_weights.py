@@ -33,7 +33,7 @@ def test_a_model_is_what_its_card_describes(name, folder):
 
 
 def test_fidelity_blends_srgan_with_the_srresnet_that_it_was_trained_from():
-    faithful, vivid = map(zoo.attributes, zoo.blended(0.5))
+    faithful, vivid = map(zoo.attributes, zoo.fidelity_models(0.5))
     assert faithful["network"] == vivid["network"] and faithful["sha256"] == vivid["start"]
 
 

@@ -1,17 +1,27 @@
 """A model's name or path becomes the folder of a SavedModel, in one place."""
 
 import json
+import re
 
 import pytest
 
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 
+FACTS = {
+    "network": "srresnet",
+    "blocks": 16,
+    "features": 64,
+    "halo": 40,
+    "pixel_limit": 2**21,
+    "sha256": 64 * "0",
+}
+
 
 def saved_model(folder, scale=4, **facts):
     (folder / "assets.extra").mkdir(parents=True)
     (folder / "saved_model.pb").touch()
-    (folder / zoo.ATTRIBUTES).write_text(json.dumps({"scale": scale, "halo": 40, **facts}))
+    (folder / zoo.ATTRIBUTES).write_text(json.dumps({**FACTS, "scale": scale, **facts}))
     return folder
 
 
@@ -45,10 +55,10 @@ def test_weights_of_a_wheel_are_found_and_those_of_a_checkout_go_first(weights):
 
 def test_srgan_is_blended_with_the_srresnet_that_it_was_trained_from(weights):
     for version in ("1", "2", "3"):
-        saved_model(weights[0] / "srresnet_x4" / version, sha256=f"of {version}")
-    assert zoo.blended(0.5)[0].name == "3"  # it is not known
-    saved_model(weights[0] / "srgan_x4" / "2", start="of 2")
-    assert [folder.name for folder in zoo.blended(0.5)] == ["2", "2"]
+        saved_model(weights[0] / "srresnet_x4" / version, sha256=64 * version)
+    assert zoo.fidelity_models(0.5)[0].name == "3"  # it is not known
+    saved_model(weights[0] / "srgan_x4" / "2", start=64 * "2")
+    assert [folder.name for folder in zoo.fidelity_models(0.5)] == ["2", "2"]
 
 
 def test_a_path_means_a_savedmodel_or_the_newest_in_it(weights, tmp_path):
@@ -70,7 +80,7 @@ def test_anything_else_is_refused_with_the_list_of_models(weights, tmp_path, mon
 def test_a_path_that_cannot_be_looked_at_is_refused_in_one_line(weights, tmp_path, model):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "locked").mkdir(mode=0)
-    with pytest.raises(UserError, match="--model, give the path of a SavedModel or one of: srgan_x2, srgan_x4"):
+    with pytest.raises(UserError, match="Give the path of a SavedModel or one of: srgan_x2, srgan_x4"):
         zoo.resolve(model.format(loop=tmp_path / "loop", locked=tmp_path / "locked"))
 
 
@@ -85,5 +95,5 @@ def test_a_savedmodel_of_other_origin_is_refused(tmp_path, content):
     (folder / zoo.ATTRIBUTES).unlink()
     if content is not None:
         (folder / zoo.ATTRIBUTES).write_text(content)
-    with pytest.raises(UserError, match="export the model with srgan_tf"):
+    with pytest.raises(UserError, match=re.escape(f"{folder}: not a model of srgan_tf")):
         zoo.attributes(folder)

@@ -15,7 +15,7 @@ from PIL import Image
 from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import PRESETS
 from srgan_tf.networks import models
-from srgan_tf.saved_models import export
+from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import checkpoints, run_folder, trainer, validation
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.recipes import Recipe
@@ -67,7 +67,7 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     assert all(line["validation_psnr"] > 10 and line["validation_consistency"] > 15 for line in validations)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 2]
     assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
-    assert export.attributes(run / "saved_model" / "4")["step"] == 4
+    assert zoo.attributes(run / "saved_model" / "4")["step"] == 4
     with Image.open(run / "samples" / "00000004.png") as sample:
         assert sample.size == (3 * 80, 64)  # LR | SR | HR
     assert json.loads((run / "config.json").read_text())["recipe"]["steps"] == 4
@@ -162,7 +162,7 @@ def test_an_export_names_the_model_that_training_began_from_and_not_another_of_i
         monkeypatch.setattr(run_folder, "_start", lambda init, sha256=sha256: {"start": sha256})
         run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)
     assert "is another model since" in capsys.readouterr().err
-    assert export.attributes(run / "saved_model" / "6")["start"] == "one"
+    assert zoo.attributes(run / "saved_model" / "6")["start"] == "one"
 
 
 def test_validation_leaves_tiny_pictures_out_and_a_flat_one_is_not_infinitely_good(data, tmp_path, capsys):

@@ -202,7 +202,7 @@ def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
 
 def test_a_tile_stays_within_a_limit(small_model):
     upscale = Upscaler(small_model, tile=10**6)
-    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaler.PIXELS**0.5
+    assert 1000 < upscale.tile + 2 * upscale.halo <= upscaler.MAX_TILE_PIXELS**0.5
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
@@ -269,7 +269,7 @@ def test_what_a_network_invents_in_alpha_stays_off_what_is_wholly_transparent_or
     class Inventive(Enlarger):
         size = Size(4)
 
-        def _network_size(self, batch, step):
+        def _enlarge_batch(self, batch, step):
             return np.clip(batch.repeat(4, 1).repeat(4, 2) + np.int16(8), 4, 251).astype(np.uint8)
 
     alpha = np.zeros((20, 24), np.uint8)

@@ -1,6 +1,11 @@
-"""Errors that the user can fix, and text from outside made safe to print."""
+"""What the user sees when something goes wrong: errors, text from outside made safe, and no noise of C libraries."""
 
+import contextlib
+import os
 import re
+import sys
+import tempfile
+import threading
 import unicodedata
 
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, separators of lines and paragraphs
@@ -52,3 +57,36 @@ def reason(error: BaseException, longest: int = 300) -> str:
     """What an exception of another library says, in one line: the system's message where there is one."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return one_line(text if len(text) <= longest else text[:longest] + "...")
+
+
+class _Held:
+    """The process' standard error while at least one thread holds it back: there is one file descriptor for all."""
+
+    lock, holders, stderr, file = threading.Lock(), 0, None, None
+
+
+@contextlib.contextmanager
+def stderr_held_back():
+    """Hold back standard error, of all threads, while the block runs; show it only if the block fails with a bug."""
+    with _Held.lock:
+        _Held.holders += 1
+        if _Held.holders == 1:
+            sys.stderr.flush()
+            _Held.stderr, _Held.file = os.dup(2), tempfile.TemporaryFile()
+            os.dup2(_Held.file.fileno(), 2)
+    bug = False
+    try:
+        yield
+    except Exception as error:
+        bug = not isinstance(error, UserError)
+        raise
+    finally:
+        with _Held.lock:
+            if bug:
+                _Held.file.seek(0)
+                os.write(_Held.stderr, _Held.file.read())
+            _Held.holders -= 1
+            if not _Held.holders:
+                os.dup2(_Held.stderr, 2)
+                os.close(_Held.stderr)
+                _Held.file.close()

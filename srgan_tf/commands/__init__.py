@@ -16,8 +16,7 @@ import textwrap
 from absl import app, flags, logging
 
 import srgan_tf
-from srgan_tf import stderr
-from srgan_tf.errors import Stopped, UserError
+from srgan_tf.errors import Stopped, UserError, stderr_held_back
 
 
 def start(main, argv=None):
@@ -181,7 +180,7 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def exec_module(module):
-                with stderr.held_back():
+                with stderr_held_back():
                     load(module)
 
             spec.loader.exec_module = exec_module

@@ -20,8 +20,8 @@ import threading
 import time
 from pathlib import Path
 
-from srgan_tf import atomic, stderr
-from srgan_tf.errors import ModelError, UserError, masked, one_line
+from srgan_tf import atomic
+from srgan_tf.errors import ModelError, UserError, masked, one_line, stderr_held_back
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import jobs, plans
 from srgan_tf.upscaling.reporter import Reporter
@@ -343,7 +343,7 @@ def _connected(address):
         place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
         if place not in ("auto", "local"):
             _knock(place)
-        with stderr.held_back():
+        with stderr_held_back():
             ray.init(
                 place,
                 log_to_driver=False,

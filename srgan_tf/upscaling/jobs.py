@@ -4,8 +4,7 @@ import contextlib
 import dataclasses
 import os
 
-from srgan_tf import stderr
-from srgan_tf.errors import ModelError, UserError, one_line
+from srgan_tf.errors import ModelError, UserError, one_line, stderr_held_back
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import memory
@@ -128,7 +127,7 @@ class _Task:
     def picture_or_animation(self):
         formats.check_suffix(self._target)
         with contextlib.ExitStack() as stack:
-            with stderr.held_back():  # libtiff's warnings about damaged files
+            with stderr_held_back():  # libtiff's warnings about damaged files
                 file = stack.enter_context(reading.opened(self._source))
                 animation = animations.read(file)
                 small = None if animation else file.picture()

@@ -8,10 +8,13 @@ from PIL import Image
 
 from srgan_tf.errors import UserError
 from srgan_tf.images import formats, reading, writing
+from srgan_tf.images.options import FileOptions
 from srgan_tf.images.palettes import with_palette
 from srgan_tf.images.picture import Picture
+from srgan_tf.images.reading_errors import errors_named
 
 FORMATS = ("GIF", "WEBP", "PNG")
+_DEFAULT = FileOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +22,9 @@ class Animation:
     """A file of several frames.
 
     file: the open `reading.PictureFile`.
-    count: number of frames, each as it is seen: composed of what the file changes from one to the next.
-    durations: for how long each is seen, in ms.
-    plays: how often all are shown; 0 is for ever.
+    count: the number of frames, each complete, as it is shown.
+    durations: how long each is shown, ms.
+    plays: how often the animation plays; 0 is for ever.
     height, width: of every frame.
     alpha: whether any frame has transparent pixels.
     grey: whether all are grey.
@@ -38,7 +41,7 @@ class Animation:
 
     def frames(self):
         """Every frame as a `picture.Picture`, one decoded after the other, while the file is open."""
-        with reading.errors_named(self.file.path):
+        with errors_named(self.file.path):
             self.file.rewind()
             fields = None
             for array in _arrays(self.file.image):
@@ -62,17 +65,15 @@ def read(file):
         return None
     image, path = file.image, file.path
     if image.format not in FORMATS:
-        raise UserError(f"the file holds {file.count} pictures, {path}, split it into single ones")
+        raise UserError(f"{path}: the file holds {file.count} pictures. Split it into single ones.")
     if reading.depth(image) == 16:
-        raise UserError(f"animations of 16 bits a channel would not be kept, {path}, save it with 8")
-    with reading.errors_named(path):
+        raise UserError(f"{path}: animations with 16 bits a channel are not supported. Save it with 8.")
+    with errors_named(path):
         durations, alpha, grey = [], False, not reading.has_rgb_profile(image)
         for array in _arrays(image):
             durations.append(image.info.get("duration", 0))
             alpha = alpha or bool((array[..., 3] < 255).any())
             grey = grey and bool((array[..., :1] == array[..., 1:3])[array[..., 3] > 0].all())
-        if len(durations) == 1:  # a PNG file may show another picture where animations are not known
-            raise UserError(f"the animation has one frame only, {path}, save it as a picture")
         height, width = reading.UPRIGHT[file.metadata()[1]](array).shape[:2]
         return Animation(file, len(durations), tuple(durations), _plays(image), height, width, alpha, grey)
 
@@ -81,17 +82,20 @@ def check_fits(path, animation, height, width):
     """Raise UserError when the path's format cannot hold an animation whose frames have that size."""
     kind = formats.check_fits(path, height, width)
     if kind not in FORMATS:
-        raise UserError(f"{kind} holds no animation, {path}, choose .gif, .webp or .png")
+        raise UserError(f"{path}: {kind} holds no animation. Choose .gif, .webp or .png.")
 
 
-def write(path, animation, frames):
+def write(path, animation, frames, options=_DEFAULT):
     """Write frames with the timing of an animation, in the format of the path's suffix, at once or not at all.
 
     Pillow takes one frame after the other, so that one is in memory; of a GIF file it keeps the frames of one byte a
     pixel, of a PNG file all of them. Frames that equal the one before are joined with it.
 
     Args:
+        path: of the file.
+        animation: an `Animation`.
         frames: iterable of `picture.Picture`, as many as the animation has.
+        options: a `options.FileOptions`.
 
     Returns:
         As `writing.write`.
@@ -100,30 +104,30 @@ def write(path, animation, frames):
         UserError: as `check_fits`, and for a place that cannot be written.
     """
     kind = formats.check_suffix(path)
-    notes = []  # of the frames, as they come
-    prepared = (_frame(frame, kind, notes) for frame in frames)
+    notes = []
+    prepared = (_frame(frame, kind, notes, options.quality) for frame in frames)
     with writing.written(path) as file:
-        first, options = next(prepared)
+        first, saving = next(prepared)
         durations = list(animation.durations)
         if kind == "GIF" and (rounded := _in_hundredths(durations)) != durations:
             durations = rounded
             notes.append("timed in hundredths of a second")
-        options |= {"save_all": True, "duration": durations, **_loop(kind, animation.plays)}
+        saving |= {"save_all": True, "duration": durations, **_loop(kind, animation.plays)}
         if kind == "PNG":
-            first.save(file, kind, append_images=[image for image, _ in prepared], **options)
+            first.save(file, kind, append_images=[image for image, _ in prepared], **saving)
         else:
             if kind == "GIF":
-                options["disposal"] = 2 if animation.alpha else 1
-            _Sequence(first, (image for image, _ in prepared), animation.count).save(file, kind, **options)
+                # Viewers clear frames with the transparent colour, which Pillow would remove from opaque ones.
+                saving |= {"disposal": 2, "optimize": False} if animation.alpha else {"disposal": 1}
+            _Sequence(first, (image for image, _ in prepared), animation.count).save(file, kind, **saving)
     return tuple(dict.fromkeys(notes))
 
 
 class _Sequence(Image.Image):
     """Frames as Pillow's writers ask for them: by `seek`, from the first to the last.
 
-    Their transparency is told with each copy, and at the end, but not by the sequence in between: Pillow's writer of
-    GIF files would take it to crop frames to what is not transparent, by the first frame's palette, where that may be
-    black.
+    Each copy has its transparency, and the sequence at the end, but not in between: Pillow's writer of GIF files would
+    crop frames to their opaque part by the palette of the first frame, in which that may be black.
     """
 
     def __init__(self, first, others, count):
@@ -139,7 +143,7 @@ class _Sequence(Image.Image):
 
     def seek(self, frame):
         if frame >= self.n_frames:
-            self.info |= self._transparency  # all were equal if it is asked for now
+            self.info |= self._transparency  # asked for here if all were equal
             raise EOFError
         if frame == self._place + 1:
             self._place = frame
@@ -156,7 +160,7 @@ class _Sequence(Image.Image):
 
 def _arrays(image):
     """uint8 RGBA of every frame."""
-    first = 1 if getattr(image, "default_image", False) else 0  # a PNG file's, that is no part of its animation
+    first = 1 if getattr(image, "default_image", False) else 0  # of a PNG file, not part of its animation
     for i in range(first, image.n_frames):
         image.seek(i)
         image.load()
@@ -171,7 +175,7 @@ def _plays(image):
 
 
 def _loop(kind, plays):
-    """Pillow's option; more often than the format can count is for ever."""
+    """Pillow's option; what the format cannot count plays for ever."""
     if kind == "GIF" and plays == 1:
         return {}
     loop = plays - 1 if kind == "GIF" and plays else plays
@@ -179,19 +183,19 @@ def _loop(kind, plays):
 
 
 def _in_hundredths(durations):
-    """ms in steps of 10, at most 65,535 of them; frames begin as near to their time as they can, none is unseen."""
+    """ms in steps of 10, at most 65,535 steps; frames begin as close to their time as possible, none is skipped."""
     begins = [10 * round(time / 10) for time in itertools.accumulate(durations, initial=0)]
     return [
         duration and min(max(10, end - begin), 655_350) for duration, begin, end in zip(durations, begins, begins[1:])
     ]
 
 
-def _frame(picture, kind, notes):
-    """Pillow's image of a frame, and the options that it is saved with."""
+def _frame(picture, kind, notes, quality):
+    """Pillow's image of a frame, and the options to save it with."""
     picture, changed = formats.fitted(picture, kind)
     notes += [*picture.notes, *changed]
     image = writing.as_image(picture)
     if kind == "GIF" and image.mode != "L":
-        image, same = with_palette(image, dither=False)
+        image, same = with_palette(image, dither=False, transparent=True)
         notes += [] if same else ["reduced to 255 colours"]
-    return image, formats.save_options(kind, picture)
+    return image, formats.save_options(kind, picture, quality)

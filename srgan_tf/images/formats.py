@@ -1,6 +1,8 @@
-"""What each format of picture files holds: sizes, depth, alpha, and what is said beside the pixels."""
+"""Formats of picture files: which are read and written, and what each holds."""
 
 import dataclasses
+import functools
+import importlib
 import math
 from pathlib import Path
 
@@ -8,49 +10,105 @@ import numpy as np
 from PIL import Image
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import metadata, png, xmp
+from srgan_tf.images import colours, metadata, png, xmp
 
 FORMATS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jpe": "JPEG",
     ".jfif": "JPEG",
     ".webp": "WEBP",
     ".bmp": "BMP",
     ".tif": "TIFF",
     ".tiff": "TIFF",
     ".gif": "GIF",
-}  # what is written, by suffix; more can be read
-OF_SETS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")  # taken from folders to train on and to score
-WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF")
+    ".avif": "AVIF",
+}  # formats of results, by suffix
+# What is read, in Pillow's names: files of one picture or an animation, decoded without starting other programs.
+READ = (
+    *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "TGA", "PPM", "PSD", "QOI", "DDS"),
+    *("PCX", "DCX", "SGI", "SUN", "ICO", "ICNS", "CUR", "IM", "XBM", "XPM", "MSP", "FLI", "BLP", "FTEX", "GBR", "PCD"),
+    *("PIXAR", "FITS", "SPIDER", "HEIF", "JXL"),
+)
+SUPPORTED = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, TGA and others that Pillow reads"
+WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF", "AVIF")
+# Formats of plug-ins: the package, the module, and how to register it.
+_PLUGINS = {
+    "pillow-heif": ("pillow_heif", "register_heif_opener", (".heic", ".heif", ".hif", ".heics", ".heifs")),
+    "pillow-jxl-plugin": ("pillow_jxl", None, (".jxl",)),
+}
 
-_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+_OPTIONS = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 90, "subsampling": "4:4:4"},
+}
 _WITH_16_BITS = ("PNG", "TIFF")
-_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF")
+_WITH_EXIF = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")
 _HELD_BY = {
     "exif": ("EXIF data", _WITH_EXIF),
-    "icc": ("colour profile", _WITH_EXIF),
     "xmp": ("XMP data", _WITH_EXIF),
+    "iptc": ("IPTC data", ("JPEG", "TIFF")),
+    "georeference": ("georeference", ("TIFF",)),
     "texts": ("texts", ("PNG",)),
     "comment": ("comment", ("JPEG", "GIF")),
 }  # a field's name and formats
-_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535}
+_LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 32768}
+_EMPTY = {"texts": ()}
 
 
 def check_suffix(path):
-    """The format that the suffix of a path means, one of `FORMATS`, or UserError."""
+    """The format of a result, one of `FORMATS`, by the suffix of its path; UserError for another suffix."""
     if Path(path).suffix.lower() not in FORMATS:
-        raise UserError(f"the format of the result is unknown, {path}, choose one of {' '.join(FORMATS)}")
+        raise UserError(f"{path}: unknown format of the result. Choose one of {' '.join(FORMATS)}.")
     return FORMATS[Path(path).suffix.lower()]
 
 
-def is_picture(path):
-    """Whether a path's suffix is that of any format of pictures that Pillow knows."""
-    return Path(path).suffix.lower() in Image.registered_extensions()
+def is_picture(path) -> bool:
+    """Whether a path's suffix is that of a picture that can be read; with plug-ins of Pillow where installed."""
+    suffix = Path(path).suffix.lower()
+    if suffix in FORMATS:
+        return True
+    return missing_plugin(path) is None and Image.registered_extensions().get(suffix) in READ
+
+
+def taken_from_folder(name) -> bool:
+    """Whether a file of a folder is taken as a picture, by its name: `is_picture`, and not hidden."""
+    return not Path(name).name.startswith(".") and is_picture(name)
+
+
+def missing_plugin(path) -> str | None:
+    """The package that reads the pictures of a path's suffix and is not installed; None where none is missing."""
+    suffix = Path(path).suffix.lower()
+    for package, (module, register, suffixes) in _PLUGINS.items():
+        if suffix in suffixes and not _loaded(module, register):
+            return package
+    return None
+
+
+def missing_plugins() -> list[str]:
+    """The plug-ins of Pillow that are not installed."""
+    return [package for package, (module, register, _) in _PLUGINS.items() if not _loaded(module, register)]
+
+
+def load_plugins():
+    """Let Pillow read the formats of the plug-ins that are installed."""
+    for module, register, _ in _PLUGINS.values():
+        _loaded(module, register)
+
+
+def suffix_for(source) -> str:
+    """The suffix of a picture's result: its own where that format keeps its pixels, else .png.
+
+    AVIF is written on request: Pillow writes 8 bits a channel, and AVIF files often hold 10.
+    """
+    suffix = Path(source).suffix
+    return suffix if FORMATS.get(suffix.lower(), "AVIF") != "AVIF" else ".png"
 
 
 def check_fits(path, height, width, like=None):
-    """The format of a path, or UserError when it cannot hold a picture.
+    """The format of a path; UserError when it cannot hold a picture.
 
     Args:
         height, width: of the picture.
@@ -58,46 +116,52 @@ def check_fits(path, height, width, like=None):
     """
     kind = check_suffix(path)
     if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):
-        raise UserError(f"{kind} holds no transparency, {path}, choose .png or .webp")
+        raise UserError(f"{path}: {kind} holds no transparency. Choose .png or .webp.")
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
         kind == "BMP" and like and _bmp_size(height, width, like) >= 2**32
     ):
-        raise UserError(f"{width} x {height} pixels are too many for {kind}, {path}, choose .png or .tif")
+        raise UserError(f"{path}: {width} x {height} pixels are too many for {kind}. Choose .png or .tif.")
     if (
         kind == "PNG"
         and like
         and like.pixels.dtype == np.uint16
-        and (height * width * channels(like) > png.MOST or max(height, width) > png.LONGEST_SIDE)
+        and (height * width * channels(like) > png.MAX_VALUES or max(height, width) > png.LONGEST_SIDE)
     ):
         raise UserError(
-            f"{width} x {height} pixels are too many for PNG with 16 bits a channel, {path}, make it "
-            "smaller or cut it into parts"
+            f"{path}: {width} x {height} pixels are too many for PNG with 16 bits a channel. Make it smaller or "
+            "cut it into parts."
         )
     return kind
 
 
 def fitted(picture, kind):
-    """What a format can hold of a picture and of what its file said; and a tuple of what is worth telling about it."""
-    pixels, alpha, notes, said = picture.pixels, picture.alpha, (), {}
+    """A picture as a format can hold it, and notes about what changed or is left out.
+
+    Colours are converted to sRGB where the format holds no profile.
+    """
+    changes, notes = {}, ()
     if kind not in WITH_ALPHA:
-        alpha = None
-    if kind not in _WITH_16_BITS and pixels.dtype == np.uint16:
-        pixels, alpha = rounded(pixels), None if alpha is None else rounded(alpha)
+        changes["alpha"] = None
+    if kind not in _WITH_16_BITS and picture.pixels.dtype == np.uint16:
+        changes["pixels"] = rounded(picture.pixels)
+        changes.setdefault("alpha", None if picture.alpha is None else rounded(picture.alpha))
         notes += ("rounded to 8 bits a channel",)
     for field, (name, kinds) in _HELD_BY.items():
         if kind not in kinds and getattr(picture, field):
-            said[field] = () if field == "texts" else None
+            changes[field] = _EMPTY.get(field)
             notes += (f"without its {name}",)
-    if kind == "WEBP" and (picture.icc or b"")[16:20] == b"GRAY":  # WebP's pixels are RGB
-        said["icc"] = None
-        notes += ("without its colour profile",)
     if kind != "PNG" and picture.colours:
-        said["colours"] = ()
+        changes["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)
-    picture = dataclasses.replace(picture, pixels=pixels, alpha=alpha, **said)
+    picture = dataclasses.replace(picture, **changes)
+    # Pixels of WebP and AVIF are RGB, which a profile of grey does not describe.
+    if picture.icc and (kind not in _WITH_EXIF or kind in ("WEBP", "AVIF") and picture.icc[16:20] == b"GRAY"):
+        picture, others = _without_profile(picture)
+        notes += others
     said = {
         "exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
-        "xmp": picture.xmp and xmp.sized(picture.xmp, *pixels.shape[:2]),
+        "xmp": picture.xmp and xmp.sized(picture.xmp, *picture.pixels.shape[:2]),
+        "iptc": picture.iptc,
         "comment": picture.comment,
     }
     for field, longest in metadata.LONGEST_IN_JPEG.items() if kind == "JPEG" else ():
@@ -105,6 +169,14 @@ def fitted(picture, kind):
             said[field] = None
             notes += (f"without its {_HELD_BY[field][0]}, too long for JPEG",)
     return dataclasses.replace(picture, **said), notes
+
+
+def _without_profile(picture):
+    converted = colours.to_srgb(picture.pixels, picture.icc)
+    if converted is None:
+        return dataclasses.replace(picture, icc=None), ("without its colour profile",)
+    notes = () if converted is picture.pixels else ("converted to sRGB",)
+    return dataclasses.replace(picture, pixels=converted, icc=None), notes
 
 
 def channels(picture):
@@ -117,15 +189,36 @@ def rounded(array):
     return array if array.dtype == np.uint8 else ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def save_options(kind, picture):
-    """Pillow's options for a format, with what is said about a picture that was `fitted` to it."""
-    quality = {"lossless": True} if kind == "WEBP" and picture.lossless else _OPTIONS.get(kind, {})
+def save_options(kind, picture, quality=None):
+    """Pillow's options to save a picture that was `fitted` to a format.
+
+    Args:
+        quality: 1 to 100, for JPEG, WebP and AVIF; None is the default.
+    """
+    options = dict(_OPTIONS.get(kind, {}))
+    if kind == "WEBP" and picture.lossless and quality is None:
+        options = {"lossless": True}
+    elif options and quality is not None:
+        options["quality"] = quality
     said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
     if kind == "PNG":
         said["pnginfo"] = png.chunks_to_write(picture.xmp, picture.texts, picture.colours)
     else:
         said["xmp"] = picture.xmp
-    return {**quality, **{name: value for name, value in said.items() if value}}
+    if kind == "JPEG" and picture.iptc:
+        said["extra"] = metadata.jpeg_segment(picture.iptc)
+    return {**options, **{name: value for name, value in said.items() if value}}
+
+
+@functools.cache
+def _loaded(module, register):
+    try:
+        loaded = importlib.import_module(module)
+    except ImportError:
+        return False
+    if register:
+        getattr(loaded, register)()
+    return True
 
 
 def _bmp_size(height, width, picture):

@@ -1,20 +1,24 @@
-"""What picture files say beside their pixels, EXIF and resolution, and what of it is still true of a larger picture."""
+"""EXIF, IPTC and resolution of picture files, kept true of an upright and larger picture."""
 
 import os
+import struct
 
 from PIL import Image
 
-LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "comment": 65500}  # bytes: a name before XMP, and Pillow before 13
+# Bytes in a JPEG file: less the name before XMP, the header before IPTC, and what Pillow before 13 needs.
+LONGEST_IN_JPEG = {"exif": 65533, "xmp": 65533 - 29, "iptc": 65533 - 27, "comment": 65500}
+IPTC = 0x83BB  # a tag of TIFF files
+_IPTC_IN_JPEG = 0x0404  # a resource of Photoshop
 SIDEWAYS = range(5, 9)  # orientations in which rows and columns change places
 _MOST_DPI = 0.0254 * 2**31  # that a PNG file holds
-XMP = 0x02BC  # a tag of TIFF files, which some put among EXIF, too
+XMP = 0x02BC  # a tag of TIFF files, and sometimes of EXIF
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
 _SUBJECT = (0x9214, 0xA214)  # its area, its location
 _WIDTH, _HEIGHT = 0x0100, 0x0101
 _EXIF, _GPS, _PIXEL_WIDTH, _PIXEL_HEIGHT = 0x8769, 0x8825, 0xA002, 0xA003
-# A TIFF file's directory holds its layout too; these are the tags that tell of the picture, as EXIF does: document,
-# description, make, model, page, software, date, artist, computer, rating, copyright, Windows' own.
+# A TIFF file's directory also holds its layout. These tags describe the picture, as EXIF does: document, description,
+# make, model, page, software, date, artist, computer, rating, copyright, and Windows' own.
 _DESCRIPTIVE = {
     0x010D,
     0x010E,
@@ -35,9 +39,7 @@ _DESCRIPTIVE = {
 
 
 def exif(tags, *, from_tiff=False):
-    """EXIF data that holds of the upright pixels.
-
-    The orientation, the thumbnail, XMP, and the size beside the tags are left out.
+    """EXIF data that is true of the upright pixels: without the orientation, the thumbnail, XMP and the size.
 
     Args:
         tags: a `PIL.Image.Exif`, which is changed.
@@ -57,36 +59,36 @@ def exif(tags, *, from_tiff=False):
 
 
 def orientation(tags):
-    """How the pixels lie in the file: 1, upright, to 8."""
+    """The EXIF orientation, 1 (upright) to 8."""
     found = tags.get(_ORIENTATION, 1)
     return found if found in range(1, 9) else 1
 
 
 def dpi(tags):
-    """Dots an inch, (x, y), as EXIF or a TIFF file's directory tells; None where it does not."""
+    """Dots per inch, (x, y), of EXIF or a TIFF file's directory; None where it names none."""
     inches = {2: 1, 3: 2.54}.get(tags.get(_UNIT))
     x, y = tags.get(_X_RESOLUTION), tags.get(_Y_RESOLUTION)
     return (float(x) * inches, float(y) * inches) if inches and x and y else None
 
 
 def sound(dpi, orientation=1):
-    """Dots an inch of the upright pixels, (x, y), as two floats.
+    """Dots per inch of the upright pixels, (x, y), as floats.
 
-    None for None, and for what is none: 1 stands in a TIFF without a unit.
+    None for None, and for impossible values: 1 stands in a TIFF file without a unit.
     """
     dpi = dpi[::-1] if dpi and orientation in SIDEWAYS else dpi
     return tuple(map(float, dpi)) if dpi and all(1 < x < _MOST_DPI for x in dpi) else None
 
 
 def tags_for(kind, picture):
-    """A `PIL.Image.Exif` of what is still true of a `picture.Picture`, to be written in Pillow's format `kind`."""
+    """A `PIL.Image.Exif` of what is true of a `picture.Picture`, for a file of Pillow's format `kind`."""
     tags = Image.Exif()
     if picture.exif:
         tags.load(picture.exif)
-    size = tags.get_ifd(_EXIF) if _EXIF in tags else {}  # it would be made
+    size = tags.get_ifd(_EXIF) if _EXIF in tags else {}  # get_ifd would add it
     if _PIXEL_WIDTH in size or _PIXEL_HEIGHT in size:
         size[_PIXEL_HEIGHT], size[_PIXEL_WIDTH] = picture.pixels.shape[:2]
-    for tag in _SUBJECT:  # where it is, in pixels of what the camera saw
+    for tag in _SUBJECT:  # in pixels of the photograph
         size.pop(tag, None)
     if kind == "TIFF":
         for tag in set(tags) - _DESCRIPTIVE:
@@ -98,9 +100,30 @@ def tags_for(kind, picture):
 
 
 def exif_for(kind, picture):
-    """The same as bytes; None where there is nothing."""
+    """`tags_for` as bytes; None where there are no tags."""
     tags = tags_for(kind, picture)
     return tags.tobytes() if len(tags) else None
+
+
+def iptc(image, tags):
+    """The IPTC data of a file, bytes; None where there are none.
+
+    Args:
+        image: Pillow's image, or None.
+        tags: the tags of a TIFF file, a `PIL.Image.Exif`.
+    """
+    resources = image.info.get("photoshop") if image is not None else None
+    found = resources.get(_IPTC_IN_JPEG) if isinstance(resources, dict) else tags.get(IPTC)
+    if isinstance(found, tuple) and found and all(isinstance(value, int) for value in found):  # as LONG
+        found = struct.pack(f"{tags.endian or '<'}{len(found)}L", *found)
+    return found if isinstance(found, bytes) and found else None
+
+
+def jpeg_segment(iptc):
+    """The APP13 segment of a JPEG file with IPTC data: a resource of Photoshop."""
+    resource = b"8BIM" + struct.pack(">HxxI", _IPTC_IN_JPEG, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    content = b"Photoshop 3.0\0" + resource
+    return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
 
 
 def is_lossless(file):
@@ -115,7 +138,7 @@ def is_lossless(file):
 
 
 def _keep_letters(tags):
-    """Pillow reads text as Latin-1, whatever it is, and would write question marks: its bytes go along as they are."""
+    """Keep the bytes of text, which Pillow reads as Latin-1 whatever it is, and would write as question marks."""
     for folder in (tags, *(tags.get_ifd(tag) for tag in (_EXIF, _GPS) if tag in tags)):
         for tag, value in list(folder.items()):
             if isinstance(value, str) and not value.isascii():

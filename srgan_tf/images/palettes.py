@@ -9,12 +9,14 @@ _SAMPLE = 2**17  # pixels that choose the palette: all of them would take minute
 _TRANSPARENT = 255
 
 
-def with_palette(image, *, dither=True):
+def with_palette(image, *, dither=True, transparent=False):
     """Reduce a picture to 255 colours and one that is transparent.
 
     Args:
         image: Pillow's, RGB, RGBA or LA. What is less than half opaque becomes transparent, all else opaque.
-        dither: whether mixtures of dots stand for what the palette lacks. In an animation they would flicker.
+        dither: whether patterns of dots replace missing colours. In an animation they would flicker.
+        transparent: whether to name the transparent colour though no pixel has it. A viewer of an animation clears
+            frames with it.
 
     Returns:
         Pillow's image of mode P; whether it is the same picture.
@@ -34,7 +36,7 @@ def with_palette(image, *, dither=True):
         else rgb.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
     )
     same = np.array_equal(np.asarray(result.convert("RGB")), np.asarray(rgb))
-    if hidden is not None and hidden.any():
+    if hidden is not None and (transparent or hidden.any()):
         same = same and set(np.unique(alpha)) <= {0, 255}
         indices = np.where(hidden, _TRANSPARENT, np.asarray(result)).astype(np.uint8)
         colours = (result.getpalette() + 768 * [0])[:768]

@@ -4,23 +4,27 @@ import dataclasses
 
 import numpy as np
 
+from srgan_tf.images.georeference import Georeference
+
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
     """A picture and what its file said about it.
 
     pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
-    alpha: of the same type, [H, W], 0 is transparent; None where there is none.
-    grey: whether the file is greyscale, and is to stay so.
-    exif: as in the file, but for the orientation, which is applied already, and the thumbnail; None for none.
-    icc: the colour profile of the pixels; None where there is none.
-    dpi: dots an inch, (x, y); None where the file says nothing.
-    xmp: as in the file, but for what `xmp.upright` leaves out; None for none.
-    texts: the chunks of a PNG file that tell a title, an author or how it was made: (kind, data) as they are.
-    colours: the chunks of a PNG file that say what its colours mean, in the same way.
+    alpha: of the same type, [H, W], 0 is transparent; None without transparency.
+    grey: whether the file is greyscale, and its result is to be.
+    exif: without the orientation, which is applied, and the thumbnail; None for none.
+    icc: the colour profile of the pixels; None for none.
+    dpi: dots per inch, (x, y); None where the file names none.
+    xmp: without what `xmp.upright` leaves out; None for none.
+    iptc: the captions and keywords of news agencies (IPTC IIM), as in the file; None for none.
+    georeference: of a GeoTIFF file; None for none.
+    texts: the chunks of a PNG file with a title, an author or how it was made: (kind, data) as in the file.
+    colours: the chunks of a PNG file that define its colours, in the same way.
     comment: of a JPEG or GIF file; None for none.
-    lossless: whether it comes from a WebP file that keeps every pixel, as its result in WebP is to.
-    notes: what was changed on the way and is worth telling, such as a conversion of colours.
+    lossless: whether it comes from a WebP file that keeps every pixel; its result in WebP does, too.
+    notes: for the user: what was changed or left out while reading.
     """
 
     pixels: np.ndarray
@@ -30,6 +34,8 @@ class Picture:
     icc: bytes | None = None
     dpi: tuple[float, float] | None = None
     xmp: bytes | None = None
+    iptc: bytes | None = None
+    georeference: Georeference | None = None
     texts: tuple[tuple[bytes, bytes], ...] = ()
     colours: tuple[tuple[bytes, bytes], ...] = ()
     comment: bytes | None = None

@@ -1,4 +1,4 @@
-"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, loaded when needed; and chunks as they are."""
+"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, and chunks as they are in the file."""
 
 import dataclasses
 import io
@@ -8,8 +8,10 @@ import zlib
 import numpy as np
 from PIL import PngImagePlugin
 
-MOST, LONGEST_SIDE = 2**31 - 2, 10**6  # pixels times channels, of 16 bits, and a side that TensorFlow encodes
-LONGEST, TOGETHER = 2**20, 2**24  # bytes of a text, and of all in a file; Pillow's limits are no lower
+# Limits of TensorFlow's encoder for 16 bits: pixels times channels, and a side.
+MAX_VALUES, LONGEST_SIDE = 2**31 - 2, 10**6
+# Bytes of one text and of all texts in a file; Pillow's limits are not lower.
+MAX_TEXT, MAX_TEXTS = 2**20, 2**24
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -20,7 +22,9 @@ _SRGB = {
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
 _XMP = b"XML:com.adobe.xmp"
-# What is told of the file elsewhere, and of the picture before it was turned: ImageMagick's EXIF, ICC, XMP and sizes.
+_RAW_XMP = b"Raw profile type xmp"  # ImageMagick's: lines of hexadecimal digits behind a name and a length
+# Texts that repeat what stands elsewhere, or describe the picture before it was turned: ImageMagick's EXIF, ICC, XMP
+# and sizes.
 _ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
 _NO_LONGER_SO = tuple(
     b":" + name
@@ -41,7 +45,7 @@ def decode(data, transparent=None):
 
     Args:
         data: bytes.
-        transparent: the colour that means transparency, a number or three; None where there is none.
+        transparent: the transparent colour, one number or three; None for none.
 
     Returns:
         uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
@@ -61,7 +65,7 @@ def decode(data, transparent=None):
 
 
 def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=()):
-    """uint16 [H, W, C] -> the bytes of a PNG file; what it says beside them as in `picture.Picture`.
+    """Encode uint16 [H, W, C] as a PNG file, bytes; the metadata are as in `picture.Picture`.
 
     Raises:
         ValueError: for more pixels than TensorFlow encodes.
@@ -85,40 +89,44 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=
 
 
 def scan(file):
-    """The `Chunks` of a binary file, which is read once; without any where it is no PNG file."""
+    """The `Chunks` of a binary file, which is read once; empty where it is not a PNG file."""
     file.seek(0)
-    texts, long, together, colours, profile, pixels = [], [], 0, {}, False, False
+    texts, long, together, colours, profile, pixels, raw_xmp = [], [], 0, {}, False, False, None
     for kind, start, length in _chunks(file):
         pixels = pixels or kind == b"IDAT"
         profile = profile or kind == b"iCCP" and not pixels
         if length == _COLOURS.get(kind) and not pixels:
             colours.setdefault(kind, file.read(length))
         elif kind in _TEXTS:
-            data, size = b"", LONGEST + 1
-            if length <= LONGEST and together <= TOGETHER:
+            data, size = b"", MAX_TEXT + 1
+            if length <= MAX_TEXT and together <= MAX_TEXTS:
                 data = file.read(length)
                 size = _inflated(kind, data)
             together += size
-            if size > LONGEST or together > TOGETHER:
+            if size > MAX_TEXT or together > MAX_TEXTS:
                 long.append((start, start + 12 + length))
+            elif data.startswith(_RAW_XMP + b"\0"):
+                raw_xmp = _raw_profile(kind, data)
             elif _still_so(data.partition(b"\0")[0]):
                 texts.append((kind, data))
     kept = ((kind, data) for kind, data in colours.items() if kind == b"cICP" or not profile)
-    return Chunks(tuple(texts), tuple(kept), tuple(long))
+    return Chunks(tuple(texts), tuple(kept), tuple(long), raw_xmp)
 
 
 @dataclasses.dataclass(frozen=True)
 class Chunks:
-    """What the chunks of a PNG file say beside its pixels.
+    """The metadata in the chunks of a PNG file.
 
-    texts: (kind of chunk, its data as they are), without XMP, what is told elsewhere and what is no longer so.
-    colours: what the colours mean, in the same way, without what a profile overrides.
+    texts: (kind of chunk, its data), without XMP, what stands elsewhere and what is no longer true.
+    colours: what defines the colours, in the same way, without what a profile overrides.
     long: (start, stop) in the file of the texts that are too long.
+    raw_xmp: XMP as ImageMagick writes it; None for none, b"" where it is damaged.
     """
 
     texts: tuple[tuple[bytes, bytes], ...] = ()
     colours: tuple[tuple[bytes, bytes], ...] = ()
     long: tuple[tuple[int, int], ...] = ()
+    raw_xmp: bytes | None = None
 
     def without_long_texts(self, file):
         """The file at its beginning, or a copy in memory without texts that are too long.
@@ -138,7 +146,7 @@ class Chunks:
 
 
 def are_srgb(colours):
-    """Whether such chunks mean sRGB, as none at all do."""
+    """Whether such chunks define sRGB; no chunks do."""
     colours = dict(colours)
     if b"cICP" in colours:  # which goes before all others
         return colours[b"cICP"] == _SRGB[b"cICP"]
@@ -146,7 +154,7 @@ def are_srgb(colours):
 
 
 def chunks_to_write(xmp, texts, colours):
-    """A `PngInfo` of Pillow's."""
+    """The chunks as a `PngInfo` of Pillow."""
     info = PngImagePlugin.PngInfo()
     for kind, data in colours:
         info.add(kind, data)
@@ -158,7 +166,7 @@ def chunks_to_write(xmp, texts, colours):
 
 
 def _chunks(file):
-    """Kind, start and the data's length of each chunk in a PNG file, which is then at the data; none of others."""
+    """Yield kind, start and length of the data of each chunk of a PNG file, which is then at the data."""
     if file.read(8) != _SIGNATURE:
         return
     while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
@@ -169,17 +177,32 @@ def _chunks(file):
 
 
 def _inflated(kind, data):
-    """Bytes of a text when it is no longer compressed; more than `LONGEST` for any number above."""
+    """Bytes of a text without compression; more than `MAX_TEXT` for any number above."""
     _, _, rest = data.partition(b"\0")
     if kind == b"tEXt" or kind == b"iTXt" and rest[:1] == b"\0":
         return len(data)
     packed = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[-1]
     inflater = zlib.decompressobj()
     try:
-        size = len(inflater.decompress(packed, LONGEST))
+        size = len(inflater.decompress(packed, MAX_TEXT))
     except zlib.error:
         return len(data)
     return size + (not inflater.eof and bool(inflater.unconsumed_tail))
+
+
+def _raw_profile(kind, data):
+    _, _, rest = data.partition(b"\0")
+    try:
+        if kind == b"zTXt":
+            rest = zlib.decompress(rest[1:])
+        elif kind == b"iTXt":
+            packed, rest = rest[:1] == b"\1", rest[2:].split(b"\0", 2)[-1]
+            rest = zlib.decompress(rest) if packed else rest
+        name, length, *digits = rest.split()
+        content = bytes.fromhex(b"".join(digits).decode("ascii"))
+        return content if len(content) == int(length) else b""
+    except (zlib.error, ValueError):
+        return b""
 
 
 def _still_so(key):
@@ -187,7 +210,7 @@ def _still_so(key):
 
 
 def _reason(error):
-    """What TensorFlow says, without the name of its operation."""
+    """TensorFlow's message without the name of its operation."""
     return error.message.split("}} ")[-1].split(" [Op")[0]
 
 

@@ -1,4 +1,4 @@
-"""Picture files in: modes, depth, alpha, what they say. Pillow and NumPy; knows nothing of networks."""
+"""Reading picture files: pixels, depth, alpha and metadata, with Pillow. No networks here."""
 
 import contextlib
 import dataclasses
@@ -6,18 +6,16 @@ import functools
 import io
 import os
 import stat
-import warnings
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import metadata, png, tiff, xmp
+from srgan_tf.images import deep, formats, georeference, metadata, png, tiff, xmp
 from srgan_tf.images.picture import Picture
+from srgan_tf.images.reading_errors import MAX_PIXELS, TIFF_SIGNATURES, errors_named, too_large
 
-MAX_PIXELS = 175_000_000  # above, a file of a few kilobytes could fill the memory; Pillow's own limit is near
 _CHANNELS = {
     "1": "L",
     "L": "L",
@@ -32,9 +30,12 @@ _CHANNELS = {
     "CMYK": "RGB",
     "YCbCr": "RGB",
     "HSV": "RGB",
-}  # Pillow's mode -> ours
+}  # by Pillow's mode
+# Channels of a TIFF file that each mode of Pillow uses.
+_BANDS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I;16B": 1, "LA": 2, "PA": 2, "RGB": 3, "RGBX": 3, "YCbCr": 3, "LAB": 3}
+_GAIN_MAP = b"urn:iso:std:iso:ts:21496"  # of JPEG files, in an APP2 segment
 _DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
-_TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_MISSING_END = 16  # zero bytes at the end of a JPEG file that show that the rest was never written
 UPRIGHT = {
     1: lambda x: x,
     2: np.fliplr,
@@ -48,13 +49,13 @@ UPRIGHT = {
 
 
 def read(path):
-    """The picture in a file; its content tells the format, not its name.
+    """The picture in a file; its content determines the format, not its name.
 
-    Palettes become RGB, CMYK becomes sRGB, the EXIF orientation is applied. PNG and TIFF files keep 16 bits a channel.
+    Palettes become RGB, CMYK becomes sRGB, and the EXIF orientation is applied. 16 bits a channel are kept.
 
     Raises:
-        UserError: for a file that is missing, no picture, damaged, animated, of several pages, or above `MAX_PIXELS`,
-            and for types that would not be kept (32 bits, floating point).
+        UserError: for a file that is missing, not a picture, damaged, animated, of several pages, or too large, and
+            for types that are not supported (signed, 32 bits, floating point).
     """
     with opened(path) as file:
         return file.picture()
@@ -68,10 +69,9 @@ def opened(path):
         UserError: as `read`.
     """
     with errors_named(path):
-        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for
-            raise UserError(
-                f"{'a folder' if os.path.isdir(path) else 'a device or pipe'} is no picture, {path}, give a file"
-            )
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe might block
+            kind = "a folder" if os.path.isdir(path) else "a device or pipe"
+            raise UserError(f"{path}: {kind}, not a picture. Give a file, or - for standard input.")
         file = open(path, "rb")
     with file:
         with errors_named(path):
@@ -80,62 +80,45 @@ def opened(path):
         yield opened_file
 
 
-@contextlib.contextmanager
-def errors_named(path):
-    """Turn what the block raises because a file is missing, unreadable or damaged into a `UserError`."""
-    path = Path(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's: doubtful files are judged below or by their pixels
-            yield
-    except UserError:
-        raise
-    except FileNotFoundError:
-        raise UserError(f"no such file, {path}, check its name") from None
-    except PermissionError:
-        raise UserError(f"the file may not be read, {path}, check its permissions") from None
-    except Image.DecompressionBombError:
-        raise UserError(_too_large(path)) from None
-    except UnidentifiedImageError:
-        what = "the file is empty" if path.stat().st_size == 0 else "the file is no picture that Pillow knows"
-        raise UserError(f"{what}, {path}, give a PNG, JPEG, WebP, BMP, TIFF or GIF file") from None
-    except MemoryError:
-        raise UserError(f"there is not enough memory for the picture, {path}, cut it into parts") from None
-    except OSError as error:
-        if not error.errno:  # one of Pillow's own
-            raise UserError(_damaged(error, path)) from None
-        raise UserError(f"the file cannot be read ({error.strerror}), {path}, check it and its disk") from None
-    except Exception as error:  # damaged files make Pillow's decoders raise almost anything
-        raise UserError(_damaged(error, path)) from None
-
-
 @dataclasses.dataclass
 class PictureFile:
     """An open file with one picture or several, as `opened` gives it.
 
     path: of the file, for messages.
     file: binary, open for reading.
-    chunks: the `png.Chunks` of a PNG file; without any for other formats.
-    image: Pillow's image, its header parsed; None for a TIFF file of a kind that Pillow does not know.
+    chunks: the `png.Chunks` of a PNG file; empty for other formats.
+    image: Pillow's image, its header parsed; None for a TIFF file that Pillow does not support.
+    depth: bits a channel; 8 for less.
     """
 
     path: object
     file: BinaryIO
     chunks: png.Chunks
     image: Image.Image | None = None
+    depth: int = 8
 
     def rewind(self):
         """Let Pillow parse the header again: seeking back from a later frame may lose the palette of a PNG file."""
         self.image = _open(self.chunks.without_long_texts(self.file), self.file)
         if self.image is not None:
-            _check(self.image, self.path)
+            self.depth = max(depth(self.image), deep.bits(self.image, self.file))
+            _check(self.image, self.depth, self.path)
             _spread_transparency(self.image)
 
     @functools.cached_property
+    def _pages(self):
+        return tiff.page_types(self.file)
+
+    @functools.cached_property
     def count(self):
-        """How many pictures the file holds, without a photograph's second view (MPO) and previews in a TIFF file."""
+        """The number of pictures, without second views (MPO), layers, previews, masks and default images of PNG."""
         with errors_named(self.path):
-            return 1 if self.image is None else _count_frames(self.image)
+            image = self.image
+            if image is None or image.format in ("MPO", "PSD"):
+                return 1
+            if image.format == "TIFF":
+                return sum(not kind & tiff.SECONDARY for kind in self._pages) or 1
+            return getattr(image, "n_frames", 1) - bool(getattr(image, "default_image", False))
 
     def picture(self):
         """The `Picture` in the file, decoded.
@@ -144,33 +127,41 @@ class PictureFile:
             UserError: as `read`.
         """
         if self.count > 1:
-            raise UserError(f"the file holds {self.count} pictures, {self.path}, split it into single ones")
+            raise UserError(f"{self.path}: the file holds {self.count} pictures. Split it into single ones.")
         with errors_named(self.path):
             return self._deep_tiff(tiff.tags(self.file)) if self.image is None else self._picture()
 
     def metadata(self, turned=1):
-        """What the file says beside its pixels, as fields of `Picture`, and its orientation; once the image is loaded.
+        """The metadata of the loaded image, as fields of `Picture`, and its orientation.
 
-        `turned` is the orientation that Pillow has applied already.
+        Args:
+            turned: the orientation that Pillow has applied already.
         """
         image = self.image
         fields = {
             "icc": image.info.get("icc_profile"),
             "dpi": image.info.get("dpi"),
-            "notes": (),
+            "notes": self._other_parts(),
             "lossless": image.format == "WEBP" and metadata.is_lossless(self.file),
         }
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
-        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
+        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST and not comment.startswith(b"Created by "):
             fields["comment"] = comment
         try:
             tags = image.getexif()
             fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
             orientation = metadata.orientation(tags)
+            fields["iptc"] = metadata.iptc(image, tags)
+            if image.format == "TIFF":
+                fields["georeference"], notes = georeference.of(tags, image.height, image.width, turned=turned != 1)
+                fields["notes"] += notes
             fields["exif"] = metadata.exif(tags, from_tiff=image.format == "TIFF")
         except Exception:  # Pillow's, of many kinds
             fields["notes"] += _DAMAGED_EXIF
         applied = orientation if turned == 1 else turned
+        if packet is None and self.chunks.raw_xmp is not None:
+            packet = self.chunks.raw_xmp
+            fields["notes"] += () if packet else ("without its XMP data, which is damaged",)
         fields["xmp"], notes = xmp.upright(packet, turned=applied != 1)
         fields["notes"] += notes
         fields["colours"], fields["texts"] = self.chunks.colours, self.chunks.texts
@@ -178,54 +169,78 @@ class PictureFile:
         fields["dpi"] = metadata.sound(fields["dpi"], applied)
         return fields, orientation
 
+    def _other_parts(self):
+        """Notes about what the file holds beside the picture."""
+        image = self.image
+        if image.format == "MPO" and image.n_frames > 1:
+            return ("without the other pictures in the file, such as a second view",)
+        if image.format == "PSD" and image.n_frames > 1:
+            return ("layers merged",)
+        if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
+            return ("cut to 8 bits a channel",)
+        if image.format != "TIFF":
+            segments = getattr(image, "applist", ())
+            gain_map = any(data.startswith(_GAIN_MAP) for _, data in segments)
+            return ("without its HDR gain map",) if gain_map else ()
+        return tiff.further_bands(image.tag_v2.get(277, 1) - _BANDS.get(image.mode, 4)) + self._mask_note()
+
+    def _mask_note(self):
+        return ("without its mask",) if any(kind & 4 for kind in self._pages) else ()
+
     def _picture(self):
         image = self.image
-        deep, transparent = depth(image) > 8, image.info.get("transparency")
-        if deep and image.format == "TIFF" and (depth(image) < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
+        is_deep, transparent = self.depth > 8, image.info.get("transparency")
+        if is_deep and image.format == "TIFF" and (self.depth < 16 or image.mode in ("RGB", "RGBA", "RGBX")):
             return self._deep_tiff(image.getexif())
         turned = 1
         if image.format == "TIFF":
             tags = image.getexif()
             turned = metadata.orientation(tags)  # Pillow applies it when it loads the image
-            with contextlib.suppress(Exception):  # what is wrong with them is told below
+            with contextlib.suppress(Exception):  # noted below
                 tiff.load_folders(tags)
+        if getattr(image, "default_image", False):
+            image.seek(1)  # the frame that viewers show
         image.load()  # the chunks behind the pixels, too
+        if image.format in ("JPEG", "MPO") and _end_is_missing(self.file):
+            raise ValueError("its end is missing, with zero bytes in its place")
         fields, orientation = self.metadata(turned)
         if image.mode == "CMYK":
             image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
-            fields["notes"] += ("cut to 8 bits a channel",) * deep + ("converted from CMYK to sRGB",)
-            deep = False
-        if deep and image.format == "PNG":
+            fields["notes"] += ("cut to 8 bits a channel",) * is_deep + ("converted from CMYK to sRGB",)
+            is_deep = False
+        if is_deep and image.format == "PNG":
             array = png.decode(self.chunks.without_long_texts(self.file).read(), transparent)
+        elif is_deep and image.format in ("AVIF", "JPEG2000") and not image.mode.startswith("I;16"):
+            self.file.seek(0)
+            array = deep.decode(image.format, self.file.read(), self.depth, self.path)
         elif image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.uint16)[..., None]
-            if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white, which Pillow heeds in 8 bits only
+            if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white; Pillow inverts 8 bits only
                 array = 65535 - array
         else:
             array = eight_bits(image)
         return Picture.of(UPRIGHT[orientation](array), **fields)
 
     def _deep_tiff(self, tags):
-        icc, packet, orientation, dpi, exif, notes = tags.get(34675), tags.get(metadata.XMP), 1, None, None, ()
+        array, notes = tiff.decode(self.file, self.path, MAX_PIXELS)
+        notes += self._mask_note()
+        fields, orientation = {"icc": tags.get(34675)}, 1
+        packet = tags.get(metadata.XMP)
         try:
             orientation = metadata.orientation(tags)
-            dpi = metadata.sound(metadata.dpi(tags), orientation)
-            exif = metadata.exif(tags, from_tiff=True)
+            fields["dpi"] = metadata.sound(metadata.dpi(tags), orientation)
+            fields["iptc"] = metadata.iptc(None, tags)
+            fields["georeference"], others = georeference.of(tags, *array.shape[:2], turned=orientation != 1)
+            notes += others
+            fields["exif"] = metadata.exif(tags, from_tiff=True)
         except Exception:  # Pillow's, of many kinds
-            notes = _DAMAGED_EXIF
-        packet, others = xmp.upright(packet, turned=orientation != 1)
-        return Picture.of(
-            UPRIGHT[orientation](tiff.decode(self.file, self.path, MAX_PIXELS)),
-            icc=icc,
-            dpi=dpi,
-            exif=exif,
-            xmp=packet,
-            notes=notes + others,
-        )
+            notes += _DAMAGED_EXIF
+        fields["xmp"], others = xmp.upright(packet, turned=orientation != 1)
+        return Picture.of(UPRIGHT[orientation](array), **fields, notes=notes + others)
 
 
 def eight_bits(image):
-    """[H, W, C] of an image of Pillow's in 8 bits a channel: grey, grey and alpha, RGB or RGBA."""
+    """uint8 [H, W, C] of an image of Pillow: grey, grey and alpha, RGB or RGBA."""
     channels, palette = _CHANNELS[image.mode], image.mode in ("P", "PA")
     if image.has_transparency_data and not channels.endswith("A"):
         channels += "A"
@@ -239,61 +254,51 @@ def eight_bits(image):
 
 
 def has_rgb_profile(image):
-    """Whether a profile says what the colours are: it does not fit a grey file, however grey they all are."""
+    """Whether the image has a profile for RGB, which does not fit a grey result, however grey the pixels are."""
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
 def _open(content, file):
-    """Pillow's image of a file's content; None for a TIFF file of a kind that Pillow does not know."""
+    """Pillow's image of a file's content; None for a TIFF file that Pillow does not support."""
+    formats.load_plugins()
+    Image.init()
+    known = [name for name in formats.READ if name in Image.OPEN]
     try:
-        return Image.open(content)
-    except UnidentifiedImageError:
+        return Image.open(content, formats=known)
+    except (UnidentifiedImageError, SyntaxError):
         file.seek(0)
-        if file.read(4) not in _TIFF_SIGNATURES:
+        if file.read(4) not in TIFF_SIGNATURES:
             raise
         return None
 
 
-def _count_frames(image):
-    try:
-        count = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    except (SyntaxError, KeyError):  # Pillow does not know a later page
-        if image.format != "TIFF":
-            raise
-        return 2  # or more
-    if image.format == "TIFF" and count > 1:
-        for i in range(image.n_frames):
-            image.seek(i)
-            count -= image.tag_v2.get(254, 0) & 1
-        image.seek(0)
-    return count
-
-
-def _check(image, path):
-    """Refuse what would come out silently wrong; the file's header is read, its pixels are not yet."""
+def _check(image, bits, path):
+    """Refuse what would come out wrong; the header of the file is read, its pixels are not yet."""
     if image.width * image.height > MAX_PIXELS:
-        raise UserError(_too_large(path))
+        raise UserError(too_large(path))
     if image.format == "TIFF" and image.tag_v2.get(254, 0) & 1:  # such as a camera's raw data
-        raise UserError(f"only a preview of the picture can be read, {path}, develop it and save it as TIFF")
-    kept = image.format in ("PNG", "TIFF") or image.mode.startswith("I;16")
-    if image.mode in ("I", "F") or depth(image) > 16 or depth(image) > 8 and not kept:
+        raise UserError(f"{path}: only a preview of the picture can be read. Develop it and save it as TIFF.")
+    if image.format == "TIFF" and 2 in image.tag_v2.get(339, ()):
+        raise UserError(f"{path}: signed channels are not supported. Save it with unsigned ones of 8 or 16 bits.")
+    kept = image.format in ("PNG", "TIFF", "AVIF", "JPEG2000") or image.mode.startswith("I;16")
+    if image.mode in ("I", "F") or bits > 16 or bits > 8 and not kept:
         raise UserError(
-            f"the picture's channels are of a type that would not be kept, {path}, save it with 8 bits a "
-            "channel, or as PNG or TIFF with 16"
+            f"{path}: channels of this type would not be kept. Save it with 8 bits a channel, or as PNG or TIFF "
+            "with 16."
         )
     if image.mode not in _CHANNELS and not image.mode.startswith("I;16"):
-        raise UserError(f"pictures of type {image.mode} cannot be read, {path}, save it as RGB")
+        raise UserError(f"{path}: pictures of type {image.mode} are not supported. Save it as RGB.")
 
 
 def _spread_transparency(image):
-    """Pillow spreads grey of 2 and 4 bits over 0 to 255, but not the grey that is transparent."""
+    """Scale the transparent grey as Pillow scales the pixels, of 2 and 4 bits, to 0 to 255."""
     grey = image.info.get("transparency")
     if image.format == "PNG" and image.mode == "L" and isinstance(grey, int) and image.tile:
         image.info["transparency"] = grey * {"L;2": 85, "L;4": 17}.get(image.tile[0][-1], 1)
 
 
 def depth(image):
-    """8 for up to 8 bits a channel, else the number of bits: Pillow gives RGB of 16 bits as RGB of 8 without a word."""
+    """Bits a channel in the file, 8 for less: Pillow silently cuts RGB with 16 bits to 8."""
     if image.format == "TIFF":
         return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
@@ -321,13 +326,9 @@ def _from_cmyk(image, icc):
     return image.convert("RGB")
 
 
-def _too_large(path):
-    return f"the picture has more than {MAX_PIXELS // 10**6} megapixels, {path}, cut it into parts"
-
-
-def _damaged(error, path):
-    return f"the picture is damaged ({_one_line(error)}), {path}, get it again"
-
-
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__
+def _end_is_missing(file):
+    """Whether a JPEG file ends in zero bytes instead of its last data, as after a transfer that was broken off."""
+    file.seek(0)
+    data = file.read()
+    kept = data.rstrip(b"\0")
+    return len(data) - len(kept) >= _MISSING_END and kept.rfind(b"\xff\xd9") < kept.rfind(b"\xff\xda")

@@ -1,6 +1,7 @@
-"""TIFF files: those of 9 to 16 bits a channel read by tifffile, where it is installed; all written here.
+"""TIFF files: read by tifffile where Pillow cannot, and written.
 
-Pillow holds no colours of 16 bits, and loses the folders of EXIF where it compresses.
+Written here, because Pillow holds no colours of 16 bits and loses the EXIF folders of compressed files, and tifffile
+writes no EXIF folders.
 """
 
 import itertools
@@ -12,47 +13,52 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from srgan_tf.errors import UserError
+from srgan_tf.images import metadata
 
-_END = 2**32  # of what such a file can address
-_STRIP = 2**20  # bytes of pixels that are compressed together
-_PAGES = 9  # that are looked at: a damaged file may have them without end
+SECONDARY = 1 | 4  # types of pages that are no pictures of their own: previews and masks
+_MAX_BYTES = 2**32  # that the offsets of such a file can address
+_STRIP_BYTES = 2**20  # of pixels that are compressed together
+_MAX_PAGES = 9  # that are looked at: a damaged file may have them without end
+_MAX_COUNTED = 5000
+_TO_RGB = ("JPEG", "OJPEG", "JPEG2000", "APERIO_JP2000_YCBC", "JPEGXL", "JPEGXL_DNG", "WEBP")  # decoded as RGB
 _FOLDERS, _INTEROP = (0x8769, 0x8825), 0xA005  # EXIF and GPS tags; within EXIF
 _DEFLATE, _DIFFERENCES, _CONTIGUOUS, _UNASSOCIATED = 8, 2, 1, 2
-_LONG, _OFFSETS, _STANDS_FOR_OFFSETS = 4, 273, 275
+_LONG, _UNDEFINED = 4, 7  # types
+_OFFSETS, _STANDS_FOR_OFFSETS = 273, 275
 
 
 def decode(file, path, max_pixels):
-    """The first picture in a TIFF file of 9 to 16 bits a channel.
+    """The first picture in a TIFF file that Pillow cannot read, such as of 9 to 16 bits a channel.
 
     Args:
         file: binary, open for reading.
         path: its name, for messages.
-        max_pixels: how many it may have.
+        max_pixels: how many pixels it may have.
 
     Returns:
-        uint16 [H, W, C], white is 65535: grey, grey and alpha, RGB or RGBA.
+        uint8 or uint16 [H, W, C], white is 255 or 65535: grey, grey and alpha, RGB or RGBA. And a tuple of notes.
 
     Raises:
-        UserError: when tifffile is missing, and for another depth, colours or channels.
+        UserError: when tifffile is missing, and for another type, colours or channels.
         Exception: of many kinds, for a damaged file.
     """
-    missing = UserError(f"such a TIFF file needs tifffile and imagecodecs, {path}, pip install 'srgan_tf[tiff]'")
+    missing = UserError(f"{path}: such a TIFF file needs tifffile and imagecodecs. Run pip install 'srgan_tf[tiff]'.")
     try:
         import tifffile
     except ImportError:
         raise missing from None
-    tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong with a file becomes one line, ours
+    tifffile.logger().setLevel(logging.CRITICAL)  # errors are reported in one line by us
     file.seek(0)
     with tifffile.TiffFile(file) as content:
-        page, *others = itertools.islice(content.pages, _PAGES)
-        if not all(other.is_reduced for other in others):
-            raise UserError(f"the file holds several pictures, {path}, split it into single ones")
-        if page.dtype != np.uint16:
-            raise UserError(f"the picture is of type {page.dtype}, {path}, save it with 8 or 16 bits a channel")
+        page, *others = itertools.islice(content.pages, _MAX_PAGES)
+        if not all(other.subfiletype & SECONDARY for other in others):
+            raise UserError(f"{path}: the file holds several pictures. Split it into single ones.")
+        if page.dtype not in (np.uint8, np.uint16):
+            raise UserError(f"{path}: channels of type {page.dtype} are not supported. Save it with 8 or 16 bits.")
         if not page.size:
             raise ValueError("it has no pixels")
         if page.size > 4 * max_pixels:
-            raise UserError(f"the picture has more than {max_pixels // 10**6} megapixels, {path}, cut it into parts")
+            raise UserError(f"{path}: more than {max_pixels // 10**6} megapixels. Cut it into parts.")
         try:
             array = page.asarray()
         except ValueError as error:
@@ -60,18 +66,26 @@ def decode(file, path, max_pixels):
                 raise missing from None
             raise
     order = {"YX": lambda x: x[..., None], "YXS": lambda x: x, "SYX": lambda x: np.moveaxis(x, 0, 2)}.get(page.axes)
-    colours = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3}.get(page.photometric.name)
-    if not order or not colours:
-        raise UserError(f"16-bit {page.photometric.name} ({page.axes}) cannot be read, {path}, save it as RGB")
-    array = _of_16_bits(order(array), page.bitspersample)
-    if array.shape[2] < colours:
+    channels = {"MINISBLACK": 1, "MINISWHITE": 1, "RGB": 3, "YCBCR": 3}.get(page.photometric.name)
+    if page.photometric.name == "YCBCR" and page.compression.name not in _TO_RGB:
+        channels = None
+    if not order or not channels:
+        raise UserError(
+            f"{path}: TIFF of the kind {page.photometric.name} ({page.axes}) is not supported. Save it as RGB."
+        )
+    array = order(array)
+    if array.dtype == np.uint16:
+        array = _of_16_bits(array, page.bitspersample)
+    if array.shape[2] < channels:
         raise ValueError("some of its channels are missing")
     kinds = [sample.name for sample in page.extrasamples]
-    return _channels(array[..., :colours], array[..., colours:], kinds, page.photometric.name)
+    if channels == 1 and array.shape[2] > 2 and not {"ASSOCALPHA", "UNASSALPHA"} & set(kinds):
+        raise UserError(f"{path}: {array.shape[2]} bands that are not marked as RGB. Save three of them as RGB.")
+    return _channels(array[..., :channels], array[..., channels:], kinds, page.photometric.name)
 
 
 def tags(file):
-    """The tags of an open TIFF file, those in the folders of EXIF, too: a `PIL.Image.Exif`; none of a BigTIFF file."""
+    """The tags of an open TIFF file and of its EXIF folders, a `PIL.Image.Exif`; empty for a BigTIFF file."""
     found = Image.Exif()
     file.seek(0)
     if file.read(4) in (b"II*\0", b"MM\0*"):
@@ -81,6 +95,23 @@ def tags(file):
     return found
 
 
+def page_types(file):
+    """The type of each page of an open TIFF file (NewSubfileType), of at most some thousand.
+
+    Pillow's own count decodes every page, and knows no masks.
+    """
+    file.seek(0)
+    header = file.read(8)
+    header += file.read(8) if header[2:4] in (b"+\0", b"\0+") else b""
+    directory, places, types = TiffImagePlugin.ImageFileDirectory_v2(header), set(), []
+    while (place := directory.next) and place not in places and len(places) < _MAX_COUNTED:
+        places.add(place)
+        file.seek(place)
+        directory.load(file)
+        types.append(directory.get(254, 0))
+    return types
+
+
 def load_folders(tags):
     """Read the folders of EXIF into a `PIL.Image.Exif` while its file is open."""
     for folder in set(_FOLDERS) & set(tags):
@@ -88,21 +119,21 @@ def load_folders(tags):
             tags.get_ifd(_INTEROP)
 
 
-def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
+def write(file, array, *, tags, icc=None, dpi=None, xmp=None, iptc=None, georeference=None):
     """Write a TIFF file, compressed without loss (Deflate).
 
     Args:
         file: binary, to write and to seek in, empty.
         array: uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
         tags: a `PIL.Image.Exif`, descriptive ones only.
-        icc, dpi, xmp: as in `picture.Picture`.
+        icc, dpi, xmp, iptc, georeference: as in `picture.Picture`.
 
     Raises:
         ValueError: above 4 GB, which such a file cannot address.
     """
     header = b"II*\0"
     file.write(header + bytes(4))
-    rows = max(1, _STRIP // array[:1].nbytes)
+    rows = max(1, _STRIP_BYTES // array[:1].nbytes)
     offsets, lengths = [], []
     for start in range(0, len(array), rows):
         data = zlib.compress(_differences(array[start : start + rows]))
@@ -111,8 +142,8 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
         file.write(data)
     file.write(bytes(file.tell() % 2))
     place = file.tell()
-    if place >= _END:
-        raise ValueError("a TIFF file ends at 4 GB")
+    if place >= _MAX_BYTES:
+        raise ValueError("a TIFF file has at most 4 GB")
 
     height, width, channels = array.shape
     directory = TiffImagePlugin.ImageFileDirectory_v2(header + bytes(4))
@@ -127,9 +158,16 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
         directory[34675] = icc
     if xmp:
         directory[700] = xmp
+    if iptc:
+        directory.tagtype[metadata.IPTC] = _UNDEFINED
+        directory[metadata.IPTC] = iptc
+    if georeference:
+        for tag, (kind, value) in georeference.tags_for(height, width).items():
+            directory.tagtype[tag] = kind
+            directory[tag] = value
     if dpi:
         directory[282], directory[283], directory[296] = *dpi, 2
-    # Pillow moves StripOffsets, as it expects the pixels behind the directory: they get their name only afterwards.
+    # Pillow changes StripOffsets, as it expects the pixels behind the directory: their tag is set afterwards.
     for tag, values in ((_STANDS_FOR_OFFSETS, offsets), (279, lengths)):
         directory.tagtype[tag] = _LONG
         directory[tag] = tuple(values)
@@ -141,32 +179,38 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None):
 
 
 def _folder(tags, tag):
-    """A folder with the one that it may hold, of which it knows a place in another file."""
+    """An EXIF folder with the one in it, of which it holds an offset in another file."""
     folder = tags.get_ifd(tag)
     return {**folder, _INTEROP: tags.get_ifd(_INTEROP)} if _INTEROP in folder else folder
 
 
 def _of_16_bits(array, bits):
-    """The same grey levels of 65535; there are no halves to round."""
+    """Scale to 65535; there are no halves to round."""
     most = 2**bits - 1
     return array if bits == 16 else ((array.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
 
 
 def _channels(colour, extra, kinds, photometric):
-    """Colours, black as 0, and the first channel that is alpha; colours multiplied with it are divided by it."""
+    """Colours, black as 0, and the first channel that is alpha; premultiplied colours are divided by it. And notes."""
+    most, kind_of = np.iinfo(colour.dtype).max, colour.dtype
     if photometric == "MINISWHITE":
-        colour = 65535 - colour
+        colour = most - colour
     for i, kind in enumerate(kinds):
         alpha = extra[..., i : i + 1]
         if kind == "ASSOCALPHA":
-            colour = np.minimum(np.rint(colour * (65535 / np.maximum(alpha, 1))), 65535).astype(np.uint16)
+            colour = np.minimum(np.rint(colour * (most / np.maximum(alpha, 1))), most).astype(kind_of)
         if kind in ("ASSOCALPHA", "UNASSALPHA"):
-            return np.dstack([colour, alpha])
-    return np.ascontiguousarray(colour)
+            return np.dstack([colour, alpha]), further_bands(extra.shape[2] - 1)
+    return np.ascontiguousarray(colour), further_bands(extra.shape[2])
+
+
+def further_bands(count: int) -> tuple[str, ...]:
+    """A note about bands beside colours and alpha, such as infrared; none for 0."""
+    return (f"without {count} further band{'s' * (count > 1)}",) if count > 0 else ()
 
 
 def _differences(strip):
-    """The bytes of a strip, each pixel as the difference to the one on its left, which compresses better."""
+    """The bytes of a strip, each pixel as the difference to its left neighbour, which compresses better."""
     strip = strip.astype(strip.dtype.newbyteorder("<"))
     strip[:, 1:] -= strip[:, :-1].copy()
     return strip.tobytes()

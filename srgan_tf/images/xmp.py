@@ -1,9 +1,10 @@
-"""XMP, the XML that picture files carry beside EXIF: what of it is still true of an upright and larger picture."""
+"""XMP, the XML metadata of picture files, kept true of an upright and larger picture."""
 
+import itertools
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-LONGEST = 2**20  # bytes; usual are some thousand, and to take one apart takes much more memory than it has
+LONGEST = 2**20  # bytes; some thousand are usual, and parsing takes many times as much memory
 
 _TIFF, _EXIF, _XMP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "xap"))
 _REGIONS, _DIMENSIONS = "http://www.metadataworkinggroup.com/schemas/regions/", f"{_XMP}sType/Dimensions#"
@@ -22,9 +23,11 @@ _LAYOUT = {
         "YCbCrSubSampling",
     )
 } | {(_PHOTOSHOP, "ColorMode"), (_PHOTOSHOP, "ICCProfile"), (_XMP, "Thumbnails"), _EXTENDED}
-# Pictures and clips behind the picture, as telephones hide them in a JPEG file: they stay behind.
+# Pictures and clips that telephones append to a JPEG file. They are not in the result.
+_WITHOUT_GAIN_MAP = "without its HDR gain map"
 _HIDDEN = {f"{_GOOGLE}container/", f"{_GOOGLE}depthmap/", "http://ns.adobe.com/hdr-gain-map/1.0/"}
 _HIDDEN_NAMES = ("MicroVideo", "MotionPhoto")  # in Google's camera
+_GAIN_MAPS = {"http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/"}
 _PLACES = {(_REGIONS, "Regions"), ("http://ns.microsoft.com/photo/1.2/", "RegionInfo")}  # in the picture as it lies
 _WIDTHS = {(_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension")}
 _HEIGHTS = {(_TIFF, "ImageLength"), (_EXIF, "PixelYDimension")}
@@ -32,15 +35,15 @@ _DAMAGED = (ExpatError, ValueError, RecursionError)
 
 
 def upright(data, *, turned):
-    """XMP that holds of the upright pixels: without orientation, layout, thumbnails, and what stays behind.
+    """XMP that is true of the upright pixels: without orientation, layout and thumbnails.
 
     Args:
-        data: bytes as they are in the file, or None.
+        data: bytes as in the file, or None.
         turned: whether the pixels lay otherwise in the file: regions are left out then.
 
     Returns:
-        bytes, the same where there is nothing to leave out; None where there is nothing or it is damaged. And a tuple
-        of what is worth telling.
+        bytes, the same where there is nothing to leave out; None where there is no XMP or it is damaged. And a tuple of
+        notes: what XMP describes behind the picture, such as a gain map, is not in the result.
     """
     if not isinstance(data, bytes) or not data.strip(b"\0 "):
         return None, ()
@@ -49,23 +52,35 @@ def upright(data, *, turned):
     gone, notes = _LAYOUT | (_PLACES if turned else set()), []
 
     def value(space, name, within):
-        if (space, name) in gone & {_EXTENDED, *_PLACES}:
-            notes.append(
-                "without the second part of its XMP data"
-                if space == _EXTENDED[0]
-                else "without the regions that its XMP data marks"
-            )
+        if note := _note(space, name):
+            notes.append(note)
+        if (space, name) in gone & _PLACES:
+            notes.append("without the regions that its XMP data marks")
         hidden = space in _HIDDEN or space == f"{_GOOGLE}camera/" and name.startswith(_HIDDEN_NAMES)
         return None if hidden or (space, name) in gone else _SAME
 
     try:
-        return _edited(data, value), tuple(dict.fromkeys(notes))
+        found = _edited(data, value)
     except _DAMAGED:
         return None, ("without its XMP data, which is damaged",)
+    if b'"GainMap"' in data or b">GainMap<" in data:
+        notes.append(_WITHOUT_GAIN_MAP)
+    return found, tuple(dict.fromkeys(notes))
+
+
+def _note(space, name):
+    """What a property shows to be behind the picture."""
+    if (space, name) == _EXTENDED:
+        return "without the second part of its XMP data"
+    if space in _GAIN_MAPS:
+        return _WITHOUT_GAIN_MAP
+    if space == f"{_GOOGLE}camera/" and name in _HIDDEN_NAMES:
+        return "without its moving part"
+    return "without its depth map" if space == f"{_GOOGLE}depthmap/" else None
 
 
 def sized(data, height, width):
-    """XMP as `upright` gives it, where it tells a size with that of a picture; None where it is damaged."""
+    """XMP from `upright` with the dimensions that it records updated; None where it is damaged."""
     sides = {**dict.fromkeys(_WIDTHS, width), **dict.fromkeys(_HEIGHTS, height)}
     regions = {(_DIMENSIONS, "w"): width, (_DIMENSIONS, "h"): height}
 
@@ -82,17 +97,17 @@ _SAME = object()
 
 
 def _edited(data, value):
-    """XMP with other values of its properties, byte for byte the same if none changes.
+    """XMP with some properties changed; byte for byte the same if none is.
 
     Args:
-        value: called with a property's namespace and name and with the (namespace, name) of what it belongs to; None
-            leaves it out, `_SAME` leaves it alone.
+        value: gives the new value of a property. It is called with the property's namespace and name and with the
+            (namespace, name) of its parent. None removes the property, `_SAME` keeps it.
     """
     text = data.decode("utf-8-sig").strip("\0 ")
-    if "<!DOCTYPE" in text:  # XMP has none, and its entities may be a bomb
+    if "<!DOCTYPE" in text:  # not allowed in XMP; its entities may expand without end
         raise ValueError("it has a document type")
-    # Characters told by number, such as the ends of lines in an attribute, would be written as they are and be lost.
-    mark = next(chr(code) for code in range(0xE000, 0xF900) if chr(code) not in text)
+    # References such as &#10; in an attribute would be written as plain characters, and lost when read again.
+    mark = next(mark for mark in (f"\ue000{i}" for i in itertools.count()) if mark not in text)
     document, changed = minidom.parseString(text.replace("&#", f"{mark}#")), False
     for element in document.getElementsByTagName("*"):
         within = _owner(element)
@@ -120,7 +135,7 @@ def _change(element, node, new):
 
 
 def _owner(element):
-    """An element's name, or that of the one above when it is only RDF's wrapping of several values."""
+    """An element's name, or its parent's if it is only RDF's wrapper of several values."""
     if element.localName == "Description" and element.parentNode.nodeType == element.ELEMENT_NODE:
         element = element.parentNode
     return element.namespaceURI, element.localName

@@ -114,7 +114,7 @@ def test_what_plays_more_often_than_a_format_can_count_plays_for_ever(tmp_path, 
 @pytest.mark.parametrize("suffix, durations", [("gif", (600_000, 600_000, 70, 300)), ("webp", (2**24, 1, 70, 300))])
 def test_a_time_that_a_format_cannot_hold_is_one_line(tmp_path, suffix, durations):
     frames = [picture(max(i, 1)) for i in range(4)]  # the first two are equal, and joined
-    with pytest.raises(UserError, match=rf"cannot be written \(.+\), .*x.{suffix}, choose .png"):
+    with pytest.raises(UserError, match=rf"x.{suffix}: the picture cannot be written \(.+\)\. Choose .png"):
         animations.write(tmp_path / f"x.{suffix}", animation(durations=durations), frames)
     assert not list(tmp_path.iterdir())
 
@@ -163,5 +163,30 @@ def test_a_png_files_picture_for_those_who_cannot_animate_is_no_frame(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif"])
 def test_formats_without_animation_are_refused_before_anything_is_computed(suffix):
-    with pytest.raises(UserError, match="no animation, x"):
+    with pytest.raises(UserError, match=f"x{suffix}: .* holds no animation"):
         animations.check_fits(f"x{suffix}", animation(), 64, 80)
+
+
+def test_a_png_animation_of_one_frame_is_the_picture_that_viewers_show(tmp_path):
+    still, frame = (writing.as_image(picture(i)) for i in range(2))
+    still.save(tmp_path / "x.png", save_all=True, append_images=[frame], default_image=True, duration=[40])
+    with reading.opened(tmp_path / "x.png") as file:
+        assert animations.read(file) is None
+        np.testing.assert_array_equal(file.picture().pixels, picture(1).pixels)
+
+
+def test_a_frame_that_follows_an_opaque_one_keeps_its_transparency_in_gif(tmp_path):
+    opaque, clear = np.zeros((24, 24, 4), np.uint8), np.zeros((24, 24, 4), np.uint8)
+    opaque[...] = (200, 30, 30, 255)
+    clear[8:16, 8:16] = (30, 30, 200, 255)
+    frames = [Image.fromarray(array) for array in (clear, opaque, clear)]
+    frames[0].save(tmp_path / "x.png", save_all=True, append_images=frames[1:], duration=100, disposal=1)
+    with reading.opened(tmp_path / "x.png") as file:
+        found = animations.read(file)
+        animations.write(tmp_path / "x.gif", found, found.frames())
+    with Image.open(tmp_path / "x.gif") as image:
+        alphas = []
+        for i in range(image.n_frames):
+            image.seek(i)
+            alphas.append(np.asarray(image.convert("RGBA"))[..., 3])
+    np.testing.assert_array_equal(alphas, [clear[..., 3], opaque[..., 3], clear[..., 3]])

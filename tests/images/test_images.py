@@ -483,9 +483,33 @@ def test_opaque_alpha_is_no_transparency(tmp_path):
     assert reading.read(tmp_path / "x.jpg").alpha is None
 
 
-def test_what_a_format_has_no_place_for_is_said(tmp_path):
-    notes = writing.write(tmp_path / "x.bmp", Picture(smooth(9, 9), icc=SRGB))
-    assert notes == ("without its colour profile",)
+def wide_gamut():
+    """A profile whose red is that of Display P3, made of sRGB's."""
+    profile = bytearray(SRGB)
+    for i in range(int.from_bytes(profile[128:132], "big")):
+        tag, place = profile[132 + 12 * i :][:4], int.from_bytes(profile[136 + 12 * i :][:4], "big")
+        if bytes(tag) in (b"rXYZ", b"gXYZ", b"bXYZ"):
+            xyz = {b"r": (0.5151, 0.2412, -0.0011), b"g": (0.2920, 0.6922, 0.0419), b"b": (0.1571, 0.0666, 0.7841)}
+            values = (round(65536 * value) for value in xyz[bytes(tag[:1])])
+            profile[place + 8 : place + 20] = struct.pack(">3i", *values)
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif"])
+def test_colours_become_srgb_where_the_format_holds_no_profile(tmp_path, suffix):
+    wide = Picture(np.full((9, 9, 3), (200, 80, 60), np.uint8), icc=wide_gamut())
+    assert writing.write(tmp_path / f"x.{suffix}", wide) == ("converted to sRGB",)
+    np.testing.assert_allclose(reading.read(tmp_path / f"x.{suffix}").pixels[4, 4].astype(int), (216, 69, 50), atol=1)
+    assert writing.write(tmp_path / "x.png", wide) == ()
+    assert reading.read(tmp_path / "x.png").icc == wide.icc
+
+
+def test_colours_of_the_profile_of_srgb_stay_exactly(tmp_path):
+    assert writing.write(tmp_path / "x.bmp", Picture(smooth(9, 9), icc=SRGB)) == ()
+    np.testing.assert_array_equal(reading.read(tmp_path / "x.bmp").pixels, smooth(9, 9))
+
+
+def test_a_profile_that_does_not_fit_is_left_out_and_noted(tmp_path):
     grey = Picture.of(np.zeros((3, 4, 1), np.uint8))
     profile = SRGB[:16] + b"GRAY" + SRGB[20:]
     notes = writing.write(tmp_path / "x.webp", dataclasses.replace(grey, icc=profile))
@@ -514,14 +538,15 @@ def encoded_array(dtype):
 @pytest.mark.parametrize(
     "name, content, problem",
     [
-        ("text.png", b"no picture at all\n", "no picture"),
+        ("text.png", b"no picture at all\n", "not an image"),
         ("empty.png", b"", "empty"),
         ("short.jpg", encoded("JPEG")[:-200], "damaged"),
         ("short.png", encoded("PNG")[:-200], "damaged"),
-        ("header.png", encoded("PNG")[:20], "damaged|no picture"),
+        ("header.png", encoded("PNG")[:20], "damaged|not an image"),
         ("short.webp", encoded("WEBP")[:-50], "damaged"),
         ("float.tif", encoded_array(np.float32), "would not be kept"),
-        ("int.tif", encoded_array(np.int32), "would not be kept"),
+        ("int.tif", encoded_array(np.int32), "signed channels"),
+        ("int8.tif", encoded_array(np.int8), "signed channels"),
         ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
         (
             "bomb.png",
@@ -570,8 +595,8 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, pi
 
 
 def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("srgan_tf.images.tiff._END", 1000)  # 4 GB
-    with pytest.raises(UserError, match="ends at 4 GB.*x.tif, choose .png"):
+    monkeypatch.setattr("srgan_tf.images.tiff._MAX_BYTES", 1000)  # 4 GB
+    with pytest.raises(UserError, match="x.tif.*at most 4 GB.*Choose .png"):
         writing.write(tmp_path / "x.tif", Picture(noise(40, 40, 3)))
     assert list(tmp_path.iterdir()) == []
 

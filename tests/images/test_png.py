@@ -126,10 +126,10 @@ def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can
 @pytest.mark.parametrize(
     "hostile",
     [
-        (b"tEXt", b"Comment\0" + b"x" * png.LONGEST),
-        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * png.LONGEST))),
-        (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * png.LONGEST))),
-        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.LONGEST),
+        (b"tEXt", b"Comment\0" + b"x" * png.MAX_TEXT),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100 * png.MAX_TEXT))),
+        (b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2 * png.MAX_TEXT))),
+        (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b" " * 2 * png.MAX_TEXT),
     ],
 )
 def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_done(tmp_path, hostile, deep):
@@ -141,7 +141,7 @@ def test_a_text_that_is_too_long_is_left_out_with_one_note_and_the_picture_is_do
 
 
 def test_texts_that_are_too_many_are_left_out_with_one_note(tmp_path):
-    many = (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(png.LONGEST)[:-1]))
+    many = (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(png.MAX_TEXT)[:-1]))
     found = reading.read(write(tmp_path / "in.png", TITLE, *[many] * 100, AUTHOR))
     np.testing.assert_array_equal(found.pixels, PIXELS)
     assert found.texts[0] == TITLE and 10 < len(found.texts) < 20

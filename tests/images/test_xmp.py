@@ -1,4 +1,4 @@
-"""XMP: what is no longer so of an upright, larger picture is left out or told anew, all else stays."""
+"""XMP: what is no longer true of an upright, larger picture is left out or updated, all else stays."""
 
 from xml.etree.ElementTree import canonicalize
 
@@ -38,13 +38,13 @@ def assert_same(found, wanted):
     assert found.startswith(b"<?xpacket begin") and found.endswith(b'<?xpacket end="w"?>')
 
 
-def upright(data, turned=False):
+def upright(data, turned=False, said=()):
     found, notes = xmp.upright(data, turned=turned)
-    assert notes == ()
+    assert notes == said
     return found
 
 
-def test_what_is_still_so_stays_byte_for_byte():
+def test_what_is_still_true_stays_byte_for_byte():
     data = packet('xmp:Rating="5" tiff:Make="Canon" exif:FNumber="28/10"') + b"\n" * 2000
     assert upright(data) == data
     assert xmp.sized(data, 40, 30) == data
@@ -59,21 +59,34 @@ def test_the_ends_of_lines_stay_where_something_else_is_left_out():
 
 
 @pytest.mark.parametrize(
-    "stale",
+    "stale, said",
     [
-        'tiff:Orientation="6"',
-        "tiff:Orientation='6'",
-        'odd:Orientation="6"',
-        'tiff:BitsPerSample="8"',
-        'hdrgm:Version="1.0"',
-        'camera:MotionPhoto="1"',
-        'camera:MicroVideoOffset="99"',
+        ('tiff:Orientation="6"', ()),
+        ("tiff:Orientation='6'", ()),
+        ('odd:Orientation="6"', ()),
+        ('tiff:BitsPerSample="8"', ()),
+        ('hdrgm:Version="1.0"', ("without its HDR gain map",)),
+        ('camera:MotionPhoto="1"', ("without its moving part",)),
+        ('camera:MicroVideoOffset="99"', ()),
     ],
 )
-def test_what_is_no_longer_so_is_left_out_as_attribute_and_as_element(stale):
+def test_what_is_no_longer_true_is_left_out_as_attribute_and_as_element(stale, said):
     name, value = stale.split("=")
-    assert_same(upright(packet(f'{stale} xmp:Rating="5"')), packet('xmp:Rating="5"'))
-    assert_same(upright(packet("", f"<{name}>{value[1:-1]}</{name}>{TITLE}")), packet())
+    assert_same(upright(packet(f'{stale} xmp:Rating="5"'), said=said), packet('xmp:Rating="5"'))
+    assert_same(upright(packet("", f"<{name}>{value[1:-1]}</{name}>{TITLE}"), said=said), packet())
+
+
+def test_a_gain_map_that_a_directory_lists_is_noted():
+    item = '<rdf:li xmlns:Item="http://ns.google.com/photos/1.0/container/item/" Item:Semantic="GainMap"/>'
+    assert xmp.upright(packet("", f"<dc:subject><rdf:Bag>{item}</rdf:Bag></dc:subject>"), turned=False)[1] == (
+        "without its HDR gain map",
+    )
+
+
+def test_xmp_may_hold_every_character_for_private_use():
+    private = "".join(chr(code) for code in range(0xE000, 0xF900))
+    kept = f'xmp:Label="{private}&#10;"'
+    assert_same(upright(packet(f'tiff:Orientation="6" {kept}')), packet(kept))
 
 
 def test_thumbnails_are_left_out():
@@ -105,7 +118,7 @@ def test_regions_are_of_the_larger_picture_and_left_out_of_a_turned_one(dimensio
     assert notes == ("without the regions that its XMP data marks",)
 
 
-def test_a_second_part_stays_behind_and_it_is_said():
+def test_a_second_part_is_left_out_and_noted():
     found, notes = xmp.upright(packet('xmpNote:HasExtendedXMP="0123456789ABCDEF"'), turned=False)
     assert b"0123456789" not in found and b"<dc:title>" in found
     assert notes == ("without the second part of its XMP data",)
@@ -139,5 +152,5 @@ def test_what_is_hostile_or_damaged_is_left_out_with_one_note(data, note):
 
 
 @pytest.mark.parametrize("data", [None, b"", b"\0\0", b"   "])
-def test_none_is_none(data):
+def test_no_xmp_gives_none(data):
     assert xmp.upright(data, turned=True) == (None, ())

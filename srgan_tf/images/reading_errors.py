@@ -1,0 +1,89 @@
+"""Exceptions while a picture file is read, as one line for the user: missing, unreadable, unsupported, damaged."""
+
+import contextlib
+import re
+import warnings
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from srgan_tf.errors import UserError
+from srgan_tf.images import formats
+
+MAX_PIXELS = 175_000_000  # a file of a few kilobytes could hold more and fill the memory; Pillow's limit is similar
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Kinds of files that Pillow may know but not support, by their first bytes.
+_SIGNATURES = {
+    b"BM": "BMP",
+    b"\x89PNG": "PNG",
+    b"\xff\xd8": "JPEG",
+    b"GIF8": "GIF",
+    b"RIFF": "WebP",
+    b"8BPS": "PSD",
+    b"DDS ": "DDS",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    **dict.fromkeys(TIFF_SIGNATURES, "TIFF"),
+}
+_UNSUPPORTED = re.compile("unsupported|not (yet )?(supported|implemented)|unimplemented|unrecognized|unknown", re.I)
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")
+_JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
+
+
+@contextlib.contextmanager
+def errors_named(path):
+    """Turn exceptions because a file is missing, unreadable, unsupported or damaged into a `UserError`."""
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's
+            yield
+    except UserError:
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Check its name.") from None
+    except PermissionError:
+        raise UserError(f"{path}: no permission to read the file. Check its permissions.") from None
+    except Image.DecompressionBombError:
+        raise UserError(too_large(path)) from None
+    except UnidentifiedImageError:
+        raise UserError(_unidentified(path)) from None
+    except MemoryError:
+        raise UserError(f"{path}: not enough memory for the picture. Cut it into parts.") from None
+    except OSError as error:
+        if not error.errno:  # one of Pillow's own
+            raise UserError(_unreadable(error, path)) from None
+        raise UserError(f"{path}: the file cannot be read ({error.strerror}). Check it and its disk.") from None
+    except Exception as error:  # damaged files make Pillow's decoders raise almost anything
+        raise UserError(_unreadable(error, path)) from None
+
+
+def too_large(path) -> str:
+    """An error line for a picture of more than `MAX_PIXELS`."""
+    return f"{path}: more than {MAX_PIXELS // 10**6} megapixels. Cut it into parts."
+
+
+def _unidentified(path):
+    with open(path, "rb") as file:
+        head = file.read(12)
+    if not head:
+        return f"{path}: the file is empty. Get it again."
+    plugin = "pillow-heif" if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS else None
+    plugin = "pillow-jxl-plugin" if head.startswith(_JXL_SIGNATURES) else plugin
+    plugin = plugin or formats.missing_plugin(path)
+    if plugin and plugin in formats.missing_plugins():
+        return f"{path}: this format needs {plugin}. Run pip install 'srgan_tf[formats]'."
+    return f"{path}: not an image. Supported: {formats.SUPPORTED}."
+
+
+def _unreadable(error, path):
+    """An error line for an exception of a decoder: unsupported is not damaged."""
+    if _UNSUPPORTED.search(str(error)) or isinstance(error, NotImplementedError):
+        with open(path, "rb") as file:
+            head = file.read(12)
+        kind = next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), "file")
+        return f"{path}: this kind of {kind} is not supported ({_one_line(error)}). Convert it to PNG."
+    return f"{path}: damaged ({_one_line(error)}). Get it again."
+
+
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__

@@ -7,6 +7,7 @@ from absl import flags
 
 from srgan_tf.commands import progress
 from srgan_tf.errors import UserError
+from srgan_tf.images.options import FileOptions
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling.sizes import Size
 
@@ -103,7 +104,7 @@ RECURSIVE = flags.DEFINE_bool(
 FORMAT = flags.DEFINE_enum(
     "format",
     None,
-    ["png", "jpg", "webp", "tiff", "bmp", "gif"],
+    ["png", "jpg", "webp", "avif", "tiff", "bmp", "gif"],
     "File format of the results. Default: that of each input image.",
     short_name="f",
     flag_values=FLAGS,
@@ -129,6 +130,27 @@ CLUSTER = flags.DEFINE_string(
     "Compute on a Ray cluster: HOST:PORT; auto for the cluster of this machine; local to start one for this run.",
     flag_values=FLAGS,
 )
+SUFFIX = flags.DEFINE_string(
+    "suffix",
+    None,
+    'What is appended to the names of results, such as _large; "" keeps the names, in another folder. Default: _x4, or '
+    "the size asked for.",
+    flag_values=FLAGS,
+)
+QUALITY = flags.DEFINE_integer(
+    "quality",
+    None,
+    "Quality of JPEG, WebP and AVIF results, 1 to 100. Default: 95, for AVIF 90.",
+    lower_bound=1,
+    upper_bound=100,
+    flag_values=FLAGS,
+)
+KEEP_TIMES = flags.DEFINE_bool(
+    "keep_times", False, "Give each result the modification time of its source.", flag_values=FLAGS
+)
+KEEP_INTERLACED = flags.DEFINE_bool(
+    "keep_interlaced", False, "Do not deinterlace interlaced clips (by FFmpeg's bwdif).", flag_values=FLAGS
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace existing results.", flag_values=FLAGS)
 
 KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, CLUSTER, OVERWRITE)
@@ -151,7 +173,8 @@ def main(argv):
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 
-    options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value}
+    options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value, "suffix": SUFFIX.value}
+    files = FileOptions(QUALITY.value, KEEP_INTERLACED.value, KEEP_TIMES.value)
     model = {
         "model": MODEL.value,
         "scale": SCALE.value,
@@ -165,13 +188,15 @@ def main(argv):
     if CLUSTER.value is not None:
         if remote:
             raise UserError("--server and --cluster: cannot be combined. Omit one of them.")
-        return _on_cluster(paths, options, model)
+        return _on_cluster(paths, options, model, files)
 
     from srgan_tf.upscaling import jobs, plans
 
     planned = plans.plan(paths, OUTPUT.value, **options)
     with progress.Progress(len(planned)) as bar:
-        outcome = jobs.run(planned, remote or _Local(size, model), overwrite=OVERWRITE.value, reporter=bar)
+        outcome = jobs.run(
+            planned, remote or _Local(size, model), overwrite=OVERWRITE.value, reporter=bar, options=files
+        )
     if len(planned) > 1:
         print(outcome)
     return outcome.status
@@ -193,7 +218,7 @@ class _Local:
         return self._upscaler.picture(picture, step)
 
 
-def _on_cluster(paths, options, model):
+def _on_cluster(paths, options, model, files):
     from srgan_tf.upscaling import cluster
 
     outcome = cluster.run(
@@ -202,6 +227,7 @@ def _on_cluster(paths, options, model):
         address=CLUSTER.value,
         upscaler=model,
         overwrite=OVERWRITE.value,
+        files=files,
         **options,
     )
     if outcome.done + outcome.kept + outcome.failed > 1:

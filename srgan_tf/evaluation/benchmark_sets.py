@@ -18,7 +18,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import check_size
 from srgan_tf.evaluation.metrics import SSIM_WINDOW
-from srgan_tf.images import degradation, formats, reading
+from srgan_tf.images import degradation, folders, reading
 from srgan_tf.resize import imresize
 
 BENCHMARKS = {
@@ -85,7 +85,7 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
     folder = pathlib.Path(folder)
     hr = _pictures(folder / "HR")
     if not hr:
-        raise UserError(f"{folder / 'HR'}: no images. Put HR images there ({', '.join(formats.OF_SETS)}).")
+        raise UserError(f"{folder / 'HR'}: no images. Put HR images there.")
     name = folder.resolve().name
     name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # the paper's figures are of another set
     if not (folder / "LR").is_dir():
@@ -246,7 +246,7 @@ def _pictures(folder):
     """The image files of a folder by their stems, sorted; none if there is no folder."""
     if not folder.is_dir():
         return {}
-    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in formats.OF_SETS and not p.name.startswith("."))
+    files = sorted(p for p in folder.iterdir() if folders.kind(p.name) == "picture")
     found = {}
     for path in files:
         if path.stem in found:

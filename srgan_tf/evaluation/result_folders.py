@@ -11,7 +11,7 @@ import numpy as np
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, paper_table
 from srgan_tf.evaluation.channels import as_rgb
-from srgan_tf.images import formats
+from srgan_tf.images import folders
 
 # endings that programs add to the name of their input, such as _x4, -4x, _SR and _out
 _ENDING = re.compile(r"[ _.-]*(x[248]|[248]x|sr|hr|lr|out|output|result|upscaled|enlarged)$", re.IGNORECASE)
@@ -99,7 +99,7 @@ class ResultFolder:
             for pair in pairs
             for stem in (pair.name, pair.hr_path.stem, pair.lr_path.stem if pair.lr_path else pair.name)
         }
-        files = sorted(p for p in folder.iterdir() if p.suffix.lower() in formats.OF_SETS and p.name[0] != ".")
+        files = sorted(p for p in folder.iterdir() if folders.kind(p.name) == "picture")
         for path in files:
             pair = next((wanted[stem] for stem in _stems(path.stem.lower()) if stem in wanted), None)
             if pair is None:

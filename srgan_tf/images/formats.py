@@ -73,11 +73,6 @@ def is_picture(path) -> bool:
     return missing_plugin(path) is None and Image.registered_extensions().get(suffix) in READ
 
 
-def taken_from_folder(name) -> bool:
-    """Whether a file of a folder is taken as a picture, by its name: `is_picture`, and not hidden."""
-    return not Path(name).name.startswith(".") and is_picture(name)
-
-
 def missing_plugin(path) -> str | None:
     """The package that reads the pictures of a path's suffix and is not installed; None where none is missing."""
     suffix = Path(path).suffix.lower()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import formats, reading
+from srgan_tf.images import folders, formats, reading
 from srgan_tf.resize import imresize
 
 DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
@@ -42,14 +42,9 @@ class Folder:
         if not os.path.isdir(folder):
             raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
         self._locked = []
-        self.files = sorted(
-            Path(below, name)
-            for below, _, names in os.walk(folder, onerror=self._locked.append)
-            for name in names
-            if Path(name).suffix.lower() in formats.OF_SETS and os.path.isfile(os.path.join(below, name))
-        )
+        self.files, self._others = folders.pictures_below(folder, self._locked.append)
         if not self.files:
-            raise UserError(f"{folder} holds no picture ({', '.join(formats.OF_SETS)}): give a folder of HR pictures")
+            raise UserError(f"{folder}: no pictures in this folder. Give a folder of HR pictures.")
 
     @property
     def count(self):
@@ -65,6 +60,8 @@ class Folder:
             yield Picture(
                 error.filename, error=f"{error.filename} cannot be read ({error.strerror}): check its permissions"
             )
+        if self._others:
+            yield Picture(str(self.folder), error=f"{self.folder}: other files: {folders.summary(self._others)}")
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             todo = iter(self.files)
             waiting = [pool.submit(self._picture, p) for p in itertools.islice(todo, 4)]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from srgan_tf import atomic
 from srgan_tf.errors import ModelError, UserError, masked, one_line, stderr_held_back
+from srgan_tf.images.options import FileOptions
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import jobs, plans
 from srgan_tf.upscaling.reporter import Reporter
@@ -40,7 +41,9 @@ def run(
     upscaler,
     recursive=False,
     format=None,
+    suffix=None,
     overwrite=False,
+    files=None,
     reporter=None,
     worker=None,
 ):
@@ -53,11 +56,12 @@ def run(
     Two pictures that would get one name are noticed when their folder is listed; the second fails, the rest goes on.
 
     Args:
-        paths, output, label, recursive, format: as `plans.Request.of` takes them.
+        paths, output, label, recursive, format, suffix: as `plans.Request.of` takes them.
         address: HOST:PORT of a cluster, "auto" for the one that this machine belongs to, "local" for one that is
             started for this run.
         upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped is a path that all machines
             see.
+        files: a `options.FileOptions`.
         overwrite, reporter: as `jobs.run` takes them.
         worker: a class to take the place of `Worker`.
 
@@ -67,11 +71,11 @@ def run(
     Raises:
         UserError: when Ray is missing, there is no cluster at the address, or the model is not on its machines.
     """
-    request = plans.Request.of(paths, output, label=label, recursive=recursive, format=format)
+    request = plans.Request.of(paths, output, label=label, recursive=recursive, format=format, suffix=suffix)
     reporter, outcome = reporter or Reporter(), jobs.Outcome()
     listing = _listing(request, reporter)
     with _connected(address) as ray, _Manifest(request.result_folder() / "manifest") as manifest:
-        for row in _rows(ray, listing, overwrite, worker or Worker, _portable(upscaler)):
+        for row in _rows(ray, listing, overwrite, worker or Worker, _portable(upscaler), files):
             if row["state"] == "note":
                 reporter.note(row["line"])
                 continue
@@ -111,9 +115,9 @@ class Worker:
 
         self._upscaler, self._one_at_a_time = Upscaler(**upscaler), threading.Lock()
 
-    def __call__(self, block, run):
+    def __call__(self, block, run, files):
         for rows in block["rows"]:
-            yield {"rows": [json.dumps([self._made(row, run) for row in json.loads(rows)])]}
+            yield {"rows": [json.dumps([self._made(row, run, files) for row in json.loads(rows)])]}
 
     @property
     def size(self):
@@ -123,12 +127,12 @@ class Worker:
         with self._one_at_a_time:  # while other threads, if there are any, read and write
             return self._upscaler.picture(picture, step)
 
-    def _made(self, row, run):
+    def _made(self, row, run, files):
         if row["state"] == "todo":
             started = time.monotonic()
             try:
                 with _deaths_counted(row["source"], run):
-                    made = jobs.make(plans.Job(row["source"], row["result"]), self)
+                    made = jobs.make(plans.Job(row["source"], row["result"]), self, options=files)
                 row |= {"state": "made", **dataclasses.asdict(made)}
             except UserError as error:
                 row |= {"state": "failed", "error": str(error)}
@@ -160,7 +164,7 @@ def _deaths_counted(source, run):
             marks.unlink()
 
 
-def _rows(ray, listing, overwrite, worker, upscaler):
+def _rows(ray, listing, overwrite, worker, upscaler, files):
     """A row for every picture, as it is done."""
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
@@ -188,7 +192,7 @@ def _rows(ray, listing, overwrite, worker, upscaler):
     made = names.map_batches(
         worker,
         fn_constructor_args=(upscaler, threads),
-        fn_kwargs={"run": secrets.token_hex(8)},
+        fn_kwargs={"run": secrets.token_hex(8), "files": files or FileOptions()},
         compute=pool,
         batch_size=1,
         num_cpus=threads,

@@ -6,10 +6,13 @@ import os
 
 from srgan_tf.errors import ModelError, UserError, one_line, stderr_held_back
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
+from srgan_tf.images.options import FileOptions
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.plans import Job
 from srgan_tf.upscaling.reporter import Reporter
+
+_DEFAULT = FileOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def run(jobs, enlarger, *, overwrite=False, reporter=None):
+def run(jobs, enlarger, *, overwrite=False, reporter=None, options=_DEFAULT):
     """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
 
     What killed runs left half-written beside the results is removed.
@@ -59,6 +62,7 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None):
             before a picture was read, so it may load the network.
         overwrite: whether results that exist are made again.
         reporter: a `reporter.Reporter`.
+        options: a `options.FileOptions`.
 
     Returns:
         An `Outcome`.
@@ -78,7 +82,7 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None):
                 if job.target.parent not in swept:
                     job.target.parent.sweep()
                     swept.add(job.target.parent)
-                reporter.result(make(job, enlarger, reporter).line(job))
+                reporter.result(make(job, enlarger, reporter, options).line(job))
                 outcome.done += 1
         except ModelError:
             raise
@@ -93,11 +97,11 @@ def kept_line(target):
     return one_line(f"kept {target}; --overwrite makes it again")
 
 
-def make(job, enlarger, reporter=None):
+def make(job, enlarger, reporter=None, options=_DEFAULT):
     """Make one result, at once or not at all.
 
     Args:
-        job, enlarger, reporter: as `run` takes them.
+        job, enlarger, reporter, options: as `run` takes them.
 
     Returns:
         What was `Made`.
@@ -109,20 +113,23 @@ def make(job, enlarger, reporter=None):
         before = 0
         with contextlib.suppress(OSError):  # reported when it is read
             before = os.path.getsize(source)  # now: it may be gone when the result is there
-        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter())
+        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options)
         try:
             made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
         except MemoryError:
             raise UserError(f"{job.source}: not enough memory. Make it smaller or cut it into parts.") from None
+        if options.keep_times:
+            status = os.stat(source)
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
         return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
 
 
 class _Task:
     """One file of this machine to read and one to write."""
 
-    def __init__(self, job, name, enlarger, reporter):
+    def __init__(self, job, name, enlarger, reporter, options):
         self._source, self._target, self._name = job.source, job.target, name
-        self._enlarger, self._reporter = enlarger, reporter
+        self._enlarger, self._reporter, self._options = enlarger, reporter, options
 
     def picture_or_animation(self):
         formats.check_suffix(self._target)
@@ -139,7 +146,13 @@ class _Task:
         if not os.path.isfile(self._source):
             raise UserError(f"{self._source}: no such file. Check its name.")
         self._target.parent.make_writable_folder()
-        notes = clips.enlarge(self._source, self._target, self._larger_frame, frame=self._reporter.frame)
+        notes = clips.enlarge(
+            self._source,
+            self._target,
+            self._larger_frame,
+            frame=self._reporter.frame,
+            keep_interlaced=self._options.keep_interlaced,
+        )
         return Made(None, None, tuple(notes))
 
     def _picture(self, small):
@@ -150,7 +163,7 @@ class _Task:
         self._check_memory(height, width, formats.channels(small) * small.pixels.itemsize + 4)
         self._target.parent.make_writable_folder()
         large = self._larger(small)
-        notes = large.notes + writing.write(self._target, large)
+        notes = large.notes + writing.write(self._target, large, self._options)
         return Made(small.pixels.shape[1::-1], (width, height), tuple(notes))
 
     def _animation(self, animation):
@@ -162,7 +175,7 @@ class _Task:
         self._target.parent.make_writable_folder()
         notes = (
             f"{animation.count} frames",
-            *animations.write(self._target, animation, self._larger_frames(animation)),
+            *animations.write(self._target, animation, self._larger_frames(animation), self._options),
         )
         return Made((animation.width, animation.height), (width, height), tuple(notes))
 

@@ -92,7 +92,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         return [self]
 
     def children(self):
-        """Names of the folders, links not followed, and of the files in a folder.
+        """Names of the folders, linked ones too, and of the files in a folder.
 
         Raises:
             UserError: when it cannot be read.
@@ -101,10 +101,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         try:
             with os.scandir(self) as entries:
                 for entry in entries:
-                    if not _is_folder(entry):
-                        files.append(entry.name)
-                    elif not entry.is_symlink():
-                        folders.append(entry.name)
+                    (folders if _is_folder(entry) else files).append(entry.name)
         except OSError as error:
             raise UserError(f"{self}: cannot be read ({reason(error)}). Check its name and permissions.") from None
         return folders, files

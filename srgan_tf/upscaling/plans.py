@@ -1,12 +1,13 @@
 """Which picture becomes which file, before anything is read."""
 
+import collections
 import dataclasses
 import functools
 import os
 import re
 
 from srgan_tf.errors import UserError, one_line
-from srgan_tf.images import clip_names, formats
+from srgan_tf.images import clip_names, folders, formats
 from srgan_tf.upscaling import places
 from srgan_tf.upscaling.reporter import Reporter
 
@@ -64,7 +65,7 @@ class Request:
 
     files, folders: places, each once.
     output: a place, or None for beside each picture.
-    label, recursive, format: as `of` takes them.
+    label, recursive, format, suffix: as `of` takes them.
     """
 
     files: tuple
@@ -73,9 +74,10 @@ class Request:
     label: str
     recursive: bool
     format: str | None
+    suffix: str | None = None
 
     @classmethod
-    def of(cls, paths, output=None, *, label, recursive=False, format=None):
+    def of(cls, paths, output=None, *, label, recursive=False, format=None, suffix=None):
         """Look at paths once: which are files, which are folders.
 
         Args:
@@ -86,12 +88,15 @@ class Request:
             label: "x4" in those names.
             recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
             format: a suffix without its dot, for the results of pictures; None keeps each picture's own.
+            suffix: what is appended to the names of results; None is "_" and the label.
         """
+        if suffix and (os.sep in suffix or "\0" in suffix):
+            raise UserError(f"--suffix {suffix}: part of a path. Give what is appended to names, such as _large.")
         found = {place.normalised(): place for path in paths for place in places.of(path).matches()}.values()
         folders = [place for place in found if place.kind() == "folder"]
         files = tuple(place for place in found if place not in set(folders))
         output = None if output is None else places.of(output, flag="--output")
-        return cls(files, tuple(folders), output, label, recursive, format)
+        return cls(files, tuple(folders), output, label, recursive, format, suffix)
 
     def anywhere(self):
         """The same from any working directory."""
@@ -120,7 +125,7 @@ class Request:
         if output is None or self._output_is_folder():
             self._check_output()
             if self.files:
-                yield [self._job(picture) for picture in _without_namesakes(self.files, reporter)]
+                yield [self._job(picture) for picture in _without_namesakes(self.files, self.suffix, reporter)]
             for folder in self.folders:
                 yield from self._in_folder(folder, reporter)
         elif self.folders or len(self.files) > 1:
@@ -149,29 +154,35 @@ class Request:
             raise UserError(f"--output {output}: a format that cannot be written. Supported: {supported}.")
 
     def _job(self, picture, below=""):
-        name = _name(picture, self.label, self.format)
+        name = _name(picture, f"_{self.label}" if self.suffix is None else self.suffix, self.format)
         return Job(picture, (self.output / below if self.output else picture.parent) / name)
 
     def _in_folder(self, folder, reporter):
         """Lists of the jobs in a folder and those below it."""
         own = None if self.output is None else self.output.target_identity()
-        pending, empty, clips, results = [""], True, 0, 0
+        pending, empty, clips, results, others = [""], True, 0, 0, collections.Counter()
+        above = {parent.target_identity() for parent in folder.normalised().parents}
+        seen = {own, folder.target_identity(), *above}
         while pending:
             below = pending.pop()
             try:
-                folders, files = (folder / below).children()
+                children, files = (folder / below).children()
             except UserError as error:
                 empty = False
                 yield [Job(folder / below, None, str(error))]
                 continue
             if self.recursive:
-                pending += [
-                    os.path.join(below, child)
-                    for child in sorted(folders, reverse=True)
-                    if not child.startswith(".") and (folder / below / child).target_identity() != own
-                ]
-            clips += len(_originals(files, clip_names.is_clip)[0])
-            pictures, earlier = _originals(files, _is_ours)
+                deeper = []
+                for child in sorted(name for name in children if not name.startswith(".")):
+                    place = (folder / below / child).target_identity()
+                    if place not in seen:  # a linked folder is followed once
+                        seen.add(place)
+                        deeper.append(os.path.join(below, child))
+                pending += deeper[::-1]
+            kinds = {name: folders.kind(name) for name in files}
+            clips += len(_originals([name for name in files if kinds[name] == "clip"], self.suffix)[0])
+            others.update(kind for kind in kinds.values() if kind not in ("picture", "clip", "hidden"))
+            pictures, earlier = _originals([name for name in files if kinds[name] == "picture"], self.suffix)
             results += earlier
             if pictures:
                 empty = False
@@ -180,6 +191,8 @@ class Request:
         for count, what in ((clips, "clips"), (results, "earlier results")):
             if count:
                 reporter.note(one_line(f"{folder}: {what} skipped: {count}. Name them to enlarge them."))
+        if others:
+            reporter.note(one_line(f"{folder}: other files skipped: {folders.summary(others)}."))
         if empty:
             suffixes, deeper = " ".join(sorted(formats.FORMATS)), "" if self.recursive else ", or --recursive"
             raise UserError(f"{folder}: no pictures in this folder. Give one with {suffixes} files{deeper}.")
@@ -199,16 +212,18 @@ def checked(jobs):
     return [job for job in jobs if job not in clashes], {**clashes, **wrong}
 
 
-def _originals(names, wanted):
-    """The wanted names of a folder without hidden ones and without results of others; and how many results."""
-    found = [name for name in names if wanted(name) and name[0] != "."]
-    stems = {_stem(name) for name in found}
-    own = [name for name in found if not ((result := RESULT.fullmatch(_stem(name))) and result[1] in stems)]
-    return sorted(own, key=lambda name: (_stem(name), name)), len(found) - len(own)
+def _originals(names, suffix):
+    """Names of a folder without results of others, sorted; and how many results."""
+    stems = {_stem(name) for name in names}
+    own = [name for name in names if not stems.intersection(_origins(_stem(name), suffix))]
+    return sorted(own, key=lambda name: (_stem(name), name)), len(names) - len(own)
 
 
-def _is_ours(name):
-    return os.path.splitext(name)[1].lower() in formats.FORMATS
+def _origins(stem, suffix):
+    """The stems of the pictures whose result a stem may name."""
+    result = RESULT.fullmatch(stem)
+    named = [stem.removesuffix(suffix)] if suffix and stem.endswith(suffix) else []
+    return [result[1], *named] if result else named
 
 
 def _together(names):
@@ -226,23 +241,20 @@ def _stem(name):
     return os.path.splitext(name)[0]
 
 
-def _name(source, label, format):
+def _name(source, suffix, format):
     if clip_names.is_clip(source.name):
-        return f"{source.stem}_{label}{clip_names.suffix_for(source.name)}"
-    own = source.suffix if source.suffix.lower() in formats.FORMATS else ".png"
-    return f"{source.stem}_{label}{'.' + format if format else own}"
+        return f"{source.stem}{suffix}{clip_names.suffix_for(source.name)}"
+    return f"{source.stem}{suffix}{'.' + format if format else formats.suffix_for(source.name)}"
 
 
-def _without_namesakes(files, reporter):
+def _without_namesakes(files, suffix, reporter):
     """Files without earlier results of others, of any size, which a shell's `*.png` names, too."""
 
     def key(file, stem):
         return file.parent.normalised(), stem, clip_names.is_clip(file.name)
 
     originals = {key(file, file.stem) for file in files}
-    own = [
-        file for file in files if not ((result := RESULT.fullmatch(file.stem)) and key(file, result[1]) in originals)
-    ]
+    own = [file for file in files if not any(key(file, stem) in originals for stem in _origins(file.stem, suffix))]
     if len(own) < len(files):
         reporter.note(f"earlier results skipped: {len(files) - len(own)}. Name them alone to enlarge them.")
     return own

@@ -281,7 +281,7 @@ def test_a_closed_stream_is_no_reason_to_fail(command, closed):
     done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], stdout=subprocess.PIPE, **options)
     assert done.returncode == 1
     if closed == ">&-":
-        assert done.stderr.startswith("error: the file is empty, b.png") and done.stdout == ""
+        assert done.stderr.startswith("error: b.png: the file is empty.") and done.stdout == ""
     else:
         assert done.stdout == "kept a_x4.png; --overwrite makes it again\n0 enlarged, 1 kept, 1 failed\n"
         assert done.stderr == ""
@@ -331,7 +331,7 @@ def test_fidelity_blends_the_shipped_models(run):
     "arguments, problem",
     [
         ([], "nothing to enlarge"),
-        (["text.png"], "no picture"),
+        (["text.png"], "not an image"),
         (["empty.png"], "empty"),
         (["short.jpg"], "damaged"),
         (["missing.png"], "no such file"),

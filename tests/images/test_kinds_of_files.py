@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from srgan_tf.errors import UserError
-from srgan_tf.images import formats, options, reading, writing
+from srgan_tf.images import folders, formats, options, reading, writing
 from srgan_tf.images.picture import Picture
 
 
@@ -294,9 +294,15 @@ def test_formats_of_installed_plugins_are_read(tmp_path, name):
 
 def test_one_list_says_what_is_a_picture():
     taken = "a.jpg a.JPE a.jfif a.mpo a.jp2 a.tga a.avif a.png a.gif a.webp a.tiff a.ppm a.psd".split()
-    assert all(formats.is_picture(name) and formats.taken_from_folder(name) for name in taken)
+    assert all(formats.is_picture(name) and folders.kind(name) == "picture" for name in taken)
     assert not any(map(formats.is_picture, "a.txt a.eps a.pdf a.wmf a.h5 a.mp4 a.mpg jpg".split()))
-    assert not any(map(formats.taken_from_folder, "._a.jpg .hidden.png".split()))
+    assert [folders.kind(name) for name in "._a.jpg a.mpg a.MXF a.txt a".split()] == [
+        "hidden",
+        "clip",
+        "clip",
+        ".txt",
+        "no suffix",
+    ]
 
 
 def test_avif_is_written_with_its_metadata(tmp_path):

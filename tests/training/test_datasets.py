@@ -97,10 +97,23 @@ def test_a_folder_is_searched_in_depth_and_lr_made_by_imresize(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "holiday" / "sea" / "é 1.PNG")
     (tmp_path / "notes.txt").write_text("no picture")
     source = Folder(tmp_path, 4)
-    (picture,) = source.pictures()
+    note, picture = source.pictures()
+    assert note.error == f"{tmp_path}: other files: 1 .txt"
     assert source.count == 1 and picture.name == "holiday/sea/é 1.PNG"
     np.testing.assert_array_equal(picture.hr, pixels[:40, :60])
     np.testing.assert_array_equal(picture.lr, imresize(pixels[:40, :60], 1 / 4))
+
+
+def test_hidden_files_are_left_out_and_linked_folders_followed_once(tmp_path):
+    places = ("data/a.png", "data/.Trash-1000/b.png", "data/._c.png", "elsewhere/d.png", "data/sub/e.jpg")
+    for place in places:
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(1, 16, 16)).save(tmp_path / place)
+    (tmp_path / "data" / "linked").symlink_to("../elsewhere")
+    (tmp_path / "data" / "twice").symlink_to("../elsewhere")
+    (tmp_path / "data" / "sub" / "loop").symlink_to("..")
+    names = [picture.name for picture in Folder(tmp_path / "data", 4).pictures()]
+    assert names == ["a.png", "linked/d.png", "sub/e.jpg"]
 
 
 def test_pictures_come_in_the_same_order_every_time(tmp_path):

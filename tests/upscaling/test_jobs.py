@@ -8,6 +8,8 @@ from PIL import Image
 
 from helpers.enlargers import Function, Lines
 from srgan_tf.errors import UserError
+from srgan_tf.images import formats
+from srgan_tf.images.options import FileOptions
 from srgan_tf.upscaling import cluster, jobs, places, plans
 
 
@@ -126,7 +128,10 @@ def test_pictures_of_a_folder_that_are_taken_for_results_are_counted_and_may_be_
         "sub/bird.png",
         "sub/icon.png",
     ]
-    assert lines.notes == [".: earlier results skipped: 3. Name them to enlarge them."]
+    assert lines.notes == [
+        ".: earlier results skipped: 3. Name them to enlarge them.",
+        ".: other files skipped: 1 .txt.",
+    ]
     assert "sub/icon_64x64.png" in [source for source, _ in plan(["sub", "sub/icon_64x64.png"])]
 
 
@@ -145,6 +150,53 @@ def test_sub_folders_are_kept_below_the_output(album):
     assert plan(["sub"], "big", recursive=True) == expected
     assert plan(["sub"], "big") == expected[:1]
     assert plan(["sub"], recursive=True)[1] == ("sub/deep/fish.webp", "sub/deep/fish_x4.webp")
+
+
+def test_everything_that_pillow_reads_is_taken_and_the_rest_is_counted_by_kind(album, monkeypatch):
+    monkeypatch.setattr(formats, "_loaded", lambda module, register: False)  # no plug-ins
+    Path("mixed").mkdir()
+    for name in "a.jpg b.avif c.jp2 d.tga e.JPE f.mpo g.heic h.jxl i.heic j.txt k Thumbs.db ._l.jpg".split():
+        Path("mixed", name).touch()
+    lines = Lines()
+    assert plan(["mixed"], "big", reporter=lines) == [
+        ("mixed/a.jpg", "big/a_x4.jpg"),
+        ("mixed/b.avif", "big/b_x4.png"),
+        ("mixed/c.jp2", "big/c_x4.png"),
+        ("mixed/d.tga", "big/d_x4.png"),
+        ("mixed/e.JPE", "big/e_x4.JPE"),
+        ("mixed/f.mpo", "big/f_x4.png"),
+    ]
+    assert lines.notes == [
+        "mixed: other files skipped: 2 .heic (pip install 'srgan_tf[formats]'), 1 .db, "
+        "1 .jxl (pip install 'srgan_tf[formats]'), 1 .txt, 1 without a suffix."
+    ]
+
+
+def test_linked_folders_are_followed_once(album):
+    for folder in ("linked", "elsewhere/deep"):
+        Path(folder).mkdir(parents=True)
+    for name in ("linked/a.png", "elsewhere/b.png", "elsewhere/deep/c.png"):
+        Path(name).touch()
+    Path("linked/one").symlink_to("../elsewhere")
+    Path("linked/two").symlink_to("../elsewhere")
+    Path("elsewhere/back").symlink_to("../linked")
+    assert plan(["linked"], "big", recursive=True) == [
+        ("linked/a.png", "big/a_x4.png"),
+        ("linked/one/b.png", "big/one/b_x4.png"),
+        ("linked/one/deep/c.png", "big/one/deep/c_x4.png"),
+    ]
+
+
+def test_names_stay_in_another_folder_or_get_a_suffix_of_ones_own(album):
+    assert plan(["cat.jpg", "dog.PNG"], "big", suffix="") == [("cat.jpg", "big/cat.jpg"), ("dog.PNG", "big/dog.PNG")]
+    assert plan(["cat.jpg"], suffix="_large") == [("cat.jpg", "cat_large.jpg")]
+    Path("cat_large.jpg").touch()
+    assert [source for source, _ in plan(["."], suffix="_large")] == ["cat.jpg", "dog.PNG", "old.gif"]
+    assert [source for source, _ in plan(["cat.jpg", "cat_large.jpg"], suffix="_large")] == ["cat.jpg"]
+    with pytest.raises(UserError, match="would replace a picture given"):
+        plan(["cat.jpg"], suffix="")
+    with pytest.raises(UserError, match="--suffix a/b: part of a path"):
+        plan(["cat.jpg"], suffix="a/b")
 
 
 def test_an_output_inside_the_folder_is_not_taken_as_input(album):
@@ -219,7 +271,7 @@ def test_a_folder_that_cannot_be_read_fails_alone(album):
     assert lines.errors[0].startswith("sub/ddd") and "cannot be read (File name too long)" in lines.errors[0]
     request = plans.Request.of(["."], "big", label="x4", recursive=True)
     rows = list(cluster._listed(request.parts, overwrite=False))
-    assert [row["state"] for row in rows] == [*4 * ["todo"], "failed", "note"]
+    assert [row["state"] for row in rows] == [*4 * ["todo"], "failed", "note", "note"]
     assert rows[4]["error"] == planned[-1].problem and rows[4]["result"] is None
 
 
@@ -307,3 +359,12 @@ def test_the_files_and_folders_of_a_command_line_are_looked_up_once(album, monke
     listing = cluster._listing(request, Lines())
     assert [[str(job.source) for job in part] for part in listing(Lines())] == [[str(album / "sub" / "bird.png")]]
     assert looked_up.count("sub") == looked_up.count("big") == 1
+
+
+def test_results_get_the_times_of_their_sources_when_asked(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    os.utime(tmp_path / "a.png", ns=(10**18, 10**18 + 123_456_789))
+    for keep in (True, False):
+        job = plans.Job(tmp_path / "a.png", tmp_path / f"{keep}.png")
+        jobs.make(job, Function(lambda picture: picture, 1), options=FileOptions(keep_times=keep))
+        assert (os.stat(job.target).st_mtime_ns == 10**18 + 123_456_789) == keep

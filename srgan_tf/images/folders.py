@@ -1,0 +1,56 @@
+"""Which files of a folder are pictures, and what else is there: for upscaling, training and scoring alike."""
+
+import collections
+import os
+from pathlib import Path
+
+from srgan_tf.images import clip_names, formats
+
+
+def kind(name: str) -> str:
+    """ "picture", "clip", "hidden", or the suffix of another file, such as ".txt"; "no suffix" without one."""
+    if os.path.basename(name).startswith("."):
+        return "hidden"
+    if formats.is_picture(name):
+        return "picture"
+    return "clip" if clip_names.is_clip(name) else os.path.splitext(name)[1].lower() or "no suffix"
+
+
+def summary(others: collections.Counter) -> str:
+    """Count other files by kind, in one line, such as "2 .txt, 1 .heic (pip install 'srgan_tf[formats]')"."""
+    counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    install = " (pip install 'srgan_tf[formats]')"
+    return ", ".join(
+        f"{count} {'without a suffix' if kind == 'no suffix' else kind}"
+        + (install if formats.missing_plugin(f"a{kind}") else "")
+        for kind, count in counts
+    )
+
+
+def pictures_below(folder, onerror=None) -> tuple[list[Path], collections.Counter]:
+    """The pictures in a folder and below it, sorted, and how many other files there are by kind.
+
+    Hidden files and folders are skipped. Links to folders are followed, each folder once, but not to those above.
+
+    Args:
+        folder: a path.
+        onerror: called with the `OSError` of a folder that cannot be read.
+    """
+    found, others, top = [], collections.Counter(), Path(os.path.realpath(folder))
+    seen = {str(place) for place in (top, *top.parents)}
+    for below, folders, names in os.walk(folder, onerror=onerror, followlinks=True):
+        folders[:] = [name for name in sorted(folders) if not name.startswith(".") and _first_time(below, name, seen)]
+        for name in names:
+            of_kind = kind(name)
+            if of_kind == "picture" and os.path.isfile(os.path.join(below, name)):
+                found.append(Path(below, name))
+            elif of_kind not in ("picture", "hidden"):
+                others[of_kind] += 1
+    return sorted(found), others
+
+
+def _first_time(below, name, seen):
+    place = os.path.realpath(os.path.join(below, name))
+    new = place not in seen
+    seen.add(place)
+    return new

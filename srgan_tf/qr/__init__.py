@@ -1,4 +1,4 @@
-"""QR codes that scan again: training and scoring on pictures that are drawn, the worked example of docs/qr.md.
+"""Super-resolution of QR codes: training and scoring on generated images, the worked example of docs/qr.md.
 
-Everything that knows what a code is lives here; the other rooms see pictures and batches.
+Everything specific to codes is in this package; the others work with images and batches.
 """

@@ -1,24 +1,25 @@
-"""Codes for training, without end: batch n is a pure function of (seed, n); and a few to validate on."""
+"""Batches of codes for training, each a pure function of (seed, n), and codes for validation."""
 
 import dataclasses
 
 import numpy as np
 
+from srgan_tf.images.degradation import Damage
 from srgan_tf.qr import codes
-from srgan_tf.qr.drawing import Damage, View, picture_of, whole_view
+from srgan_tf.qr.drawing import View, picture_of, whole_view
 from srgan_tf.qr.options import Options
 from srgan_tf.training.batches import Batches
 from srgan_tf.training.datasets import Picture
 
 
 class Codes(Batches):
-    """Crops of random codes, each from a code of its own.
+    """Crops of random codes, one crop of each code.
 
     Args:
         crop: HR side of a crop, a multiple of the scale.
-        batch: crops a batch.
+        batch: crops in a batch.
         scale: the factor between LR and HR.
-        seed: with the batch's number, all that the crops depend on.
+        seed: together with the number of the batch, determines the crops.
         options: `Options`.
     """
 
@@ -40,7 +41,7 @@ class Codes(Batches):
         if changed:
             view = _changed_view(rng, view, len(modules), options)
             damage = _random_damage(rng, options)
-        # Some point of the code, its quiet zone included, is in the middle of the crop.
+        # A random point of the code, or of its quiet zone, is at the centre of the crop.
         point = rng.uniform(-0.5, 0.5, 2) * (len(modules) + 2 * codes.QUIET - 4)
         centre = self.side / 2 - view.matrix @ point
         dark, light = random_colours(rng, options.contrast)
@@ -57,7 +58,7 @@ class Codes(Batches):
 
 
 class Endless:
-    """Where codes for training come from: what tells them from others, and their batches for a recipe."""
+    """The source of codes for training: its description, and its batches for a recipe."""
 
     def __init__(self, options=Options()):
         self.options = options
@@ -70,7 +71,7 @@ class Endless:
 
 
 class Pictures:
-    """Clean, upright, whole codes to validate on: a source as in `datasets`."""
+    """Complete, upright codes without damage for validation: a source as in `datasets`."""
 
     def __init__(self, count, scale, pitch=(0.95, 1.2)):
         self.count, self.scale, self.pitch = count, scale, pitch
@@ -88,7 +89,7 @@ class Pictures:
 
 
 def random_colours(rng, contrast):
-    """Dark and light RGB: greys in half of the codes, colours in the rest; light stays lighter in every channel."""
+    """Dark and light RGB: half of them grey, half coloured; light is lighter in every channel."""
     span = rng.uniform(contrast, 1) * 255
     low = rng.uniform(0, 255 - span)
     dark, light = np.full(3, low), np.full(3, low + span)
@@ -117,5 +118,5 @@ def _random_damage(rng, options):
     return Damage(
         blur=rng.uniform(0, options.blur) if wanted[0] < 0.6 else 0.0,
         noise=rng.uniform(0, options.noise) if wanted[1] < 0.6 else 0.0,
-        jpeg=int(rng.integers(options.jpeg, 96)) if options.jpeg and wanted[2] < 0.25 else 0,
+        jpeg=(int(rng.integers(options.jpeg, 96)),) if options.jpeg and wanted[2] < 0.25 else (),
     )

@@ -1,28 +1,32 @@
-"""Codes as pictures: every pixel is the mean of what it covers, and what a camera does to it.
+"""Images of codes, with every pixel the mean over its area, and their degradation.
 
-Positions are in LR pixels, (y, x), the first pixel covers [0, 1]; on a code they are in modules.
+Positions are (y, x) in LR pixels, where the first pixel covers [0, 1]; on a code they are in modules.
 """
 
 import dataclasses
 
 import numpy as np
 
-from srgan_tf.images.degradation import as_jpeg
+from srgan_tf.images.degradation import Damage
 from srgan_tf.qr.codes import QUIET
 
-MARGIN = 3  # LR pixels beyond the picture that blur reaches
-POINTS = 3  # a side of an HR pixel, where its share of dark is counted and not computed
-HORIZON = 0.1  # the least nearness: a code must not come back mirrored from behind
+MARGIN = 3  # LR pixels around the image that blur mixes in
+POINTS = 3  # sampling points along a side of an HR pixel, where no integral is computed
+HORIZON = 0.1  # smallest nearness: behind the camera a code would reappear mirrored
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How a code lies in a picture.
+    """Position and orientation of a code in an image.
 
-    It is enlarged to `pitch` LR pixels a module, stretched by `zoom` (y by the factor, x by its inverse), sheared, and
-    turned by `angle` degrees; `centre`, where its middle is; `perspective`, by how much nearness grows from the
-    middle to one pixel further, (y, x). There is no way to mirror it.
+    Attributes:
+        pitch: LR pixels a module.
+        centre: position of its centre.
+        angle: rotation, degrees.
+        shear: shear.
+        zoom: factor of the height; the width is divided by it.
+        perspective: increase of nearness with each pixel of distance from the centre, (y, x).
     """
 
     pitch: float
@@ -38,30 +42,18 @@ class View:
 
     @property
     def matrix(self):
-        """From modules to LR pixels about the middle, perspective apart: float [2, 2] on (y, x)."""
+        """From modules to LR pixels around the centre, without the perspective: float [2, 2] on (y, x)."""
         turn = np.deg2rad(self.angle)
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         return self.pitch * rotation @ [[1, self.shear], [0, 1]] @ np.diag([self.zoom, 1 / self.zoom])
 
     def moved(self, distance):
-        """The same code, that many LR pixels further down and right."""
+        """The same code, `distance` LR pixels further down and right."""
         return dataclasses.replace(self, centre=tuple(c + distance for c in self.centre))
 
 
-@dataclasses.dataclass(frozen=True)
-class Damage:
-    """What happens to LR: Gaussian blur, its sigma in LR pixels, up to 1; noise, its sigma in grey levels; JPEG.
-
-    `jpeg` is the quality, 0: none.
-    """
-
-    blur: float = 0.0
-    noise: float = 0.0
-    jpeg: int = 0
-
-
 def whole_view(rng, modules, pitch, angle=0.0):
-    """The view and the size of a picture of a whole code with its quiet zone, shifted by up to half a pixel."""
+    """View and size of an image of a complete code with its quiet zone, shifted by up to half a pixel."""
     view = View(pitch, (0.0, 0.0), angle)
     half = (modules / 2 + QUIET) * np.abs(view.matrix).sum(1).max()
     side = int(np.ceil(2 * half)) + 1
@@ -72,14 +64,15 @@ def whole_view(rng, modules, pitch, angle=0.0):
 def picture_of(modules, view, size, *, scale=4, dark=BLACK, light=WHITE, damage=Damage(), rng=None):
     """A code as LR and HR.
 
-    HR is clean; LR is its box mean, scale x scale pixels to one, rounded, and what the damage makes of it.
+    LR is the box mean of HR over scale x scale pixels, rounded, and then damaged. Blur is computed before rounding, on
+    the areas that are dark; it replaces that of `Damage.apply`.
 
     Args:
-        modules: bool [n, n], dark is True; all around it is light.
+        modules: bool [n, n], True is dark; everything around it is light.
         view: a `View`.
         size: LR height and width.
         dark, light: RGB, [0, 255].
-        damage: a `Damage`.
+        damage: the damage of LR. Its kernel is ignored.
         rng: a `numpy.random.Generator` for the noise.
 
     Returns:
@@ -92,21 +85,19 @@ def picture_of(modules, view, size, *, scale=4, dark=BLACK, light=WHITE, damage=
     hr = np.rint(light + (dark - light) * share[inside, inside, None]).astype(np.uint8)
     if damage.blur:
         rows, columns = (_blurred_box(side, damage.blur, scale) for side in size)
-        # einsum's own loops: BLAS would start threads for these small products, and wait for them
+        # einsum does not use BLAS, whose threads would slow down these small products
         share = np.einsum("kj,ij->ik", columns, np.einsum("ij,jk->ik", rows, share))
         lr = light + (dark - light) * share[..., None]
     else:
         lr = _block_sums(hr, scale, np.uint16) / np.float32(scale * scale)
-    if damage.noise:
-        lr += rng.normal(0, damage.noise, lr.shape)
     lr = np.clip(np.rint(lr), 0, 255).astype(np.uint8)
-    return (as_jpeg(lr, damage.jpeg) if damage.jpeg else lr), hr
+    return damage.apply_to_lr(lr, rng), hr
 
 
 def dark_share(modules, view, size, scale):
-    """The share of each HR pixel that dark modules cover, float32 [scale h, scale w], [0, 1].
+    """The part of each HR pixel that dark modules cover, float32 [scale h, scale w], [0, 1].
 
-    Where the code is upright this is the integral itself, else the mean of 3 x 3 points a pixel.
+    For an upright code it is the exact integral, otherwise the mean over 3 x 3 points in each pixel.
     """
     if view.upright:
         return _integral(modules, view, size, scale)
@@ -116,7 +107,7 @@ def dark_share(modules, view, size, scale):
         for side, centre in zip(size, view.centre)
     )
     inverse = np.linalg.inv(view.matrix).astype(np.float32)
-    middle = np.float32(len(modules) / 2 + 1)  # one module of light around, to which all beyond is clipped
+    middle = np.float32(len(modules) / 2 + 1)  # with one light module around the code, to which all outside is clipped
     v, u = (row[0] * y[:, None] + row[1] * x for row in inverse)
     if view.perspective != (0, 0):
         nearness = 1 + np.float32(view.perspective[0]) * y[:, None] + np.float32(view.perspective[1]) * x
@@ -129,8 +120,7 @@ def dark_share(modules, view, size, scale):
 
 
 def _integral(modules, view, size, scale):
-    """The exact share: the integral over each pixel is a difference of integrals from the corner, which are linear in
-    between the modules' edges."""
+    """`dark_share` of an upright code: differences of a summed-area table, interpolated between modules."""
     table = np.zeros([side + 1 for side in modules.shape])
     table[1:, 1:] = modules.cumsum(0).cumsum(1)
     for axis, (side, centre) in enumerate(zip(size, view.centre)):
@@ -144,7 +134,7 @@ def _integral(modules, view, size, scale):
 
 
 def _blurred_box(side, sigma, scale):
-    """Blur and box mean as one matrix, from the HR pixels of a side with its margins to the LR pixels without."""
+    """Blur and box mean along one axis as a matrix, from HR pixels with margins to LR pixels without."""
     reach = MARGIN * scale
     at = np.arange(side * scale + 2 * reach)[None] - np.arange(side * scale)[:, None] - reach
     weights = np.exp(-0.5 * (at / (sigma * scale)) ** 2) * (abs(at) <= reach)

@@ -1,4 +1,4 @@
-"""Does a scanner read it? Codes x methods x readers -> decode rates by pixels a module."""
+"""The share of codes that scanners read: codes x methods x readers, by pixels a module."""
 
 import collections
 import concurrent.futures
@@ -13,12 +13,13 @@ from PIL import Image
 
 from srgan_tf.evaluation.evaluate import bicubic
 from srgan_tf.evaluation.results import write_json, write_text
+from srgan_tf.images.degradation import Damage
 from srgan_tf.qr import codes
-from srgan_tf.qr.drawing import Damage, picture_of, whole_view
+from srgan_tf.qr.drawing import picture_of, whole_view
 
-SIZES = (0.80, 0.95, 1.05, 1.20, 1.30, 1.40, 1.50, 1.60, 2.00)  # LR pixels a module, where one column ends
-CODES = 504  # as many of each size
-CONDITIONS = {  # degrees of rotation, to either side; what happens to LR
+SIZES = (0.80, 0.95, 1.05, 1.20, 1.30, 1.40, 1.50, 1.60, 2.00)  # LR pixels a module, limits of the columns
+CODES = 504  # 63 for each column
+CONDITIONS = {  # rotation to either side, degrees; damage of LR
     "clean": (0.0, Damage()),
     "degraded": (10.0, Damage(blur=0.6, noise=8.0)),
 }
@@ -27,10 +28,10 @@ Sample = collections.namedtuple("Sample", "number condition code pitch lr hr")
 
 
 def samples(count=CODES, scale=4):
-    """Codes of a fixed seed, each black on white, clean and then degraded: `Sample`s.
+    """Yield black codes on white with a fixed seed, each clean and then degraded, as `Sample`s.
 
-    LR is uint8 [h, w, 3] with a quiet zone of 4 modules, HR the same code undamaged, uint8 [scale h, scale w, 3].
-    Sizes take turns, so that every column of the table has its share.
+    LR is uint8 [h, w, 3] with a quiet zone of 4 modules, HR the same code without damage, uint8 [scale h, scale w, 3].
+    The sizes cycle through the columns of the table.
     """
     for number in range(count):
         rng = codes.held_back("evaluation", number)
@@ -44,12 +45,12 @@ def samples(count=CODES, scale=4):
 
 
 def evaluate(networks, readers, *, count=CODES, scale=4, done=None, seen=None):
-    """Read codes in what methods make of them.
+    """Read codes as they are upscaled by methods.
 
     Args:
-        networks: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR; LR as it is,
-            bicubic, Lanczos and HR are read beside them.
-        readers: as `readers.load_readers` gives them.
+        networks: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR; LR itself,
+            bicubic, Lanczos and HR are read too.
+        readers: from `readers.load_readers`.
         count: of codes, each clean and degraded.
         done: called without arguments after each picture, for a progress bar.
         seen: called with the `Sample`, a dict of pictures by method and a dict of the first reader's texts by method.
@@ -108,7 +109,7 @@ def lanczos(lr, scale=4):
 
 
 def format_table(results):
-    """The shares as plain text, in percent: a block a condition and reader, a row a method, a column a size."""
+    """The shares as plain text, in percent: a table for each condition and reader, methods x sizes."""
     blocks, width = [], max(20, 2 + max(map(len, results["methods"])))
     for name, condition in results["conditions"].items():
         sizes = [size for size in condition["sizes"] if size["codes"]]
@@ -134,7 +135,7 @@ def write_results(results, folder):
     """Write `results.json`, the shares, and `results.csv`, a row for each reading.
 
     Raises:
-        UserError: when they cannot be written.
+        UserError: if they cannot be written.
     """
     folder = pathlib.Path(folder)
     write_json({key: value for key, value in results.items() if key != "readings"}, folder / "results.json")
@@ -146,7 +147,7 @@ def write_results(results, folder):
 
 
 def outcome(texts, text):
-    """ "read" where the text is all that was found, "unread" where nothing was, else "wrong"."""
+    """ "read" if the text and no other was found, "unread" if none was, otherwise "wrong"."""
     return "unread" if not texts else "read" if set(texts) == {text} else "wrong"
 
 
@@ -168,7 +169,7 @@ def _columns():
 
 
 def _column(low, high, condition, readings, methods, readers):
-    """One size of a condition: the codes in it, and what became of them."""
+    """One column of a condition: the number of its codes and of the outcomes."""
     mine = [r for r in readings if r["condition"] == condition and low <= r["pitch"] < high]
     found = collections.Counter((r["reader"], r["method"], r["outcome"]) for r in mine)
     count = len({r["code"] for r in mine})
@@ -186,6 +187,6 @@ def _condition_title(name, condition):
     if not condition["rotation"]:
         return name
     return (
-        f"{name} (turned by {condition['rotation']:g} degrees, blur of {condition['blur']:g} pixels, noise of "
+        f"{name} (rotated by {condition['rotation']:g} degrees, blur of {condition['blur']:g} pixels, noise of "
         f"{condition['noise']:g} grey levels)"
     )

@@ -1,4 +1,4 @@
-"""A picture of what a scanner reads: codes as rows, methods as columns, the text that was found below each."""
+"""An image of codes and what a scanner reads: codes as rows, methods as columns, the text found below each."""
 
 import io
 import pathlib
@@ -10,28 +10,33 @@ from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.qr.evaluation import outcome
 
-CELL, TEXT, GAP, SIDE = 136, 26, 6, 84  # pixels: a picture, the lines below it, between cells, the column of titles
+CELL, TEXT, GAP, SIDE = (
+    136,
+    26,
+    6,
+    84,
+)  # pixels: a code, the line below it, space between cells, titles
 COLOURS = {"read": (0, 110, 40), "unread": (130, 130, 130), "wrong": (200, 0, 0)}
 ROWS = (("clean", 0.95), ("clean", 1.05), ("degraded", 1.10), ("degraded", 1.30))
 
 
 class Examples:
-    """Keeps one code for each of `ROWS`, the first of a size just above the row's, and draws them."""
+    """Collects one code for each of `ROWS`, the first of at least its size, and draws them."""
 
     def __init__(self, path):
         self.path, self._rows = pathlib.Path(path), {}
 
     def add(self, sample, pictures, texts):
-        """As `evaluate.evaluate` calls `seen`."""
+        """Add a code; the arguments are those of `seen` of `evaluation.evaluate`."""
         fitting = [row for row in ROWS if row[0] == sample.condition and row[1] <= sample.pitch < row[1] + 0.1]
         for row in fitting[-1:]:
             self._rows.setdefault(row, (sample, pictures, texts))
 
     def write(self):
-        """Write the picture; returns its path.
+        """Write the image; returns its path.
 
         Raises:
-            UserError: when it cannot be written.
+            UserError: if it cannot be written.
         """
         rows = [self._rows[row] for row in ROWS if row in self._rows]
         methods = list(rows[0][1]) if rows else []
@@ -63,7 +68,7 @@ class Examples:
 
 
 def _fitted(picture):
-    """In a cell, in 16 greys, which make a small file; pixels are squares where it is enlarged."""
+    """Resized to a cell, in 16 greys for a small file; enlarged pixels are squares."""
     factor = CELL / max(picture.shape[:2])
     size = tuple(max(1, round(factor * n)) for n in picture.shape[1::-1])
     kind = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.BOX

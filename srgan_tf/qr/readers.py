@@ -1,4 +1,4 @@
-"""Scanners: what texts they find in a picture."""
+"""Scanners, which find texts in an image."""
 
 import numpy as np
 
@@ -8,17 +8,17 @@ READERS = ("zxing-cpp", "OpenCV")
 
 
 def load_readers():
-    """The readers by name: functions of uint8 [H, W, 3] that give the texts of the QR codes they read.
+    """The readers by name: functions of uint8 [H, W, 3] that return the texts of the QR codes they find.
 
     Raises:
-        UserError: where one is not installed.
+        UserError: if one is not installed.
     """
     try:
         import cv2
         import zxingcpp
     except ImportError as error:
         raise UserError(
-            f"codes are read by zxing-cpp and OpenCV, and {error.name} is not installed: pip install 'srgan_tf[qr]'"
+            f"--qr: {error.name}, which reads codes, is not installed. Run: pip install 'srgan_tf[qr]'"
         ) from error
 
     def zxing(picture):
@@ -30,7 +30,7 @@ def load_readers():
     def opencv(picture):
         try:
             text, _, _ = cv2.QRCodeDetector().detectAndDecode(np.ascontiguousarray(picture[..., ::-1]))
-        except cv2.error:  # what looked like the corners of a code was none
+        except cv2.error:  # it mistook something else for the corners of a code
             return []
         return [text] if text else []
 

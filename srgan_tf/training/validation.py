@@ -1,45 +1,90 @@
-"""The pictures that a run is validated on: centres, LR and HR."""
+"""Validation: the scores of a generator on the centres of pictures."""
 
 import sys
 
 import numpy as np
+import tensorflow as tf
 
 from srgan_tf.evaluation import metrics
-from srgan_tf.training.run_folder import Run  # noqa: F401 what `train` takes
-from srgan_tf.training.store import as_rgb
+from srgan_tf.images.degradation import Degradation
+from srgan_tf.networks import models
+from srgan_tf.networks.pixels import to_lr, to_uint8
+from srgan_tf.training.state import State
+from srgan_tf.training.store import Store, as_rgb
 
-VALIDATION_CROP = 256  # HR side of the centre that is scored, pixels
-MOST = 100.0  # dB that a picture counts in a mean: a flat one, whose error is none, would make it infinite
-BICUBIC_REACH = 2  # LR pixels at a centre's edge that were made of HR outside of it
+CENTRE = 256  # HR side of the part of a picture that is scored, pixels
+PSNR_LIMIT = 100.0  # dB; the PSNR of a picture without any error is infinite, and would be the mean's
+BICUBIC_REACH = 2  # LR pixels at a centre's edge that depend on HR pixels outside of it
 
 
-def centres(store, degradations):
+class Validator:
+    """Scores the generator of a state in float32, with its averaged weights if there are any.
+
+    Args:
+        state: the `State` that is trained.
+        store: the `store.Store` of the validation pictures.
+        degradation: the `images.degradation.Degradation` of the training pictures, see `centres`.
+    """
+
+    def __init__(self, state: State, store: Store, degradation: Degradation):
+        self.state, self.pictures = state, centres(store, degradation)
+        self.generator = state.exported()
+
+    def __call__(self):
+        """Score the generator as it is now.
+
+        Returns:
+            - figures by name: `validation_psnr`, `validation_ssim` (both bt601) and `validation_consistency`, means
+              over the pictures and then over the kinds of damage; with several kinds, the PSNR of each.
+            - by kind of damage, (LR, SR, HR) of the first picture.
+        """
+        models.load_named_weights(self.generator, self.state.export_weights())
+        scores, samples = {}, {}
+        for kind, lr, hr in self.pictures:
+            sr = self._upscale(lr[None])[0].numpy()
+            psnr, ssim = metrics.score(hr, sr, "bt601", border=hr.shape[0] // lr.shape[0])
+            consistency = metrics.lr_consistency(lr, sr, border=BICUBIC_REACH)
+            samples.setdefault(kind, (lr, sr, hr))
+            scores.setdefault(kind, []).append((min(psnr, PSNR_LIMIT), ssim, min(consistency, PSNR_LIMIT)))
+        means = {kind: np.mean(figures, axis=0).tolist() for kind, figures in scores.items()}
+        psnr, ssim, consistency = np.mean([*means.values()], axis=0).tolist()
+        figures = {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
+        if len(means) > 1:
+            figures |= {f"validation_psnr_{kind}": mean[0] for kind, mean in means.items()}
+        return figures, samples
+
+    @tf.function(reduce_retracing=True)
+    def _upscale(self, lr):
+        return to_uint8(self.generator(to_lr(lr), training=False))
+
+
+def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """The centre of every picture with each kind of damage, at most 256 HR pixels a side.
 
     Args:
         store: a `store.Store`.
-        degradations: an `images.degradation.Degradation`, of whose `examples()` each kind is made.
+        degradation: an `images.degradation.Degradation`, of whose `examples()` each kind is made.
 
     Returns:
-        A list of (kind, LR uint8 [h, w, 3], HR uint8 [s h, s w, 3]), kind by kind. The damages are the same in
-        every call.
+        A list of (kind, LR uint8 [h, w, 3], HR uint8 [s h, s w, 3]), kind by kind. Every call makes the same damage.
     """
-    side = VALIDATION_CROP // store.scale
-    pairs, least = [], max(metrics.SSIM_WINDOW + 2 * store.scale, (2 * BICUBIC_REACH + 1) * store.scale)
+    scale = store.scale
+    side = CENTRE // scale
+    pairs, smallest = [], max(metrics.SSIM_WINDOW + 2 * scale, (2 * BICUBIC_REACH + 1) * scale)
     for i in range(len(store)):
-        if store.scale * min(store.sizes[i]) < least:
-            print(f"left out of the validation: {store.names[i]} has less than {least} pixels a side", file=sys.stderr)
+        if scale * min(store.sizes[i]) < smallest:
+            print(f"skipped in validation: {store.names[i]} has less than {smallest} pixels a side", file=sys.stderr)
             continue
         y, x = (max(0, (n - side) // 2) for n in store.sizes[i])
         lr, hr = store.pair(i)
-        s = store.scale
-        small, large = (
-            as_rgb(lr[y : y + side, x : x + side]),
-            as_rgb(hr[y * s : (y + side) * s, x * s : (x + side) * s]),
+        pairs.append(
+            (
+                as_rgb(lr[y : y + side, x : x + side]),
+                as_rgb(hr[scale * y : scale * (y + side), scale * x : scale * (x + side)]),
+            )
         )
-        pairs.append((small, large))
     return [
-        (kind, damage.apply(hr, store.scale, np.random.default_rng(i)) if damage else lr, hr)
-        for kind, damage in degradations.examples().items()
+        (kind, damage.apply(hr, scale, np.random.default_rng(i)) if damage else lr, hr)
+        for kind, damage in degradation.examples().items()
         for i, (lr, hr) in enumerate(pairs)
     ]

@@ -131,7 +131,7 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
         time.sleep(0.01)
     process.terminate()
     _, errors = process.communicate()
-    assert process.returncode == 2 and "the same command goes on" in errors and "Traceback" not in errors
+    assert process.returncode == 2 and "The same command resumes" in errors and "Traceback" not in errors
     assert len(list((run / "srresnet" / "checkpoints").glob("step-*.npz"))) == 1
 
 
@@ -221,7 +221,7 @@ def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the
             [sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        left_out = [line for line in done.stdout.splitlines() if line.startswith("left out")]
+        left_out = [line for line in done.stdout.splitlines() if line.startswith("skipped")]
         assert [name for name in ("cut.png", "empty.jpg", "tiny.png") for line in left_out if name in line] == [
             "cut.png",
             "empty.jpg",

@@ -164,7 +164,7 @@ def test_a_signal_to_one_worker_stops_all_at_the_same_step(arguments, tmp_path):
         time.sleep(0.01)
     processes[1].send_signal(signal.SIGTERM)
     last = [process.communicate()[1].splitlines()[-1] for process in processes]
-    assert "the same command goes on" in last[0] and last[0] == last[1]
+    assert "The same command resumes" in last[0] and last[0] == last[1]
 
 
 BATCH = [np.random.default_rng(0).integers(0, 256, (2, side, side, 3)).astype(np.uint8) for side in (8, 32)]

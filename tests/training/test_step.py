@@ -10,7 +10,7 @@ import tensorflow as tf
 from srgan_tf.networks import losses, models
 from srgan_tf.networks.pixels import to_hr, to_lr
 from srgan_tf.training.recipes import OPTIMIZERS, RECIPES, Recipe
-from srgan_tf.training.state import State
+from srgan_tf.training.state import DISCRIMINATORS, State
 from srgan_tf.training.step import make_step
 
 SMALL = {"blocks": 2, "features": 8, "crop": 32, "batch": 2}
@@ -154,19 +154,20 @@ def test_the_discriminators_gradient_is_that_of_its_loss_alone(vgg_weights):
 
 
 @pytest.mark.parametrize("logits", [(None, 1), (None, 14, 14, 1)])
-def test_any_keras_model_of_logits_can_be_the_discriminator(logits):
-    def discriminator():
+def test_any_keras_model_of_logits_can_be_the_discriminator(logits, monkeypatch):
+    def discriminator(crop):
         head = [keras.layers.GlobalAveragePooling2D()] if len(logits) == 2 else []
         return keras.Sequential(
             [
-                keras.Input((32, 32, 3)),
+                keras.Input((crop, crop, 3)),
                 keras.layers.Conv2D(4, 4, 2, activation="leaky_relu"),
                 keras.layers.Conv2D(1, 2),
                 *head,
             ]
         )
 
-    state = State(Recipe(phase="srgan", precision="bfloat16", **SMALL), discriminator)
+    monkeypatch.setitem(DISCRIMINATORS, "unet", discriminator)
+    state = State(Recipe(phase="srgan", precision="bfloat16", discriminator="unet", **SMALL))
     assert state.networks["discriminator"].output_shape == logits
     before = state.arrays()
     logs = make_step(state.recipe, state)(*batch(), RATE)

@@ -1,4 +1,4 @@
-"""A run trains, reports, exports, and goes on where it stopped."""
+"""A run trains, reports, exports, and resumes where it stopped."""
 
 import dataclasses
 import json
@@ -16,9 +16,10 @@ from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import PRESETS
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export, zoo
-from srgan_tf.training import checkpoints, run_folder, trainer, validation
+from srgan_tf.training import checkpoints, run_config, trainer, validation
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.recipes import Recipe
+from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
 from srgan_tf.training.store import open_store
 
@@ -106,7 +107,7 @@ def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_asid
     run = start(recipe, "parts", keep=1, **seldom)
     end = weights(run, 8)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer._Loop, "_stops", lambda loop, step, interruption: step == 5)
+        patch.setattr(trainer._Loop, "_stops", lambda loop, interruption: loop.step == 5)
         with pytest.raises(UserError, match="stopped at step 5"):
             start(longer, "parts", **seldom)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")][:2] == [5, 4]
@@ -150,7 +151,7 @@ def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(
 
 def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, tmp_path):
     monkeypatch.setattr(trainer, "learning_rate", lambda recipe, step: 1e-3 if step < 2 else math.inf)
-    with pytest.raises(UserError, match="not finite at step 3: .*checkpoints; try a lower --learning_rate"):
+    with pytest.raises(UserError, match="not finite at step 3. .*checkpoints; use a lower --learning_rate"):
         start(checkpoint_every=1, log_every=100, keep=1)
     ((step, path),) = checkpoints.found(tmp_path / "run" / "checkpoints")
     assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
@@ -159,9 +160,9 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
 def test_an_export_names_the_model_that_training_began_from_and_not_another_of_its_name(start, monkeypatch, capsys):
     init = str(start(folder="base") / "saved_model")
     for sha256 in ("one", "two"):
-        monkeypatch.setattr(run_folder, "_start", lambda init, sha256=sha256: {"start": sha256})
+        monkeypatch.setattr(run_config, "origin", lambda init, sha256=sha256: {"start": sha256})
         run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)
-    assert "is another model since" in capsys.readouterr().err
+    assert "started from another version of" in capsys.readouterr().err
     assert zoo.attributes(run / "saved_model" / "6")["start"] == "one"
 
 
@@ -221,7 +222,7 @@ def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, caps
         Image.new("RGB", size).save(folder / f"{i}.png")
     store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
     trainer.train(trainer.Run(str(tmp_path / "run"), dataclasses.replace(RECIPE, steps=1), {}), store)
-    assert "left out: 2 of 3 pictures, a side of which is below 32 pixels" in capsys.readouterr().out
+    assert "skipped: 2 of 3 pictures with a side below 32 pixels" in capsys.readouterr().out
 
 
 def test_validation_uses_the_same_fixed_damage_of_each_kind_every_time(data):
@@ -262,7 +263,7 @@ def test_checkpoints_without_their_configuration_are_no_new_run(start):
 
 
 def test_no_two_processes_train_in_one_folder(start, tmp_path):
-    with run_folder.held(tmp_path / "run"), pytest.raises(UserError, match="another process trains in .*run"):
+    with RunFolder(tmp_path / "run").locked(), pytest.raises(UserError, match="run: another process is training"):
         start()
     start()
 
@@ -284,10 +285,8 @@ def test_an_export_that_was_killed_is_made_when_the_run_goes_on(start):
 
 
 def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):
-    save = trainer._Loop.save
-    monkeypatch.setattr(
-        trainer._Loop, "save", lambda loop, step: (os.kill(os.getpid(), signal.SIGTERM), save(loop, step))
-    )
+    save = trainer._Loop._save
+    monkeypatch.setattr(trainer._Loop, "_save", lambda loop: (os.kill(os.getpid(), signal.SIGTERM), save(loop)))
     with pytest.raises(UserError, match="stopped after the last step of srresnet, which is saved"):
         start(validate_every=100, checkpoint_every=100)
     assert (start() / "saved_model" / "4").is_dir()
@@ -360,7 +359,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(start, 
 
 
 def test_losses_that_are_not_finite_stop_the_run(start):
-    with pytest.raises(UserError, match="not finite at step 2 .*--learning_rate"):
+    with pytest.raises(UserError, match="not finite at step 2. .*--learning_rate"):
         start(dataclasses.replace(RECIPE, learning_rate=1e30))
 
 

@@ -1,0 +1,117 @@
+"""What a run was asked for, and whether it may resume with other settings."""
+
+import contextlib
+import dataclasses
+import json
+from pathlib import Path
+
+from srgan_tf.errors import UserError
+from srgan_tf.saved_models import zoo
+from srgan_tf.training.recipes import Recipe
+
+EXTENDABLE = ("steps",)  # recipe fields that may change when a run resumes
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The settings of a run. It resumes only with the same recipe, pictures and starting model.
+
+    Attributes:
+        folder: the folder of the run.
+        recipe: the `recipes.Recipe`.
+        train: the description of the training pictures, the `describe()` of their source.
+        init: the model whose weights the generator starts from, a name or a path; "" for new weights.
+        vgg: the file with the weights of VGG19; "" to download it.
+        log_every, validate_every, checkpoint_every: intervals in steps.
+        checkpoint_minutes: the longest time between two checkpoints.
+        keep: how many checkpoints are kept.
+        deterministic: compute the same weights in every run, bit for bit.
+        xla: compile the training step with XLA.
+    """
+
+    folder: str
+    recipe: Recipe
+    train: dict
+    init: str = ""
+    vgg: str = ""
+    log_every: int = 50
+    validate_every: int = 1000
+    checkpoint_every: int = 1000
+    checkpoint_minutes: float = 15.0
+    keep: int = 3
+    deterministic: bool = False
+    xla: bool = False
+
+
+def as_config(run: Run) -> dict:
+    """The content of `config.json`: the run, and `start`, the attributes that an export has of its starting model."""
+    return {**json.loads(json.dumps(dataclasses.asdict(run))), "start": origin(run.init)}
+
+
+def read(path: Path) -> dict:
+    """The `config.json` of a run that has checkpoints, with the default of every field that it is older than.
+
+    Raises:
+        UserError: if it is missing or damaged.
+    """
+    try:
+        config = json.loads(path.read_text())
+        recipe = {**dataclasses.asdict(Recipe()), **config["recipe"]}
+        if lowest := recipe.pop("jpeg", 0):
+            recipe["degradation"] = f"jpeg={lowest}:95"
+        return {**config, "recipe": recipe}
+    except FileNotFoundError:
+        problem = "there are checkpoints but no config.json"
+    except (ValueError, KeyError, TypeError):
+        problem = "config.json is damaged"
+    raise UserError(f"{path.parent}: {problem}. Restore it, or choose another --run_dir.")
+
+
+def check_same(run: Run, old: dict, new: dict) -> None:
+    """Compare two configurations of a run, the one that it started with and the one that it is to resume with.
+
+    Raises:
+        UserError: if the run cannot resume with the new one.
+    """
+    for field in old["recipe"].keys() | new["recipe"].keys():
+        if field == "precision" and old["recipe"].get(field) == "auto":  # older runs do not record what it meant
+            continue
+        if field not in EXTENDABLE:
+            _check_field(run, field, old["recipe"].get(field), new["recipe"].get(field))
+    if old["train"] != new["train"]:
+        raise UserError(
+            f"{run.folder}: this run was trained on other pictures ({_difference(old['train'], new['train'])}). "
+            f"Restore them, or start another --run_dir with --init {run.folder}/saved_model."
+        )
+    if not old.get("start") or old["start"] != origin(run.init):  # the same model may have moved
+        _check_field(run, "init", old["init"], new["init"])
+    _check_field(run, "vgg", Path(old["vgg"]).name, Path(new["vgg"]).name)
+    if old["recipe"]["steps"] > new["recipe"]["steps"]:
+        raise UserError(
+            f"--steps: {run.folder} contains a run of {old['recipe']['steps']} steps. "
+            f"Use --steps {old['recipe']['steps']} or more, or another --run_dir."
+        )
+
+
+def origin(init: str) -> dict:
+    """The attributes that an export has of the model that training started from: its checksum, if that is known."""
+    with contextlib.suppress(UserError, KeyError):
+        return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
+    return {}
+
+
+def _check_field(run, field, old, new):
+    if old != new:
+        raise UserError(
+            f"{run.folder}: this run has another {field} ({_short(old)}, now {_short(new)}). "
+            "Use its settings to resume it, or another --run_dir."
+        )
+
+
+def _difference(old, new):
+    return ", ".join(f"{k} {old.get(k)}, now {new.get(k)}" for k in {**old, **new} if old.get(k) != new.get(k))
+
+
+def _short(value):
+    text = str(value)
+    return text if len(text) < 60 else text[:57] + "..."

@@ -10,18 +10,7 @@ from absl import flags
 
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import (
-    CONTENTS,
-    DISCRIMINATORS,
-    FREEZES,
-    OPTIMIZERS,
-    PHASES,
-    PRECISIONS,
-    RECIPES,
-    SCHEDULES,
-    STARTS,
-    VARIANTS,
-)
+from srgan_tf.training.recipes import LOSSES, PHASES, RECIPES, VARIANTS, Recipe
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
@@ -86,70 +75,20 @@ CACHE_DIR = _string(
 )
 TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datasets.")
 
-STEPS = _integer("steps", None, "Training steps of a phase.", lower_bound=1)
-BATCH = _integer("batch", None, "Crops a step.", lower_bound=1)
-CROP = _integer("crop", None, "HR side of a crop, pixels; a multiple of 16.", lower_bound=16)
-CONTENT = _enum("content", None, list(CONTENTS), "Content loss.")
-SHIFT = _integer(
-    "shift",
-    None,
-    "Pixels, at most, by which what VGG and the discriminator see is moved at random; they else teach a grid.",
-    lower_bound=0,
-)
-PIXEL = _float("pixel", None, "Weight of an MSE beside a VGG content loss.", lower_bound=0)
-DISCRIMINATOR = _enum(
-    "discriminator",
-    None,
-    list(DISCRIMINATORS),
-    "The paper's, with one verdict a crop, or a U-Net, with one a pixel.",
-)
-ADVERSARIAL = _float("adversarial", None, "Weight of the adversarial loss.", lower_bound=0)
-TV = _float("tv", None, "Weight of the total variation.", lower_bound=0)
-CONSISTENCY = _float("consistency", None, "Weight of an MSE of HR and SR brought back to LR.", lower_bound=0)
-GRID = _float("grid", None, "Weight of a loss on what of the error repeats every --scale pixels.", lower_bound=0)
-OPTIMIZER = _enum("optimizer", None, list(OPTIMIZERS), "Adam, or Muon for the kernels and Adam for the rest.")
-LEARNING_RATE = _float("learning_rate", None, "The optimizer's learning rate.", lower_bound=0)
-DISCRIMINATOR_RATE = _float(
-    "discriminator_rate", None, "The discriminator's learning rate as a multiple of the generator's.", lower_bound=0
-)
-SCHEDULE = _enum(
-    "schedule",
-    None,
-    list(SCHEDULES),
-    "How the rate falls: not; as a cosine to nothing; to a tenth at half of the steps.",
-)
-WARMUP = _integer("warmup", None, "Steps in which the rate rises from nothing.", lower_bound=0)
-HOLD = _float(
-    "hold", None, "cosine: the share of the steps before the rate begins to fall.", lower_bound=0, upper_bound=1
-)
-FREEZE_NORM = _enum(
-    "freeze_norm",
-    None,
-    list(FREEZES),
-    "From when on batch normalisation in the generator uses its "
-    "averages, as it does outside of training: when the rate begins to fall; or, with --init, the "
-    "start.",
-)
-PRECISION = _enum(
-    "precision",
-    None,
-    list(PRECISIONS),
-    "What convolutions compute in; auto takes bfloat16 where the device computes in it natively, else float32.",
-)
-EMA = _float(
-    "ema", None, "Decay of averaged weights, which are then exported; 0: none.", lower_bound=0, upper_bound=0.999999
-)
-START = _enum("start", None, list(STARTS), "A fresh generator's weights.")
-DEGRADATION = _string(
-    "degradation",
-    None,
-    "How LR is made: bicubic, shrunk alone; photo, with the blur, noise and JPEG of ordinary photographs; or "
-    "NAME=RANGE,... such as jpeg=30:95, see docs/training.md.",
-)
+
+def _recipe_flag(field):
+    """The flag of a recipe's field. It has no default: the value is that of --recipe."""
+    description, limits = field.metadata["help"], field.metadata
+    if "choices" in limits:
+        return _enum(field.name, None, list(limits["choices"]), description)
+    if field.type is str:
+        return _string(field.name, None, description)
+    define = _integer if field.type is int else _float
+    return define(field.name, None, description, lower_bound=limits.get("low"), upper_bound=limits.get("high"))
+
+
+OVERRIDES = {field.name: _recipe_flag(field) for field in dataclasses.fields(Recipe) if field.metadata}
 JPEG = _integer("jpeg", None, "Old name of --degradation jpeg=N:95.", lower_bound=0, upper_bound=95)
-SEED = _integer("seed", None, "Decides the fresh weights and every crop.", lower_bound=0, upper_bound=2**32 - 1)
-BLOCKS = _integer("blocks", None, "Residual blocks, 16 in the paper.", lower_bound=1)
-FEATURES = _integer("features", None, "Channels of the trunk, 64 in the paper.", lower_bound=3)
 
 LOG_EVERY = _integer("log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1)
 VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations.", lower_bound=1)
@@ -165,35 +104,8 @@ DISTRIBUTE = _enum(
 XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step, faster ones on a GPU.")
 DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
 
-KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, STEPS)
-OF_SRGAN = (CONTENT, SHIFT, PIXEL, TV, CONSISTENCY, GRID)  # with both phases
-OVERRIDES = (
-    STEPS,
-    BATCH,
-    CROP,
-    SHIFT,
-    CONTENT,
-    PIXEL,
-    DISCRIMINATOR,
-    ADVERSARIAL,
-    TV,
-    CONSISTENCY,
-    GRID,
-    OPTIMIZER,
-    LEARNING_RATE,
-    DISCRIMINATOR_RATE,
-    SCHEDULE,
-    WARMUP,
-    HOLD,
-    FREEZE_NORM,
-    PRECISION,
-    EMA,
-    START,
-    DEGRADATION,
-    SEED,
-    BLOCKS,
-    FEATURES,
-)
+KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, OVERRIDES["steps"])
+OF_SRGAN = ("content", "shift", "pixel", "tv", "consistency", "grid")  # with both phases
 
 
 def run():
@@ -268,14 +180,14 @@ def _check(argv):
     if DATASET.value == "qr":
         from srgan_tf.qr import codes
 
-        for flag in (DATA_DIR, VALIDATION_DIR, DEGRADATION, JPEG):
+        for flag in (DATA_DIR, VALIDATION_DIR, OVERRIDES["degradation"], JPEG):
             if flag.value is not None:
                 raise UserError(f"--{flag.name} is for pictures, --dataset qr draws codes, leave one of them out")
         _code_options()
         codes.generator()
     elif QR_OPTIONS.value:
         raise UserError("--qr_options is for codes: give --dataset qr too, or leave it out")
-    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, DEGRADATION):
+    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
         if flag.value == "":  # such as a variable of the shell that is not set
             raise UserError(f"--{flag.name} is empty: give it a value, or leave it out")
     for flag in (DATA_DIR, VALIDATION_DIR):
@@ -285,20 +197,22 @@ def _check(argv):
         raise UserError("--tfds_dir is for DIV2K, which is not trained on here: leave it out")
     if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
         raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
-    if (CROP.value or 16) % 16:
-        raise UserError(f"--crop {CROP.value} is no multiple of 16: the discriminator halves a crop four times")
-    if VARIANT.value and CONTENT.value:
+    if (OVERRIDES["crop"].value or 16) % 16:
+        raise UserError(
+            f"--crop {OVERRIDES['crop'].value} is no multiple of 16: the discriminator halves a crop four times"
+        )
+    if VARIANT.value and OVERRIDES["content"].value:
         raise UserError("--variant and --content both say what the loss is: give one of them")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
         raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
         raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
-    if JPEG.value is not None and DEGRADATION.value is not None:
+    if JPEG.value is not None and OVERRIDES["degradation"].value is not None:
         raise UserError("--jpeg: --degradation replaces it. Remove --jpeg.")
-    if DEGRADATION.value is not None:
+    if OVERRIDES["degradation"].value is not None:
         from srgan_tf.images import degradation
 
-        degradation.parse(DEGRADATION.value)
+        degradation.parse(OVERRIDES["degradation"].value)
     if INIT.value:
         zoo.resolve(INIT.value, flag="--init")
 
@@ -307,23 +221,27 @@ def _check_recipes(recipes):
     """Flags that none of the phases uses, and weights that are missing."""
     first = next(iter(recipes))
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
-        flag = "--freeze_norm start" if FREEZE_NORM.value else f"--recipe {RECIPE.value}"
+        flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
     critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
         *(
             (flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
-            for flag in (DISCRIMINATOR, ADVERSARIAL, DISCRIMINATOR_RATE)
+            for flag in (OVERRIDES["discriminator"], OVERRIDES["adversarial"], OVERRIDES["discriminator_rate"])
         ),
         (
-            HOLD,
+            OVERRIDES["hold"],
             all(recipe.schedule != "cosine" for recipe in recipes),
             "the rate is held before a cosine: give --schedule cosine too",
         ),
-        (PIXEL, all(recipe.content == "mse" for recipe in recipes), "the content loss is that MSE: give another"),
         (
-            FREEZE_NORM,
-            FREEZE_NORM.value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
+            OVERRIDES["pixel"],
+            all(recipe.content == "mse" for recipe in recipes),
+            "the content loss is that MSE: give another",
+        ),
+        (
+            OVERRIDES["freeze_norm"],
+            OVERRIDES["freeze_norm"].value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
             "the rate never falls: give --schedule too",
         ),
     )
@@ -356,15 +274,16 @@ def _phases():
 
 
 def _recipe(phase, scale):
-    """The recipe of a phase with what the flags change; SRGAN's losses are not its SRResNet's."""
-    changes = {flag.name: flag.value for flag in OVERRIDES if flag.value is not None}
+    """The recipe of a phase. Flags override --smoke, which overrides the losses of --variant."""
+    changes = {flag.name: flag.value for flag in OVERRIDES.values() if flag.value is not None}
     if JPEG.value:
         changes["degradation"] = f"jpeg={JPEG.value}:95"
     if phase == "srresnet" and len(_phases()) == 2:
-        for flag in OF_SRGAN:
-            changes.pop(flag.name, None)
+        for name in OF_SRGAN:
+            changes.pop(name, None)
     if VARIANT.value and VARIANTS[VARIANT.value][0] == phase:
-        changes = {**VARIANTS[VARIANT.value][1], **changes}
+        paper = RECIPES["paper"][phase]
+        changes = {**{name: getattr(paper, name) for name in LOSSES}, **VARIANTS[VARIANT.value][1], **changes}
     if SMOKE.value:
         changes = {**SMOKE_CHANGES[phase], **changes}
     return dataclasses.replace(RECIPES[RECIPE.value][phase], scale=scale, **changes)

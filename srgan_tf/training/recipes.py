@@ -1,4 +1,4 @@
-"""Training recipes as frozen dataclasses: numbers only."""
+"""Training recipes: the settings that decide which weights a training phase ends with."""
 
 import dataclasses
 import math
@@ -13,46 +13,81 @@ STARTS = ("random", "interpolation")
 FREEZES = ("never", "decay", "start")
 
 
+def _setting(default, description, **limits):
+    """A field of `Recipe`. Limits are `choices`, or `low` and `high`, both included; `train.py` makes flags of them."""
+    return dataclasses.field(default=default, metadata={"help": description, **limits})
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides which weights a phase ends with, pictures and starting weights apart."""
+    """Everything that decides which weights a phase ends with, except pictures and starting weights."""
 
     phase: str = "srresnet"
     scale: int = 4
-    blocks: int = 16  # residual blocks of the generator
-    features: int = 64  # channels of its trunk
-    crop: int = 96  # HR side of a training crop, pixels
-    shift: int = 0  # pixels, at most, by which what VGG and the discriminator see of a crop is moved at random
-    batch: int = 16  # crops a step
-    steps: int = 1_000_000
-    content: str = "mse"  # content loss
-    pixel: float = 0.0  # weight of an MSE beside a VGG content loss
-    discriminator: str = "paper"  # one verdict a crop; or unet, one a pixel
-    adversarial: float = 1e-3  # weight of -log D(SR); phase srgan
-    tv: float = 0.0  # weight of the total variation
-    consistency: float = 0.0  # weight of an MSE of HR and SR brought back to LR
-    grid: float = 0.0  # weight of what of the error repeats every `scale` pixels
-    optimizer: str = "adam"
-    learning_rate: float = 1e-4
-    discriminator_rate: float = 1.0  # the discriminator's learning rate as a multiple of the generator's
-    schedule: str = "constant"
-    warmup: int = 0  # steps in which the rate rises from 0
-    hold: float = 0.0  # cosine: the share of the steps at the full rate before the decay begins
-    freeze_norm: str = "never"  # from when on the generator's BN uses its averages, which then stay as they are
-    precision: str = "float32"  # of convolutions; auto: bfloat16 where the device computes in it natively
-    ema: float = 0.0  # decay of the averaged weights that are exported; 0: none
-    start: str = "random"
-    degradation: str = "bicubic"  # how LR is made, as `images.degradation.parse` reads it
-    seed: int = 0
+    blocks: int = _setting(16, "Residual blocks of the generator, 16 in the paper.", low=1)
+    features: int = _setting(64, "Channels of the generator's trunk, 64 in the paper.", low=3)
+    crop: int = _setting(96, "HR side of a training crop, pixels; a multiple of 16.", low=16)
+    shift: int = _setting(
+        0,
+        "Largest random offset, in pixels, of what VGG and the discriminator see of a crop. Without it they teach a "
+        "grid.",
+        low=0,
+    )
+    batch: int = _setting(16, "Crops per step.", low=1)
+    steps: int = _setting(1_000_000, "Training steps of a phase.", low=1)
+    content: str = _setting("mse", "Content loss.", choices=CONTENTS)
+    pixel: float = _setting(0.0, "Weight of an MSE beside a VGG content loss.", low=0)
+    discriminator: str = _setting(
+        "paper",
+        "The paper's discriminator, with one logit per crop, or a U-Net, with one per pixel.",
+        choices=DISCRIMINATORS,
+    )
+    adversarial: float = _setting(1e-3, "Weight of the adversarial loss.", low=0)
+    tv: float = _setting(0.0, "Weight of the total variation.", low=0)
+    consistency: float = _setting(0.0, "Weight of the MSE between HR and SR after both are reduced to LR.", low=0)
+    grid: float = _setting(0.0, "Weight of a loss on the part of the error that repeats every --scale pixels.", low=0)
+    optimizer: str = _setting("adam", "Adam; or Muon for the kernels and Adam for the rest.", choices=OPTIMIZERS)
+    learning_rate: float = _setting(1e-4, "The generator's learning rate.", low=0)
+    discriminator_rate: float = _setting(
+        1.0, "The discriminator's learning rate as a multiple of the generator's.", low=0
+    )
+    schedule: str = _setting(
+        "constant",
+        "How the learning rate falls: not at all, as a cosine to 0, or to a tenth after half of the steps.",
+        choices=SCHEDULES,
+    )
+    warmup: int = _setting(0, "Steps in which the learning rate rises from 0.", low=0)
+    hold: float = _setting(0.0, "With --schedule cosine, the share of the steps before the rate falls.", low=0, high=1)
+    freeze_norm: str = _setting(
+        "never",
+        "When the generator's batch normalisation begins to use its averages, as in inference, and to keep them "
+        "unchanged: never, when the learning rate begins to fall, or at the start (with --init).",
+        choices=FREEZES,
+    )
+    precision: str = _setting(
+        "float32",
+        "Precision of the convolutions; auto is bfloat16 on devices that compute in it natively, else float32.",
+        choices=PRECISIONS,
+    )
+    ema: float = _setting(
+        0.0, "Decay of the averaged weights, which are exported; 0: no average.", low=0, high=0.999999
+    )
+    start: str = _setting("random", "A new generator's weights.", choices=STARTS)
+    degradation: str = _setting(
+        "bicubic",
+        "How LR is made: bicubic, only reduced; photo, with the blur, noise and JPEG of ordinary photographs; or "
+        "NAME=RANGE,... such as jpeg=30:95, see docs/training.md.",
+    )
+    seed: int = _setting(0, "Seed of the new weights and of all crops.", low=0, high=2**32 - 1)
 
     @property
     def drawn(self):
-        """HR side of the crops that are read: enough for all shifts, and a multiple of the scale."""
+        """HR side of the crops that are read: large enough for every shift, and a multiple of the scale."""
         return self.crop + -(-self.shift // self.scale) * self.scale
 
 
 def learning_rate(recipe, step):
-    """The generator's learning rate of a step; the first step is 0."""
+    """The generator's learning rate in a step, counted from 0."""
     rate = recipe.learning_rate * min(1.0, (step + 1) / max(recipe.warmup, 1))
     if recipe.schedule == "halves":  # the paper's SRGAN: 1e-4, then 1e-5
         return rate if step < recipe.steps / 2 else rate / 10
@@ -63,18 +98,20 @@ def learning_rate(recipe, step):
 
 
 def decay_start(recipe):
-    """The step from which the rate falls: until there, a run can be prolonged as if it had been planned so."""
+    """The step at which the learning rate begins to fall. A run that resumes there can be extended to more steps."""
     if recipe.schedule == "cosine":
         return int(recipe.hold * recipe.steps)
     return recipe.steps // 2 if recipe.schedule == "halves" else recipe.steps
 
 
 def norm_is_frozen(recipe, step):
-    """Whether a step uses the averages of the generator's BN in place of the batch's statistics."""
+    """Whether the generator's batch normalisation uses its averages in a step, instead of the batch's statistics."""
     return step >= {"never": recipe.steps, "decay": decay_start(recipe), "start": 0}[recipe.freeze_norm]
 
 
-VARIANTS = {  # Ledig et al. 2017, table 1: the phase that a variant ends with, and what it changes there
+LOSSES = ("content", "shift", "pixel", "discriminator", "adversarial", "tv", "consistency", "grid")  # fields
+
+VARIANTS = {  # Ledig et al. 2017, table 1: the last phase of a variant, and its changes to the recipe of that phase
     "srresnet-mse": ("srresnet", {"content": "mse"}),
     "srresnet-vgg22": ("srresnet", {"content": "vgg22", "tv": 2e-8}),
     "srgan-mse": ("srgan", {"content": "mse"}),
@@ -88,8 +125,8 @@ RECIPES = {
         "srresnet": Recipe(precision="auto"),
         "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves", precision="auto"),
     },
-    # The same networks and losses, a start that interpolates, smaller batches, Muon at a rate that falls to nothing;
-    # two small losses more that keep SRGAN to the colours of LR and from drawing a grid.
+    # The same networks and losses, but a start as interpolation, smaller batches, and Muon at a rate that falls to 0.
+    # Two small additional losses keep SRGAN close to the colours of LR and free of a grid.
     "fast": {
         "srresnet": Recipe(
             batch=8,
@@ -117,8 +154,8 @@ RECIPES = {
             ema=0.999,
         ),
     },
-    # For photographs as people have them, from the weights of the others: damaged LR, a content loss over five layers,
-    # and a discriminator that judges every pixel.
+    # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
+    # that judges every pixel.
     "photo": {
         "srresnet": Recipe(
             batch=8,
@@ -153,7 +190,7 @@ RECIPES = {
     },
 }
 
-SMOKE = {  # what `--smoke` changes: minutes become seconds, and VGG19 need not be at hand
+SMOKE = {  # changes of `--smoke`: seconds instead of hours, and without VGG19
     "srresnet": {"steps": 20, "batch": 4},
     "srgan": {"steps": 10, "batch": 4, "content": "mse"},
 }

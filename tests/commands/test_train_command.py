@@ -1,5 +1,6 @@
 """`python train.py`, as a person runs it: both phases, killed and started again, and mistakes."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT
+from srgan_tf.training.recipes import LOSSES, RECIPES, Recipe
 from srgan_tf.training.store import Store, as_rgb
 
 TRAIN = ROOT / "train.py"
@@ -182,6 +184,41 @@ def test_with_both_phases_flags_of_the_loss_are_those_of_srgan():
             text=True,
         )
         assert done.stdout.strip() == told
+
+
+def recipes(*arguments):
+    """The recipes that `train.py` makes of its arguments, by phase."""
+    code = """if True:
+        import dataclasses, json, sys
+        from srgan_tf.commands import train
+        train.FLAGS(sys.argv)
+        print(json.dumps({phase: dataclasses.asdict(train._recipe(phase, 4)) for phase in train._phases()}))"""
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("recipe", ["fast", "photo"])
+def test_a_variant_has_the_losses_of_the_paper_unless_a_flag_changes_them(recipe):
+    own, paper = RECIPES[recipe]["srgan"], RECIPES["paper"]["srgan"]
+    found = recipes("--recipe", recipe, "--variant", "srgan-vgg22", "--pixel", "0.5")["srgan"]
+    expected = {name: getattr(paper, name) for name in LOSSES} | {"content": "vgg22", "pixel": 0.5}
+    assert {name: found[name] for name in LOSSES} == expected
+    assert found["optimizer"] == own.optimizer and found["steps"] == own.steps
+
+
+def test_every_setting_of_a_recipe_is_a_flag():
+    changes = {
+        "blocks": 3,
+        "learning_rate": 0.5,
+        "content": "vgg22",
+        "degradation": "photo",
+        "seed": 2**32 - 1,
+        "hold": 1.0,
+    }
+    names = {field.name for field in dataclasses.fields(Recipe)} - {"phase", "scale"}
+    values = {name: changes.get(name, getattr(RECIPES["paper"]["srgan"], name)) for name in names}
+    flags = [f"--{name}={value}" for name, value in values.items()]
+    assert recipes("--phase", "srgan", *flags)["srgan"] == {"phase": "srgan", "scale": 4, **values}
 
 
 def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the_others_once(tmp_path):

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 
 from absl import flags
 
@@ -133,8 +134,7 @@ CLUSTER = flags.DEFINE_string(
 SUFFIX = flags.DEFINE_string(
     "suffix",
     None,
-    'What is appended to the names of results, such as _large; "" keeps the names, in another folder. Default: _x4, or '
-    "the size asked for.",
+    'Suffix of the names of results, such as _large; "" keeps the names, in another folder. Default: _x4, or the size.',
     flag_values=FLAGS,
 )
 QUALITY = flags.DEFINE_integer(
@@ -149,7 +149,7 @@ KEEP_TIMES = flags.DEFINE_bool(
     "keep_times", False, "Give each result the modification time of its source.", flag_values=FLAGS
 )
 KEEP_INTERLACED = flags.DEFINE_bool(
-    "keep_interlaced", False, "Do not deinterlace interlaced clips (by FFmpeg's bwdif).", flag_values=FLAGS
+    "keep_interlaced", False, "Do not deinterlace interlaced videos (with FFmpeg's bwdif).", flag_values=FLAGS
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace existing results.", flag_values=FLAGS)
 
@@ -170,6 +170,7 @@ def main(argv):
     for flag in (FIDELITY, SERVER_TIMEOUT):
         if flag.value is not None and math.isnan(flag.value):  # passes absl's bounds
             raise UserError(f"--{flag.name} nan: not a number. See --helpfull.")
+    _check_output()
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 
@@ -236,7 +237,7 @@ def _on_cluster(paths, options, model, files):
 
 
 def _size():
-    """The size of the results. Raises an error for a missing model, before any file is read."""
+    """The size of the results. A missing model is reported here, before any file is read."""
     _check_size()
     scale, shipped = SCALE.value, zoo.shipped()
     name = zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value
@@ -248,6 +249,22 @@ def _size():
         folder, _ = zoo.fidelity_models(FIDELITY.value, MODEL.value, scale)
     own = zoo.attributes(folder)["scale"]
     return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)
+
+
+def _check_output():
+    """Refuse what looks like a mistyped suffix, such as large.pgn: it would become a folder."""
+    output = OUTPUT.value
+    if not output or output.endswith(("/", os.sep)):
+        return
+    from srgan_tf.images import clip_names, formats
+    from srgan_tf.upscaling import places
+
+    place, known = places.of(output, flag="--output"), {*formats.FORMATS, *clip_names.CONTAINERS}
+    if place.suffix and place.suffix.lower() not in known and place.kind() is None:
+        raise UserError(
+            f"--output {output}: unknown file format {place.suffix}. Supported: {' '.join(sorted(known))}. End the "
+            "name of a new folder with /."
+        )
 
 
 def _check_size():

@@ -102,6 +102,13 @@ def test_hyphens_are_accepted_in_flags(run):
     assert run("--", "--no-recursive.png")[0] == 0 and Path("--no-recursive_x4.png").exists()
 
 
+def test_a_folder_for_results_may_have_any_name_if_it_exists_or_ends_in_a_slash(run):
+    Image.fromarray(noise(4, 5, 3)).save("a.png")
+    Path("old.v1").mkdir()
+    for output in ("old.v1", "new.v2/", "plain"):
+        assert run("a.png", "-o", output)[0] == 0 and Path(output, "a_x4.png").exists()
+
+
 def test_help_shows_our_flags_only(run):
     status, out, _ = run("--help")
     assert status == 0
@@ -365,6 +372,8 @@ def test_fidelity_blends_the_shipped_models(run):
         (["good.png", "-o", "good.png", "--overwrite"], "replace"),
         (["alpha.png", "-o", "alpha.jpg"], "transparency"),
         (["good.png", "-o", "text.png/x.png"], "text.png"),
+        (["good.png", "-o", "large.pgn"], "--output large.pgn: unknown file format .pgn. Supported: "),
+        (["folder", "good.png", "-o", "out.v2"], "End the name of a new folder with /."),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):

@@ -36,9 +36,7 @@ def enlarge(source, target, function, *, frame=lambda done, count: None, keep_in
 
         from srgan_tf.images import clip_reading, clip_writing
     except ImportError:
-        raise UserError(
-            f"{source}: clips need PyAV, which is not installed. Run pip install 'srgan_tf[video]'."
-        ) from None
+        raise UserError(f"{source}: clips need PyAV, which is not installed. Run pip install av.") from None
     if Path(target).suffix.lower() not in CONTAINERS:
         raise UserError(f"{target}: not a format of clips to write. Choose one of {' '.join(CONTAINERS)}.")
     with clip_reading.opened(source) as clip:

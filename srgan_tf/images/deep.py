@@ -46,7 +46,7 @@ def decode(kind: str, data: bytes, depth: int, path) -> np.ndarray:
         import imagecodecs
     except ImportError:
         raise UserError(
-            f"{path}: {kind} with {depth} bits a channel needs imagecodecs. Run pip install 'srgan_tf[formats]'."
+            f"{path}: {kind} with {depth} bits a channel needs imagecodecs. Run pip install imagecodecs."
         ) from None
     array = {"AVIF": imagecodecs.avif_decode, "JPEG2000": imagecodecs.jpeg2k_decode}[kind](data)
     array = array[..., None] if array.ndim == 2 else array

@@ -17,12 +17,11 @@ def kind(name: str) -> str:
 
 
 def summary(others: collections.Counter) -> str:
-    """Count other files by kind, in one line, such as "2 .txt, 1 .heic (pip install 'srgan_tf[formats]')"."""
+    """Count other files by kind, in one line, such as "2 .txt, 1 .heic (pip install pillow-heif)"."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
-    install = " (pip install 'srgan_tf[formats]')"
     return ", ".join(
         f"{count} {'without a suffix' if kind == 'no suffix' else kind}"
-        + (install if formats.missing_plugin(f"a{kind}") else "")
+        + (f" (pip install {plugin})" if (plugin := formats.missing_plugin(f"a{kind}")) else "")
         for kind, count in counts
     )
 

@@ -74,7 +74,7 @@ def _unidentified(path):
     plugin = "pillow-jxl-plugin" if head.startswith(_JXL_SIGNATURES) else plugin
     plugin = plugin or formats.missing_plugin(path)
     if plugin and plugin in formats.missing_plugins():
-        return f"{path}: this format needs {plugin}. Run pip install 'srgan_tf[formats]'."
+        return f"{path}: this format needs {plugin}. Run pip install {plugin}."
     return f"{path}: not an image. Supported: {formats.SUPPORTED}."
 
 

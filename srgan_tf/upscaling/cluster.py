@@ -340,7 +340,7 @@ def _connected(address):
         import ray
         import ray.data
     except ImportError:
-        raise UserError("--cluster: Ray is missing. Run pip install 'srgan_tf[cluster]'.") from None
+        raise UserError("--cluster: Ray is missing. Run pip install 'ray[data]'.") from None
     for name in ("ray", "ray.data"):  # what goes wrong is raised, too
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

@@ -284,7 +284,7 @@ def _system(root):
         import pyarrow
         from pyarrow import fs
     except ImportError:
-        raise UserError(f"{root}: pyarrow is missing. Run pip install 'srgan_tf[cluster]'.") from None
+        raise UserError(f"{root}: pyarrow is missing. Run pip install pyarrow.") from None
     try:
         advice = "Check its name and your credentials."
         with _failures_named(root, "cannot be reached", advice, but=pyarrow.ArrowInvalid):

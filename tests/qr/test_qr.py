@@ -245,7 +245,7 @@ def test_without_the_extra_it_says_which_to_install(missing, arguments, tmp_path
     program = arguments[0].removesuffix(".py")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); " + WITHOUT.format(missing, arguments, program)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "srgan_tf[qr]" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "pip install " in done.stderr and "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

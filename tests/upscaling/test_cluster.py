@@ -267,8 +267,8 @@ def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_p
 @pytest.mark.parametrize(
     "module, arguments, problem",
     [
-        ("ray", ["in", "--cluster", "auto"], "--cluster: Ray is missing. Run pip install 'srgan_tf[cluster]'."),
-        ("pyarrow", ["s3://photos/x.png"], "s3://photos: pyarrow is missing. Run pip install 'srgan_tf[cluster]'."),
+        ("ray", ["in", "--cluster", "auto"], "--cluster: Ray is missing. Run pip install 'ray[data]'."),
+        ("pyarrow", ["s3://photos/x.png"], "s3://photos: pyarrow is missing. Run pip install pyarrow."),
     ],
 )
 def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, module, arguments, problem):

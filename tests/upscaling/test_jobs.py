@@ -167,8 +167,8 @@ def test_everything_that_pillow_reads_is_taken_and_the_rest_is_counted_by_kind(a
         ("mixed/f.mpo", "big/f_x4.png"),
     ]
     assert lines.notes == [
-        "mixed: other files skipped: 2 .heic (pip install 'srgan_tf[formats]'), 1 .db, "
-        "1 .jxl (pip install 'srgan_tf[formats]'), 1 .txt, 1 without a suffix."
+        "mixed: other files skipped: 2 .heic (pip install pillow-heif), 1 .db, "
+        "1 .jxl (pip install pillow-jxl-plugin), 1 .txt, 1 without a suffix."
     ]
 
 

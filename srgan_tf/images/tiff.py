@@ -42,9 +42,7 @@ def decode(file, path, max_pixels):
         UserError: when tifffile is missing, and for another type, colours or channels.
         Exception: of many kinds, for a damaged file.
     """
-    missing = UserError(
-        f"{path}: this kind of TIFF file needs pip install tifffile imagecodecs."
-    )
+    missing = UserError(f"{path}: such a TIFF file needs more packages. Run pip install tifffile imagecodecs.")
     try:
         import tifffile
     except ImportError:

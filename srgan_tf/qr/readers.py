@@ -18,7 +18,7 @@ def load_readers():
         import zxingcpp
     except ImportError as error:
         raise UserError(
-            f"--qr: {error.name}, which reads codes, is not installed. Run: pip install 'srgan_tf[qr]'"
+            f"--qr: {error.name}, which reads codes, is missing. Run pip install zxing-cpp opencv-python-headless."
         ) from error
 
     def zxing(picture):

@@ -125,6 +125,12 @@ SERVER_TIMEOUT = flags.DEFINE_float(
     upper_bound=10**6,
     flag_values=FLAGS,
 )
+SERVER_PROXY = flags.DEFINE_bool(
+    "server_proxy",
+    False,
+    "Connect to grpc:// servers through the proxy in http_proxy, https_proxy or grpc_proxy.",
+    flag_values=FLAGS,
+)
 CLUSTER = flags.DEFINE_string(
     "cluster",
     None,
@@ -289,4 +295,5 @@ def _remote():
         tile=TILE.value,
         precision=PRECISION.value,
         timeout=SERVER_TIMEOUT.value,
+        proxy=SERVER_PROXY.value,
     )

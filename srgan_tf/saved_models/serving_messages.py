@@ -7,6 +7,7 @@ of TensorFlow and takes seconds to load it. The numbers of fields are the API an
 
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError  # noqa: F401  what `FromString` raises
 
 STRING = 7  # DataType.DT_STRING
 _DTYPES = {1: np.float32, 4: np.uint8}  # DataType -> types of this project's models, besides strings

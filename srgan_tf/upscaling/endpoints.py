@@ -1,34 +1,41 @@
-"""One model on one TensorFlow Serving server: its address, and the two protocols it is asked through.
+"""One model on one TensorFlow Serving server: its address, and the two protocols to ask it.
 
-Both endpoints have `enlarge(batch, precision, timeout)` and `attributes(timeout)`, and raise `Away` for what may pass
-and `UserError` for what will not.
+A server is not trusted: every request has a total deadline, answers have a limit, and their types and sizes are
+checked. Both endpoints have `enlarge(batch, scale, precision, timeout)` and `attributes(timeout)`, and raise `Away` for
+failures that may pass and `Refused` for those that will not.
 """
 
 import base64
-import contextlib
 import dataclasses
 import http.client
 import io
 import itertools
 import json
+import os
+import queue
 import re
-import socket
+import threading
 import urllib.parse
 
 import numpy as np
 
-from srgan_tf.errors import UserError
-from srgan_tf.saved_models import serving_messages
+from srgan_tf.errors import UserError, one_line, reason
+from srgan_tf.saved_models import attributes, serving_messages
 
-CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than to be let in
+CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than a connection
+LONGEST_ANSWER = 2**30  # bytes over gRPC
 SIGNATURES = {"float32": "serving_default", "bfloat16": "bfloat16"}
 _PORTS = {"grpc": 8500, "http": 8501, "https": 443}
 _BLANK = re.compile(r"[\x00-\x20\x7f]")
-_PATH = re.compile(r"/(?:v1/models/)?(?P<model>[^/:]+)(?:/versions/(?P<version>\d+))?/?")
+_PATH = re.compile(r"/(?:v1/models/)?(?P<model>[^/:]+)(?:/versions/(?P<version>\d{1,18}))?/?")
 
 
 class Away(Exception):
-    """The server did not answer this time, for a reason that another try may not meet."""
+    """The server did not answer this time; another try may succeed."""
+
+
+class Refused(UserError):
+    """The server refuses, or its answer is not valid: another try would fail, too, but another server may answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +76,8 @@ def parse(text):
         or "@" in url.netloc
     ):  # a name and a password are not sent
         raise UserError(
-            f"it is no address of a model on a server, --server {text}, write grpc://HOST:8500/MODEL or "
-            "http://HOST:8501/MODEL"
+            f"--server {text}: not the address of a model on a server. Give grpc://HOST:8500/MODEL or "
+            "http://HOST:8501/MODEL."
         )
     return Address(
         text.strip(),
@@ -82,142 +89,178 @@ def parse(text):
     )
 
 
-def connect(address, connections):
+def connect(address, connections, proxy=False):
     """The endpoint at an `Address`; nothing is sent yet.
 
     Args:
-        connections: how many requests will be on their way at once.
+        connections: how many requests are sent at once.
+        proxy: whether gRPC uses the proxy that `http_proxy`, `https_proxy` or `grpc_proxy` names: it would do so for
+            localhost, too.
     """
-    return Grpc(address, connections) if address.scheme == "grpc" else Rest(address)
+    return Grpc(address, connections, proxy) if address.scheme == "grpc" else Rest(address, connections)
 
 
 class Rest:
-    """Asks over HTTP, a connection for each request.
+    """Asks over HTTP.
 
-    Pictures travel as PNG through `serve_bytes`: lossless, and there and back about a tenth of the bytes that JSON
-    makes of numbers.
+    Pictures travel as PNG through `serve_bytes`: lossless, and about a tenth of the bytes of numbers in JSON.
     """
 
-    def __init__(self, address):
-        self.address, self._open = address, set()
+    def __init__(self, address, connections):
+        import urllib3
+
+        kind = urllib3.HTTPSConnectionPool if address.scheme == "https" else urllib3.HTTPConnectionPool
+        self.address, self._pool, self._waiting = address, kind(address.host, address.port, maxsize=connections), set()
         self._path = f"/v1/models/{urllib.parse.quote(urllib.parse.unquote(address.model))}"
         if address.version is not None:
             self._path += f"/versions/{address.version}"
 
     def attributes(self, timeout):
-        """The JSON object of the model's attributes."""
-        [answer] = self._strings("attributes", [""], 1, timeout)
+        """The model's attributes; timeout in seconds."""
+        [answer] = self._strings("attributes", [""], 1, timeout, 4 * attributes.LONGEST)
         return _facts(answer, self.address)
 
-    def enlarge(self, batch, precision, timeout):
+    def enlarge(self, batch, scale, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
         if precision != "float32":
             raise UserError(
-                f"only gRPC asks for {precision}, --precision and --server {self.address}, write grpc:// "
-                "or leave --precision out"
+                f"--server {self.address}: only gRPC supports --precision {precision}. Give grpc:// or leave "
+                "--precision out."
             )
         encoded = [{"b64": base64.b64encode(_png(image)).decode()} for image in batch]
-        answers = self._strings("serve_bytes", encoded, len(batch), timeout)
+        longest = 2**20 + 2 * scale**2 * batch.size  # PNG and base64 add little to pixels that do not compress
+        answers = self._strings("serve_bytes", encoded, len(batch), timeout, longest)
+        size = scale * batch.shape[1], scale * batch.shape[2]
         try:
-            return np.stack([_pixels(base64.b64decode(answer["b64"], validate=True)) for answer in answers])
-        except (TypeError, LookupError, ValueError, OSError, SyntaxError) as error:  # Pillow's, among others
-            raise _garbage(self.address, f"no pictures: {error}") from None
+            return np.stack([_pixels(base64.b64decode(answer["b64"], validate=True), size) for answer in answers])
+        except Exception as error:  # Pillow's, of many kinds
+            raise _invalid(self.address, f"no pictures: {reason(error)}") from None
 
     def close(self):
-        """Ends what is on its way."""
-        for connection in list(self._open):
-            with contextlib.suppress(OSError, AttributeError):  # it may have ended meanwhile
-                connection.sock.shutdown(socket.SHUT_RDWR)
+        """End what is waited for."""
+        for answer in list(self._waiting):
+            answer.put(Away("closed"))
+        self._pool.close()
 
-    def _strings(self, signature, inputs, count, timeout):
-        status, reason, body = self._post({"signature_name": signature, "inputs": inputs}, timeout)
+    def _strings(self, signature, inputs, count, timeout, longest):
+        status, phrase, body = self._post({"signature_name": signature, "inputs": inputs}, timeout, longest)
         try:
             answer = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             answer = None
         if status != 200:
             message = answer.get("error") if isinstance(answer, dict) else None
-            _raise_for(_HTTP_STATUS.get(status, "INTERNAL"), message or f"HTTP {status} {reason}", self.address)
+            _raise_for(_HTTP_STATUS.get(status, "INTERNAL"), message or f"HTTP {status} {phrase}", self.address)
         outputs = answer.get("outputs") if isinstance(answer, dict) else None
         if not isinstance(outputs, list) or len(outputs) != count:
-            raise _garbage(self.address, "no outputs as TensorFlow Serving gives them")
+            raise _invalid(self.address, "no outputs as TensorFlow Serving gives them")
         return outputs
 
-    def _post(self, content, timeout):
-        kind = http.client.HTTPSConnection if self.address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self.address.host, self.address.port, timeout=min(CONNECT_TIMEOUT, timeout))
-        self._open.add(connection)
+    def _post(self, content, timeout, longest):
+        """Post JSON; returns the status, its phrase and the body.
+
+        It runs in a thread that is left alone at the deadline: timeouts of sockets count from one byte to the next,
+        and a server that drips would hold the run.
+        """
+        answer = queue.SimpleQueue()
+        self._waiting.add(answer)
+        threading.Thread(target=self._post_now, args=(content, timeout, longest, answer), daemon=True).start()
         try:
-            try:
-                connection.connect()
-            except TimeoutError:
-                raise Away(f"no connection within {connection.timeout:g} s") from None
-            connection.sock.settimeout(timeout)
-            connection.request(
-                "POST", f"{self._path}:predict", json.dumps(content), {"Content-Type": "application/json"}
-            )
-            response = connection.getresponse()
-            return response.status, response.reason, response.read()
-        except TimeoutError:
+            found = answer.get(timeout=timeout)
+        except queue.Empty:
             raise Away(f"no answer within {timeout:g} s") from None
-        except http.client.BadStatusLine as error:
-            if isinstance(error, http.client.RemoteDisconnected):
-                raise Away("the connection was closed") from None
-            raise _garbage(self.address, "no HTTP") from None
-        except (OSError, http.client.HTTPException) as error:
-            raise Away(getattr(error, "strerror", None) or str(error) or type(error).__name__) from None
         finally:
-            self._open.discard(connection)
-            connection.close()
+            self._waiting.discard(answer)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def _post_now(self, content, timeout, longest, answer):
+        import urllib3
+
+        try:
+            response = self._pool.request(
+                "POST",
+                f"{self._path}:predict",
+                body=json.dumps(content),
+                headers={"Content-Type": "application/json"},
+                timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            body = response.read(longest + 1)
+            if len(body) > longest:
+                response.close()
+                raise _invalid(self.address, f"it is longer than {longest} bytes")
+            answer.put((response.status, response.reason, body))
+        except urllib3.exceptions.NewConnectionError as error:
+            answer.put(Away(reason(_innermost(error))))
+        except urllib3.exceptions.ConnectTimeoutError:
+            answer.put(Away(f"no connection within {min(CONNECT_TIMEOUT, timeout):g} s"))
+        except urllib3.exceptions.ReadTimeoutError:
+            answer.put(Away(f"no answer within {timeout:g} s"))
+        except Exception as error:
+            cause = _innermost(error)
+            if isinstance(cause, Refused):
+                answer.put(cause)
+            elif isinstance(cause, http.client.RemoteDisconnected):
+                answer.put(Away("the connection was closed"))
+            elif isinstance(cause, (http.client.BadStatusLine, http.client.UnknownProtocol, http.client.LineTooLong)):
+                answer.put(_invalid(self.address, "no HTTP"))
+            else:
+                answer.put(Away(reason(cause)))
 
 
 class Grpc:
-    """Asks over gRPC, on several connections: what balances load between servers does so by connection.
+    """Asks over gRPC, on several connections: load balancers balance connections.
 
-    Pictures travel as tensors. A name may stand for several servers: only the version whose attributes were asked last
-    is listened to, so that no picture is a mixture.
+    Pictures travel as tensors. A name may stand for several servers: only answers of the version whose attributes were
+    asked last are accepted, so that no picture is a mixture.
     """
 
-    def __init__(self, address, connections):
+    def __init__(self, address, connections, proxy=False):
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its failures become errors, in one line
         try:
             import grpc
         except ModuleNotFoundError:
             raise UserError(
-                f"grpcio is not installed, --server {address}, pip install 'srgan_tf[serving]' or write "
-                "http://HOST:8501/MODEL"
+                f"--server {address}: grpcio is not installed. Run pip install 'srgan_tf[serving]' or give "
+                "http://HOST:8501/MODEL."
             ) from None
         self.address, self._error, self._version = address, grpc.RpcError, None
         host = f"[{address.host}]" if ":" in address.host else address.host
         options = [
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_receive_message_length", LONGEST_ANSWER),
+            ("grpc.enable_http_proxy", int(proxy)),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # what it takes to connect at most
-            ("grpc.lb_policy_name", "round_robin"),
-        ]  # a name may stand for several servers
+            ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # the time that a connection may take
+            ("grpc.lb_policy_name", "round_robin"),  # a name may stand for several servers
+        ]
         self._channels = [grpc.insecure_channel(f"{host}:{address.port}", options) for _ in range(connections)]
         self._calls = itertools.cycle(
             [
+                # bytes come back: gRPC would print a traceback for those that are no message
                 channel.unary_unary(
                     "/tensorflow.serving.PredictionService/Predict",
                     request_serializer=serving_messages.PredictRequest.SerializeToString,
-                    response_deserializer=serving_messages.PredictResponse.FromString,
                 )
                 for channel in self._channels
             ]
         )
 
     def attributes(self, timeout):
-        """The JSON object of the model's attributes."""
+        """The model's attributes; timeout in seconds."""
         answer, self._version = self._predict(
             "attributes", "any", serving_messages.tensor([b""]), "attributes", timeout
         )
         if not isinstance(answer, list) or len(answer) != 1:
-            raise _garbage(self.address, "no attributes")
+            raise _invalid(self.address, "no attributes")
         return _facts(answer[0], self.address)
 
-    def enlarge(self, batch, precision, timeout):
+    def enlarge(self, batch, scale, precision, timeout):
         """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3]; timeout in seconds."""
         tensor = serving_messages.tensor(np.ascontiguousarray(batch))
         large, version = self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
@@ -226,7 +269,7 @@ class Grpc:
         return large
 
     def close(self):
-        """Ends what is on its way."""
+        """End what is waited for."""
         for channel in self._channels:
             channel.close()
 
@@ -236,19 +279,20 @@ class Grpc:
             urllib.parse.unquote(address.model), signature, {key: tensor}, address.version
         )
         try:
-            response = next(self._calls)(request, timeout=timeout)
+            body = next(self._calls)(request, timeout=timeout)
         except self._error as error:
             message = (error.details() or error.code().name).split("last error: ")[-1]
             _raise_for(error.code().name, message, address)
-        if output not in response.outputs:
-            raise _garbage(address, f"no output {output!r}")
         try:
+            response = serving_messages.PredictResponse.FromString(body)
+            if output not in response.outputs:
+                raise ValueError(f"no output {output!r}")
             return serving_messages.array(response.outputs[output]), response.model_spec.version.value
-        except ValueError as error:
-            raise _garbage(address, str(error)) from None
+        except (serving_messages.DecodeError, ValueError, MemoryError) as error:
+            raise _invalid(address, reason(error)) from None
 
 
-# What a server answers over HTTP, as the code that it has for gRPC.
+# HTTP statuses as codes of gRPC.
 _HTTP_STATUS = {
     400: "INVALID_ARGUMENT",
     404: "NOT_FOUND",
@@ -261,33 +305,39 @@ _HTTP_STATUS = {
 
 
 def _raise_for(code, message, address):
-    message = " ".join(str(message).split())
-    message = message if len(message) <= 300 else message[:300] + "..."
+    message = " ".join(str(message)[:1000].split())
+    message = one_line(message if len(message) <= 300 else message[:300] + "...")
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED"):
         raise Away(message)
     if code == "NOT_FOUND":
-        raise UserError(f"the server has no such model ({message}), --server {address}, name one that it serves")
+        raise Refused(f"--server {address}: the server has no such model ({message}). Name one that it serves.")
     if code == "RESOURCE_EXHAUSTED" and "batching queue" in message:  # it waited there for too long
         raise Away(message)
     if code == "RESOURCE_EXHAUSTED":
-        raise UserError(f"the server is short of memory ({message}), --server {address}, give a smaller --tile")
-    raise UserError(
-        f"the server refuses ({message}), --server {address}, serve a model that this version of srgan_tf exported"
-    )
+        raise Refused(f"--server {address}: the server is short of memory ({message}). Give a smaller --tile.")
+    raise Refused(f"--server {address}: the server refuses ({message}). Serve a model that this version exported.")
 
 
-def _garbage(address, what):
-    return UserError(f"the answer is not one of such a model ({what}), --server {address}, check the address")
+def _invalid(address, what):
+    return Refused(f"--server {address}: not an answer of such a model ({what}). Check the address.")
 
 
 def _facts(text, address):
     try:
-        facts = json.loads(text)
-        if {"scale", "halo", "pixel_limit", "sha256"} <= facts.keys():
-            return facts
-    except (ValueError, TypeError, AttributeError):
-        pass
-    raise _garbage(address, "no attributes")
+        if not isinstance(text, (str, bytes)):
+            raise ValueError("not a string")
+        return attributes.parse(text)
+    except ValueError as error:
+        raise _invalid(address, f"its attributes: {error}") from None
+
+
+def _innermost(error):
+    """The exception that a library has wrapped."""
+    while inner := next(
+        (arg for arg in error.args if isinstance(arg, Exception)), error.__cause__ or error.__context__
+    ):
+        error = inner
+    return error
 
 
 def _png(image):
@@ -298,8 +348,11 @@ def _png(image):
     return file.getvalue()
 
 
-def _pixels(encoded):
+def _pixels(encoded, size):
+    """uint8 [H, W, 3] of a PNG file; its header must say the size that was asked for, (height, width)."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(encoded)) as image:
-        return np.asarray(image.convert("RGB"))
+    with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:
+        if (image.height, image.width) != size or image.mode != "RGB":
+            raise ValueError(f"{image.mode}, {image.width} x {image.height} instead of RGB, {size[1]} x {size[0]}")
+        return np.asarray(image)

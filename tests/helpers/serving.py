@@ -89,7 +89,7 @@ class Server:
         raise AssertionError(f"the server did not become ready: {self.fate()}")
 
     def fate(self):
-        """How its process fares and the end of what it said, for messages."""
+        """The exit status of its process and the end of its standard error, for messages."""
         size = self.log.seek(0, 2)
         said = os.pread(self.log.fileno(), 2000, max(0, size - 2000)).decode(errors="replace")
         return f"server {self.kind} at {self.port}, exit status {self.process.poll()}, stderr: {said}"

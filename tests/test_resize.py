@@ -1,4 +1,4 @@
-"""imresize does what MATLAB does, to the last bit."""
+"""imresize equals MATLAB's, bit by bit."""
 
 import tracemalloc
 
@@ -11,7 +11,7 @@ from srgan_tf.resize import imresize
 
 
 @pytest.mark.parametrize("name", ["Set5", "Set14", "BSD100"])
-def test_shrinking_hr_gives_the_lr_files_of_the_benchmark_sets_in_every_pixel(benchmarks, name):
+def test_downscaled_hr_equals_the_lr_files_of_the_benchmark_sets(benchmarks, name):
     originals = sorted((benchmarks / name / "image_SRF_4").glob("*_HR.png"))
     assert len(originals) == {"Set5": 5, "Set14": 14, "BSD100": 100}[name]
     for path in originals:
@@ -29,7 +29,7 @@ def test_the_border_rule_of_a_benchmark_picture_changes_only_its_two_outer_rows_
 
 @pytest.mark.parametrize("edge, padding", [("mirror", "symmetric"), ("repeat", "edge")])
 @pytest.mark.parametrize("scale", [1 / 4, 1 / 2, 2, 4])
-def test_outside_the_picture_lies_what_edge_says(edge, padding, scale):
+def test_edge_determines_the_values_outside_the_picture(edge, padding, scale):
     image = picture(24, 32)
     padded = np.pad(image, ((16, 16), (16, 16), (0, 0)), mode=padding)
     border = int(16 * scale)
@@ -42,7 +42,7 @@ def test_mirroring_is_the_default():
     np.testing.assert_array_equal(imresize(image, 1 / 4), imresize(image, 1 / 4, edge="mirror"))
 
 
-def test_a_picture_smaller_than_the_kernel_is_mirrored_over_and_over():
+def test_a_picture_smaller_than_the_kernel_is_mirrored_repeatedly():
     row = np.array([[10, 200]], np.uint8)
     many = np.concatenate([row, row[:, ::-1]] * 9, axis=1)
     np.testing.assert_array_equal(imresize(row, size=(1, 1)), imresize(many, size=(1, 18))[:, 8:9])
@@ -78,7 +78,7 @@ def test_eight_bit_pictures_are_clamped_and_floats_are_not():
     assert imresize(step.astype(np.float64), 4).min() < -1
     assert imresize(step.astype(np.float64), 4).max() > 256
     assert set(imresize(step, 4)[0, [0, -1]]) == {0, 255}
-    assert np.all(np.diff(imresize(step, 4)[0, 24:40].astype(int)) >= 0)  # no overshoot has wrapped around
+    assert np.all(np.diff(imresize(step, 4)[0, 24:40].astype(int)) >= 0)  # no overshoot wraps around
 
 
 def test_grey_and_colour_pictures_are_resized_alike():
@@ -90,7 +90,7 @@ def test_grey_and_colour_pictures_are_resized_alike():
 @pytest.mark.parametrize("size", [(127, 166), (30, 17), (127, 17), (7, 166), (1, 1), (61, 84)])
 @pytest.mark.parametrize("channels", [(), (3,)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_bands_of_rows_give_every_bit_of_the_whole(monkeypatch, dtype, channels, size, band):
+def test_the_result_does_not_depend_on_the_size_of_the_bands(monkeypatch, dtype, channels, size, band):
     image = np.random.default_rng(4).integers(0, np.iinfo(dtype).max, (61, 83, *channels), dtype, endpoint=True)
     for edge in resize.EDGES:
         whole = imresize(image, size=size, edge=edge)
@@ -100,7 +100,7 @@ def test_bands_of_rows_give_every_bit_of_the_whole(monkeypatch, dtype, channels,
         assert banded.dtype == whole.dtype and np.array_equal(banded, whole)
 
 
-def test_a_large_picture_takes_little_memory_beside_itself_and_its_result():
+def test_a_large_picture_needs_little_memory_besides_input_and_result():
     image = np.zeros((1200, 1600, 3), np.uint8)
     for size in ((3000, 4000), (600, 800), (601, 4000)):
         tracemalloc.start()

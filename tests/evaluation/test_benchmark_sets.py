@@ -26,7 +26,7 @@ def data_dir(tmp_path):
 
 @pytest.fixture
 def release(tmp_path, monkeypatch):
-    """A server that holds a Set5 of which the sums are known; `release.answer[name]` changes what it sends."""
+    """A server with a Set5 whose checksums are known; `release.answer[name]` changes what it sends."""
     folder = tmp_path / "release"
     write_set5(folder)
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")}
@@ -46,13 +46,13 @@ def test_pairs_come_in_order_and_keep_their_mode(data_dir):
     assert shapes[1] == ((48, 40), (12, 10))
 
 
-def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(tmp_path):
+def test_a_missing_set_is_reported_with_its_expected_folder(tmp_path):
     message = user_error(benchmark_sets.load_pairs, "bsd100", tmp_path)
     assert "BSD100" in message and str(tmp_path / "BSD100" / "image_SRF_4") in message and "--data_dir" in message
 
 
 @pytest.mark.parametrize("kind", ["HR", "LR"])
-def test_a_missing_partner_is_named(data_dir, kind):
+def test_a_missing_counterpart_is_named(data_dir, kind):
     path = path_of(data_dir, 3, kind)
     path.unlink()
     message = user_error(benchmark_sets.load_pairs, "set5", data_dir)
@@ -98,13 +98,13 @@ def test_a_picture_that_cannot_be_scored_is_named(data_dir, pixels, said):
     assert str(path) in message and said in message
 
 
-def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
+def test_a_custom_folder_is_a_set_with_its_name_and_lr_made_by_imresize(tmp_path):
     hr = picture(1)
     save(tmp_path / "flowers" / "HR" / "rose.png", np.pad(hr, ((0, 3), (0, 2), (0, 0))))
     save(tmp_path / "flowers" / "HR" / "aster.bmp", hr)
     name, pairs = benchmark_sets.load_folder(tmp_path / "flowers")
     assert name == "flowers" and [p.name for p in pairs] == ["aster", "rose"]
-    for pair in pairs:  # what is over a multiple of the scale is cut off below and to the right
+    for pair in pairs:  # cropped to a multiple of the scale, below and to the right
         found_hr, found_lr = benchmark_sets.read_pair(pair)
         np.testing.assert_array_equal(found_hr, hr)
         np.testing.assert_array_equal(found_lr, imresize(hr, 1 / 4, edge="repeat"))
@@ -112,7 +112,7 @@ def test_a_folder_of_ones_own_has_its_name_and_lr_made_by_imresize(tmp_path):
 
 
 @pytest.mark.parametrize("lr_name", ["rose.png", "rose.bmp", "rosex4.png"])
-def test_a_folder_of_ones_own_may_bring_its_lr(tmp_path, lr_name):
+def test_a_custom_folder_may_contain_its_lr(tmp_path, lr_name):
     save(tmp_path / "HR" / "rose.png", picture(1))
     save(tmp_path / "LR" / lr_name, np.full((12, 10, 3), 7, np.uint8))
     _, lr = benchmark_sets.read_pair(benchmark_sets.load_folder(tmp_path)[1][0])
@@ -120,7 +120,7 @@ def test_a_folder_of_ones_own_may_bring_its_lr(tmp_path, lr_name):
 
 
 @pytest.mark.parametrize("lonely, other", [("HR", "LR"), ("LR", "HR")])
-def test_a_picture_without_a_partner_is_named(tmp_path, lonely, other):
+def test_a_picture_without_a_counterpart_is_named(tmp_path, lonely, other):
     for kind in ("HR", "LR"):
         save(tmp_path / kind / "rose.png", picture(1))
     save(tmp_path / lonely / "tulip.png", picture(2))
@@ -134,22 +134,22 @@ def test_an_empty_set_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["set5", "Set5", "BSD100"])
-def test_a_folder_called_as_a_benchmark_is_not_taken_for_it(tmp_path, name):
+def test_a_folder_with_the_name_of_a_benchmark_is_not_confused_with_it(tmp_path, name):
     save(tmp_path / name / "HR" / "rose.png", picture(1))
     assert benchmark_sets.load_folder(tmp_path / name)[0] == f"{name} (folder)"
 
 
-def test_a_set_is_downloaded_whole_and_then_left_alone(release, tmp_path):
+def test_a_set_is_downloaded_completely_and_only_once(release, tmp_path):
     download(release, tmp_path / "cache")
     for place, content in release.files.items():
         assert (tmp_path / "cache" / place).read_bytes() == content
-    assert len(list((tmp_path / "cache").rglob("*.*"))) == 10  # nothing else is left there
+    assert len(list((tmp_path / "cache").rglob("*.*"))) == 10  # no other files
     release.asked.clear()
     download(release, tmp_path / "cache")
     assert release.asked == []
 
 
-def test_a_file_that_changed_is_downloaded_again_and_no_other(release, tmp_path):
+def test_only_a_file_that_changed_is_downloaded_again(release, tmp_path):
     download(release, tmp_path / "cache")
     path_of(tmp_path / "cache", 2, "HR").write_bytes(b"something else")
     release.asked.clear()
@@ -166,7 +166,7 @@ def test_a_truncated_file_is_downloaded_again(release, tmp_path):
     assert release.asked.count(place) == 2
 
 
-def test_a_connection_without_a_byte_is_given_up_and_the_file_asked_for_again(release, tmp_path):
+def test_a_stalled_connection_is_closed_and_the_file_requested_again(release, tmp_path):
     place = "Set5/image_SRF_4/img_003_SRF_4_HR.png"
     release.answer[place] = ["stuck"]
     download(release, tmp_path / "cache", timeout=1)
@@ -185,7 +185,7 @@ def test_an_interrupted_download_keeps_complete_files_and_leaves_no_partial_ones
     assert sorted(release.asked) == sorted(release.files.keys() - map(benchmark_sets.release_path, kept))
 
 
-def test_a_file_that_is_broken_at_first_is_taken_when_it_is_right(release, tmp_path):
+def test_a_file_that_is_damaged_at_first_is_accepted_once_it_is_correct(release, tmp_path):
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = ["broken", "busy"]
     download(release, tmp_path / "cache")
@@ -193,21 +193,21 @@ def test_a_file_that_is_broken_at_first_is_taken_when_it_is_right(release, tmp_p
 
 
 @pytest.mark.parametrize("harm", ["busy", "crowded", "late"])
-def test_what_a_server_may_mend_is_tried_again(release, tmp_path, harm):
+def test_temporary_errors_of_a_server_are_retried(release, tmp_path, harm):
     place = "Set5/image_SRF_4/img_005_SRF_4_LR.png"
     release.answer[place] = [harm] * 3
     download(release, tmp_path / "cache")
     assert (tmp_path / "cache" / place).read_bytes() == release.files[place]
 
 
-def test_a_server_that_is_away_for_a_moment_is_tried_again(release, tmp_path, monkeypatch):
+def test_a_server_that_is_briefly_unreachable_is_retried(release, tmp_path, monkeypatch):
     release.close()
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: release.open())
     download(release, tmp_path / "cache")
     assert all((tmp_path / "cache" / place).read_bytes() == content for place, content in release.files.items())
 
 
-def test_a_file_is_tried_again_after_pauses_that_grow(release, tmp_path, monkeypatch):
+def test_pauses_between_attempts_grow(release, tmp_path, monkeypatch):
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = ["crowded"] * 9
     pauses = []
@@ -216,7 +216,7 @@ def test_a_file_is_tried_again_after_pauses_that_grow(release, tmp_path, monkeyp
     assert pauses == [3, 6, 12]
 
 
-def test_a_missing_file_is_not_asked_for_again(release, tmp_path):
+def test_a_missing_file_is_not_requested_again(release, tmp_path):
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = ["missing"] * 9
     user_error(download, release, tmp_path / "cache")
@@ -224,7 +224,7 @@ def test_a_missing_file_is_not_asked_for_again(release, tmp_path):
 
 
 @pytest.mark.parametrize("harm, said", [("broken", "SHA-256"), ("missing", "404"), ("busy", "503"), ("crowded", "429")])
-def test_a_file_that_stays_wrong_is_named_and_never_appears(release, tmp_path, harm, said):
+def test_a_file_that_stays_wrong_is_named_and_never_written(release, tmp_path, harm, said):
     place = "Set5/image_SRF_4/img_001_SRF_4_LR.png"
     release.answer[place] = [harm] * 9
     message = user_error(download, release, tmp_path / "cache")
@@ -232,14 +232,14 @@ def test_a_file_that_stays_wrong_is_named_and_never_appears(release, tmp_path, h
     assert not (tmp_path / "cache" / place).exists()
 
 
-def test_without_a_network_one_line_says_where_the_files_are_put_by_hand(release, tmp_path):
+def test_without_a_network_one_line_says_where_to_copy_the_files(release, tmp_path):
     release.close()
     message = user_error(download, release, tmp_path / "cache")
     assert "github.com/jbhuang0604/SelfExSR" in message
     assert str(tmp_path / "cache" / "Set5" / "image_SRF_4") in message
 
 
-def test_a_set_without_known_sums_must_hold_pictures(release, tmp_path, monkeypatch):
+def test_files_without_known_checksums_must_be_pictures(release, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "released_sums", dict)
     place = "Set5/image_SRF_4/img_004_SRF_4_HR.png"
     release.answer[place] = ["broken"]
@@ -253,21 +253,21 @@ def test_a_scale_that_is_not_released_is_refused(tmp_path):
     assert "--scale 8" in user_error(downloads.download, "set5", tmp_path, 8)
 
 
-def test_every_file_of_the_paper_has_a_sum_and_urban100_has_none():
+def test_every_file_of_the_paper_has_a_checksum_and_urban100_has_none():
     sums = benchmark_sets.released_sums()
     assert len(sums) == 2 * (5 + 14 + 100) and not any(place.startswith("Urban100") for place in sums)
     assert all(len(digest) == 64 and int(digest, 16) for digest in sums.values())
 
 
-def test_the_sums_are_those_of_the_released_files(benchmarks_folder):
+def test_the_checksums_are_those_of_the_released_files(benchmarks_folder):
     for name in ("set5", "set14", "bsd100"):
         found = benchmark_sets.fingerprint(benchmark_sets.load_pairs(name, benchmarks_folder))
         assert found["released"] is True and found["pictures"] == benchmark_sets.BENCHMARKS[name][1]
 
 
-def test_a_fingerprint_tells_changed_files(data_dir):
+def test_a_fingerprint_changes_with_the_files(data_dir):
     before = benchmark_sets.fingerprint(benchmark_sets.load_pairs("set5", data_dir))
-    assert before["released"] is False  # the sums are of other files
+    assert before["released"] is False  # the checksums are of other files
     save(path_of(data_dir, 5, "LR"), np.zeros((12, 10, 3), np.uint8))
     assert benchmark_sets.fingerprint(benchmark_sets.load_pairs("set5", data_dir))["sha256"] != before["sha256"]
 
@@ -278,7 +278,7 @@ def _benchmarks_folder(request):
 
 
 class Release:
-    """A loopback server of files that can answer wrongly: `answer[place]` lists what happens to its next requests."""
+    """A local server of files with errors on request: `answer[place]` lists those of the next requests for a file."""
 
     REFUSALS = {"missing": 404, "busy": 503, "crowded": 429, "late": 408}
 
@@ -298,7 +298,7 @@ class Release:
         return f"http://127.0.0.1:{self._port}"
 
     def open(self):
-        """Answer, from now on or again; at the same port."""
+        """Start to answer, or start again at the same port."""
         with self._lock:
             if self._server is None:
                 self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), self._handler())
@@ -345,7 +345,7 @@ class Release:
             handler.wfile.write(sent)
             handler.wfile.flush()
             if harm == "stuck":
-                handler.rfile.read(1)  # nothing more is sent until the other side gives the connection up
+                handler.rfile.read(1)  # no more data until the client closes the connection
 
 
 def download(release, folder, timeout=30):

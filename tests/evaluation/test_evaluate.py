@@ -1,4 +1,4 @@
-"""Sets are scored into a table and files with every picture's figures."""
+"""Sets are scored; a table has the means and files have the figures of every picture."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ def data_dir(tmp_path):
     return tmp_path
 
 
-def test_figures_are_those_of_the_metrics_and_means_are_plain_means(data_dir):
+def test_figures_come_from_the_metrics_and_means_are_plain_means(data_dir):
     results = score(data_dir)
     pictures, mean = (results["sets"]["set5"][key] for key in ("pictures", "mean"))
     hr, lr = benchmark_sets.read_pair(benchmark_sets.load_pairs("set5", data_dir)[0])
@@ -73,7 +73,7 @@ def test_a_baseline_keeps_grey_grey_and_agrees_with_its_three_channels(method):
     np.testing.assert_array_equal(as_rgb(method(lr)), method(as_rgb(lr)))
 
 
-def test_progress_is_told_of_every_picture(data_dir):
+def test_progress_is_reported_for_every_picture(data_dir):
     ticks = []
     score(data_dir, done=lambda: ticks.append(1))
     assert len(ticks) == 5
@@ -113,14 +113,14 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
     assert len(rows[0]) == 1 + 2 * 3 + 1
 
 
-def test_the_papers_figures_stand_below_its_protocol_whatever_the_order(data_dir):
+def test_the_papers_figures_are_below_its_protocol_in_any_order(data_dir):
     lines = tables.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
     paper = [line for line in lines if line.startswith("  paper's")]
     assert len(paper) == 8 and {len(line) for line in paper} == {column}
 
 
-def test_the_papers_figures_are_left_out_where_they_are_not_comparable(data_dir):
+def test_the_papers_figures_are_omitted_where_they_cannot_be_compared(data_dir):
     assert "paper" not in tables.format_table(score(data_dir, protocols=("bt601", "rgb")))
     write_pair(data_dir, 1, np.zeros((48, 40, 3), np.uint8), scale=2)
     pairs = [benchmark_sets.Pair("img_001", *(path_of(data_dir, 1, kind, 2) for kind in ("HR", "LR")))]
@@ -135,7 +135,7 @@ def test_a_models_name_with_its_scale_has_the_papers_row_too(data_dir):
     assert lines[row + 1].split() == ["paper's", "SRGAN", "29.40", "0.8472"]
 
 
-def test_the_files_have_every_pictures_figures(data_dir):
+def test_the_files_contain_the_figures_of_every_picture(data_dir):
     results = score(data_dir)
     write_results(results, data_dir / "out")
     assert json.loads((data_dir / "out" / "results.json").read_text()) == results
@@ -208,7 +208,7 @@ def test_a_model_of_another_scale_is_named(small_model):
     assert str(small_model) in message and "of scale 2" in message and "--scale 4" in message
 
 
-def test_an_unknown_model_is_named_with_what_there_is():
+def test_an_unknown_model_is_named_with_the_available_ones():
     message = user_error(evaluate.load_method, "bicubci")
     assert "bicubci" in message and "bicubic" in message and "--model" in message
 
@@ -319,7 +319,7 @@ def test_degraded_lr_is_made_from_hr_named_in_the_table_and_written_for_other_pr
         assert (figures["rgb"]["psnr"], figures["rgb"]["ssim"]) == metrics.score(hr, sr, "rgb")
 
 
-def test_files_that_are_not_the_released_ones_are_told_beside_the_papers_figures(data_dir):
+def test_files_other_than_the_released_ones_give_a_warning_beside_the_papers_figures(data_dir):
     arguments = ("--set5", "--data_dir", data_dir, "--model", "nearest")
     done = program(*arguments, "--protocol", "paper")
     said = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
@@ -327,7 +327,7 @@ def test_files_that_are_not_the_released_ones_are_told_beside_the_papers_figures
     assert "warning" not in program(*arguments, "--protocol", "rgb").stderr
 
 
-def test_the_program_scores_a_folder_of_ones_own(data_dir):
+def test_the_program_scores_a_custom_folder(data_dir):
     folder = data_dir / "flowers" / "HR"
     folder.mkdir(parents=True)
     hr = Image.open(path_of(data_dir, 1, "HR"))
@@ -349,7 +349,7 @@ def test_a_bad_picture_is_named_before_networks_are_loaded(data_dir):
 
 def test_a_set_that_is_not_there_is_downloaded(data_dir, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(data_dir / "empty"))
-    done = program("--set5", "--benchmarks_url", "http://127.0.0.1:9", "--model", "bicubic")  # nobody listens there
+    done = program("--set5", "--benchmarks_url", "http://127.0.0.1:9", "--model", "bicubic")  # nothing listens there
     assert done.returncode == 2 and "127.0.0.1:9" in done.stderr and "cannot be downloaded" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: http://127.0.0.1:9/Set5/")
 
@@ -438,7 +438,7 @@ def user_error(function, *arguments):
 
 
 def program(*arguments, without=()):
-    """Run evaluate.py where importing TensorFlow or Keras fails, and packages that are named."""
+    """Run evaluate.py without TensorFlow, Keras and the packages in `without`."""
     absent = dict.fromkeys(["tensorflow", "keras", *without])
     code = (
         f"import runpy, sys; sys.modules.update({absent}); sys.argv = sys.argv[1:]; "

@@ -1,4 +1,4 @@
-"""The three protocols give the figures that others measured."""
+"""The three protocols give the known figures."""
 
 import itertools
 import math
@@ -43,7 +43,7 @@ def rows(request, benchmarks):
     return request.param, {key: np.mean(pairs, axis=0) for key, pairs in figures.items()}
 
 
-def test_table_2_of_the_paper_comes_out_to_the_printed_digit(rows):
+def test_table_2_of_the_paper_is_reproduced_to_the_printed_digit(rows):
     name, means = rows
     for method in ("nearest", "bicubic"):
         psnr, ssim = means[method, "paper"]
@@ -51,7 +51,7 @@ def test_table_2_of_the_paper_comes_out_to_the_printed_digit(rows):
 
 
 @pytest.mark.parametrize("protocol", metrics.PROTOCOLS)
-def test_the_sets_score_what_was_measured_before(rows, protocol):
+def test_the_sets_have_the_known_figures(rows, protocol):
     name, means = rows
     for method in ("nearest", "bicubic"):
         psnr, ssim = means[method, protocol]
@@ -78,8 +78,8 @@ def test_the_protocol_picture_has_its_known_scores(method, protocol, psnr, ssim)
     assert metrics.score(hr, sr, protocol) == pytest.approx((psnr, ssim), abs=6e-7)
 
 
-def test_the_generator_gives_the_known_draws_and_those_of_a_step_by_step_one():
-    stream = daala.kiss99(chunk=100)  # chunks that are no power of two, and more than one
+def test_the_generator_yields_the_known_numbers_and_those_of_a_sequential_one():
+    stream = daala.kiss99(chunk=100)  # several chunks, not a power of two
     draws = np.concatenate([next(stream) for _ in range(30)])
     assert draws[:8].tolist() == [
         769445856,
@@ -143,7 +143,7 @@ def test_odd_sides_repeat_their_last_row_and_column(height, width):
 def test_the_dither_depends_on_the_size_alone():
     assert np.array_equal(daala.dither_offsets(5, 7), daala.dither_offsets(6, 8)[:5, :7])
     first = daala.dither_offsets(40, 60).copy()
-    daala.dither_offsets(300, 200)  # a larger table begins with the smaller one
+    daala.dither_offsets(300, 200)  # a larger table contains the smaller one
     daala.dither_offsets.cache_clear()
     assert np.array_equal(daala.dither_offsets(40, 60), first)
 
@@ -211,7 +211,7 @@ def test_psnr_of_a_constant_error_is_its_formula():
     assert metrics.score(hr, hr + np.uint8(10), "rgb")[0] == pytest.approx(20 * math.log10(255 / 10))
 
 
-def test_lr_consistency_is_high_for_what_shrinks_to_lr_and_sees_a_shift_of_colour():
+def test_lr_consistency_is_infinite_for_hr_and_detects_a_colour_shift():
     hr = picture(48, 64)
     lr = imresize(hr, 1 / 4, edge="repeat")
     assert metrics.lr_consistency(lr, hr) == math.inf
@@ -220,7 +220,7 @@ def test_lr_consistency_is_high_for_what_shrinks_to_lr_and_sees_a_shift_of_colou
     assert metrics.lr_consistency(flat, nearest(flat + np.uint8(5))) == pytest.approx(20 * math.log10(255 / 5))
 
 
-def test_lr_consistency_of_a_part_can_leave_out_what_its_missing_neighbours_made():
+def test_lr_consistency_of_a_crop_can_ignore_pixels_that_depend_on_its_surroundings():
     hr = picture(48, 64)
     lr = imresize(hr, 1 / 4, edge="repeat")
     part = lr[3:11, 3:13], hr[12:44, 12:52]

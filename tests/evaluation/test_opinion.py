@@ -1,4 +1,4 @@
-"""The opinion test: a page on which a whole session is clicked through, and the scores of what people answered."""
+"""The opinion test: a complete session on its page, and the scores of the answers."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from srgan_tf.evaluation import evaluate, opinion
 PROGRAM = ROOT / "evaluate.py"
 METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
 NAMES = [*METHODS, "hr"]
-GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # what the rater of these tests thinks
+GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # the ratings in these tests
 
 
 def make_test(folder, *, seed=0, pictures=3, width=14):
@@ -39,7 +39,7 @@ def browser():
         yield started
 
 
-def test_pictures_have_names_that_tell_nothing_and_one_picture_calibrates(path):
+def test_file_names_reveal_nothing_and_one_picture_is_for_calibration(path):
     data = data_of(path)
     calibration, trials = data["calibration"], data["trials"]
     assert [c["method"] for c in calibration] == ["nearest", "hr"]
@@ -50,7 +50,7 @@ def test_pictures_have_names_that_tell_nothing_and_one_picture_calibrates(path):
     assert not any(name in file for file in files for name in [*NAMES, "img", "set5"])
 
 
-def test_the_seed_decides_the_test(path, tmp_path):
+def test_the_seed_determines_the_test(path, tmp_path):
     again, other = make_test(tmp_path / "again"), make_test(tmp_path / "other", seed=1)
     assert again.read_bytes() == path.read_bytes()
     assert data_of(other)["test"]["id"] != data_of(path)["test"]["id"]
@@ -107,7 +107,7 @@ def test_a_session_clicked_through_gives_the_expected_means(browser, path, tmp_p
     assert written["sets"]["set5"]["bicubic"]["mean"] == 3 and written["raters"] == ["Anna B."]
 
 
-def test_a_wide_picture_is_shown_as_large_as_it_is_where_the_screen_has_room(browser, tmp_path):
+def test_a_wide_picture_is_shown_at_full_size_if_the_screen_is_large_enough(browser, tmp_path):
     wide = make_test(tmp_path / "test", pictures=1, width=290)  # 1160 pixels
     for screen, share in ((1280, 1), (1000, (1000 - 48) / 1160)):
         with browsers.page(browser, wide, width=screen) as page:
@@ -136,7 +136,7 @@ def test_a_rater_may_go_back_and_may_pause(browser, path):
     rate(page, 5)
     assert page.locator("#scores button.chosen").get_attribute("value") == "4"
     page.reload()
-    begin(page, "ben")  # neither the calibration nor what was rated comes again
+    begin(page, "ben")  # continues after the calibration and the ratings so far
     assert page.inner_text("#count") == "3 of 6"
     with page.expect_download() as download:
         page.click("#pause")
@@ -155,7 +155,7 @@ def test_raters_see_different_orders_and_each_the_same_again(browser, path):
     assert sorted(orders[0]) == sorted(orders[2])
 
 
-def test_means_intervals_and_distributions_are_those_of_the_ratings():
+def test_means_intervals_and_distributions_come_from_the_ratings():
     scores = opinion.score([session("a", [1, 4, 5]), session("b", [2, 4, 5]), session("c", [1, 3, 4])])
     found = scores["sets"]["set5"]
     assert found["nearest"] == {
@@ -168,7 +168,7 @@ def test_means_intervals_and_distributions_are_those_of_the_ratings():
     assert opinion.score([session("a", [1, 4, 5])])["sets"]["set5"]["hr"]["interval"] is None
 
 
-def test_the_interval_is_of_raters_and_not_of_their_many_ratings():
+def test_the_interval_is_over_raters_and_not_over_their_many_ratings():
     sessions = [session("a", [1, 4, 5] * 20), session("b", [3, 4, 5] * 20)]
     found = opinion.score(sessions)["sets"]["set5"]["nearest"]
     assert found["mean"] == 2 and found["ratings"] == 40
@@ -176,7 +176,7 @@ def test_the_interval_is_of_raters_and_not_of_their_many_ratings():
     assert opinion.score(sessions[:1])["sets"]["set5"]["nearest"]["interval"] is None
 
 
-def test_a_rater_who_contradicts_the_others_is_left_out():
+def test_a_rater_who_contradicts_the_others_is_excluded():
     rng = np.random.default_rng(0)
     truth = np.array([2, 4] * 30)
     noise = np.rint(rng.normal(0, 0.7, (40, 60)))
@@ -189,7 +189,7 @@ def test_a_rater_who_contradicts_the_others_is_left_out():
     assert "excluded by screening (ITU-R BT.500): contrary" in opinion.format_table(scores)
 
 
-def test_the_table_tells_how_many_pictures_were_shown_smaller_than_they_are():
+def test_the_table_counts_pictures_that_were_shown_at_less_than_full_size():
     given = session("a", [1, 4, 5, 2, 4, 5])
     for answer, shown, pixel_ratio in zip(given["answers"], (1, 0.8, 0.8, 0.5, 1), (1, 1, 1.5, 2, 0.9)):
         answer |= {"shown": shown, "pixel_ratio": pixel_ratio}
@@ -216,7 +216,7 @@ def test_a_rater_who_is_always_stricter_is_kept():
         (lambda s: s | {"rater": "a"}, "rater"),
     ],
 )
-def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path, harm, said):
+def test_an_invalid_file_of_answers_is_named(tmp_path, harm, said):
     (tmp_path / "a.json").write_text(json.dumps(session("a", [1, 4, 5])))
     content = harm(session("b", [1, 4, 5]))
     (tmp_path / "b.json").write_text(content if isinstance(content, str) else json.dumps(content))

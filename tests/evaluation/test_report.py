@@ -16,7 +16,7 @@ from srgan_tf.evaluation.results import provenance
 from srgan_tf.resize import imresize
 
 METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
-AWKWARD = "p2 #1?%41&'\"(é)"  # as file names may be and addresses are not
+AWKWARD = "p2 #1?%41&'\"(é)"  # valid in file names, special in URLs
 
 
 def sharper(lr):
@@ -26,7 +26,7 @@ def sharper(lr):
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
-    """A report of two sets of one's own with three methods: (path of the page, results)."""
+    """A report of two custom sets with three methods: (path of the page, results)."""
     root = tmp_path_factory.mktemp("report")
     sizes = {"flowers": [(120, 160), (160, 120), (64, 64)], "a </script> & <b>set": [(100, 100)]}
     sets = {}
@@ -73,7 +73,7 @@ def test_the_folder_holds_the_page_its_pictures_and_the_figures(evaluated):
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", path.read_text())
 
 
-def test_a_page_for_which_there_is_no_room_is_one_line_and_the_earlier_one_stays(tmp_path):
+def test_a_full_disk_is_one_line_and_keeps_the_earlier_page(tmp_path):
     resource = pytest.importorskip("resource")
     pages.claim(tmp_path, "--report", "report")
     before = (tmp_path / "index.html").read_bytes()
@@ -100,7 +100,7 @@ def test_the_montage_frames_where_methods_differ_most():
     assert image.shape[1] >= 2 * 80 and (large == 100).all(axis=2).mean() > 0.5
 
 
-def test_file_names_are_plain_and_stay_different():
+def test_file_names_are_portable_and_distinct():
     assert report.file_names(["runs/x y/1", "runs/x/y/1", "RUNS/x y/1", "HR"]) == [
         "runs-x-y-1",
         "runs-x-y-1-2",
@@ -109,12 +109,12 @@ def test_file_names_are_plain_and_stay_different():
     ]
 
 
-def test_a_folder_with_other_things_is_left_alone_and_an_earlier_page_is_replaced(tmp_path, evaluated):
+def test_a_folder_with_other_files_is_refused_and_an_earlier_page_is_replaced(tmp_path, evaluated):
     (tmp_path / "diary.txt").write_text("dear diary")
     with pytest.raises(UserError, match="--report"):
         report.Report(tmp_path, ["bicubic"])
     assert [p.name for p in tmp_path.iterdir()] == ["diary.txt"]
-    (tmp_path / "site" / "pictures").mkdir(parents=True)  # somebody's own page
+    (tmp_path / "site" / "pictures").mkdir(parents=True)  # an unrelated page
     (tmp_path / "site" / "pictures" / "cat.png").write_bytes(b"a cat")
     (tmp_path / "site" / "index.html").write_text("<title>My cat</title>")
     pages.claim(tmp_path / "mos", "--mos", "opinion")
@@ -148,7 +148,7 @@ def test_the_slider_moves_by_mouse_and_by_keyboard(page):
     assert divider(page) == 0 and page.get_attribute("#handle", "aria-valuenow") == "0"
 
 
-def test_left_of_the_divider_is_one_picture_and_right_of_it_the_other(page, evaluated):
+def test_the_divider_separates_the_left_picture_from_the_right_one(page, evaluated):
     page.select_option("#left", "nearest")
     page.select_option("#right", "hr")
     page.keyboard.press("0")
@@ -196,7 +196,7 @@ def test_the_zoom_is_synchronised_at_pixel_level(page):
     before = boxes[0]
     stage = page.locator("#stage").bounding_box()
     page.mouse.move(stage["x"] + stage["width"] * 0.3, stage["y"] + 60)
-    page.mouse.down()  # zoomed in, the picture is pulled
+    page.mouse.down()  # dragging moves the picture when zoomed in
     page.mouse.move(stage["x"] + stage["width"] * 0.3 - 40, stage["y"] + 50, steps=2)
     page.mouse.up()
     boxes = [page.locator(f"#{side}-image").bounding_box() for side in ("left", "right")]
@@ -222,17 +222,17 @@ def test_the_keyboard_changes_pictures_and_sides_and_the_address_keeps_them(page
     assert (page.input_value("#left"), page.input_value("#right")) == ("nearest", "hr")
     page.keyboard.press("p")
     page.keyboard.press("p")
-    assert page.input_value("#picture") == "3"  # round the corner
+    assert page.input_value("#picture") == "3"  # wraps around
     with browsers.page(browser, f"{evaluated[0].as_uri()}#flowers/p1") as other:
         assert other.input_value("#picture") == "1"
-    with browsers.page(browser, f"{evaluated[0].as_uri()}#100%") as other:  # no address of ours
+    with browsers.page(browser, f"{evaluated[0].as_uri()}#100%") as other:  # not one of the page's own URLs
         assert other.input_value("#picture") == "0" and other.locator("#how code").count()
 
 
 def test_the_list_is_sorted_by_a_figure_and_opens_a_picture(page, evaluated):
     pictures = evaluated[1]["sets"]["flowers"]["pictures"]
     page.select_option("#figure", "ssim")
-    for falling in (True, False):  # the best first, then the other way round
+    for falling in (True, False):  # the best first, then the reverse
         page.locator("#list th button").nth(2).click()
         expected = sorted(pictures, key=lambda p: p["figures"]["bicubic"]["paper"]["ssim"], reverse=falling)
         assert page.locator("#list tbody td:first-child").all_inner_texts() == [p["name"] for p in expected]
@@ -307,7 +307,7 @@ def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_a_phone_and_follows_its_colours(browser, evaluated, scheme):
+def test_the_page_fits_a_phone_and_follows_its_colour_scheme(browser, evaluated, scheme):
     with browsers.page(browser, evaluated[0], width=360, height=740, color_scheme=scheme, has_touch=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -320,7 +320,7 @@ def test_it_fits_a_phone_and_follows_its_colours(browser, evaluated, scheme):
         assert lens["x"] + lens["width"] / 2 == pytest.approx(stage["x"] + stage["width"] * 0.25, abs=2)
 
 
-def test_the_papers_rows_stand_in_its_protocol_only(browser, tmp_path):
+def test_the_papers_rows_are_shown_for_its_protocol_only(browser, tmp_path):
     made = report.Report(tmp_path / "page", ["bicubic"])
     image = np.zeros((40, 40, 3), np.uint8)
     figures = {"paper": {"psnr": float("inf"), "ssim": 1.0}, "rgb": {"psnr": 30.0, "ssim": 0.9}, "lr_consistency": 40.0}

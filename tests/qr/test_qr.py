@@ -1,4 +1,4 @@
-"""QR codes: drawn exactly, never mirrored, the same again for the same seed, and counted when a scanner reads them."""
+"""QR codes are drawn exactly, never mirrored and reproducibly, and are counted if a scanner reads them."""
 
 import csv
 import json
@@ -19,7 +19,7 @@ WITHOUT = "import sys; sys.modules['{}'] = None; sys.argv = {!r}; from srgan_tf.
 
 
 def area_mean(modules, view, y, x, scale, points=200):
-    """The share of dark in one HR pixel of an upright code, by counting."""
+    """The dark part of one HR pixel of an upright code, by counting."""
     at = (np.arange(points) + 0.5) / points
     v, u = ((where + at) / scale for where in (y, x))
     v, u = ((a - c) / view.pitch + len(modules) / 2 for a, c in zip((v, u), view.centre))
@@ -47,14 +47,14 @@ def test_every_pixel_is_the_mean_of_the_modules_it_covers(code):
     assert share.sum() / 16 == pytest.approx(code.modules.sum() * 1.137**2, rel=1e-4)
 
 
-def test_a_turned_code_has_the_same_pixels_as_an_upright_one_where_the_angle_is_nothing(code):
+def test_a_code_rotated_by_almost_nothing_has_the_pixels_of_an_upright_one(code):
     view = drawing.View(1.5, (21.0, 22.0))
     upright = drawing.dark_share(code.modules, view, (44, 44), 4)
     turned = drawing.dark_share(code.modules, drawing.View(1.5, (21.0, 22.0), angle=1e-9), (44, 44), 4)
     assert np.abs(upright - turned).mean() < 0.02
 
 
-def test_lr_is_the_box_mean_of_hr_wherever_nothing_damages_it():
+def test_lr_without_damage_is_the_box_mean_of_hr():
     undamaged = options.Options(blur=0, noise=0, jpeg=0)
     lr, hr = batches.Codes(crop=64, batch=6, seed=3, options=undamaged)(5)
     assert lr.shape == (6, 16, 16, 3) and hr.shape == (6, 64, 64, 3) and lr.dtype == hr.dtype == np.uint8
@@ -62,7 +62,7 @@ def test_lr_is_the_box_mean_of_hr_wherever_nothing_damages_it():
         assert np.abs(box_mean(large, 4) - small).max() <= 0.5
 
 
-def test_damage_leaves_hr_alone_and_lr_where_it_was(code):
+def test_damage_changes_neither_hr_nor_the_position_of_lr(code):
     view = drawing.View(2.0, (40.0, 40.0), angle=10)
     rng = np.random.default_rng(0)
     clean = drawing.picture_of(code.modules, view, (80, 80))
@@ -89,7 +89,7 @@ def test_a_batch_depends_on_its_seed_and_number_alone():
 
 
 def test_no_crop_is_mirrored():
-    """Scanners read mirrored codes too, so the geometry itself is asked."""
+    """Scanners read mirrored codes too, so the geometry itself is tested."""
     rng = np.random.default_rng(0)
     for _ in range(200):
         view = batches._changed_view(rng, drawing.View(1.0, (0.0, 0.0)), 30, options.Options())
@@ -120,7 +120,7 @@ def test_codes_of_all_versions_and_levels_scan_at_full_size():
     assert {"https", "MECARD", "BEGIN"} <= texts
 
 
-def test_a_wrong_text_is_neither_read_nor_unread():
+def test_another_text_counts_as_wrong():
     assert [evaluation.outcome(texts, "a") for texts in ([], ["a"], ["a", "a"], ["b"], ["a", "b"])] == [
         "unread",
         "read",
@@ -130,8 +130,8 @@ def test_a_wrong_text_is_neither_read_nor_unread():
     ]
 
 
-def test_rates_count_what_each_method_makes_readable():
-    """A method that gives HR back reads all, one that gives another code reads none and is caught."""
+def test_rates_count_the_codes_that_each_method_makes_readable():
+    """All codes are read after a method that returns HR, none after one that returns another code, which counts as wrong."""
     hr = {sample.lr.tobytes(): sample.hr for sample in evaluation.samples(16)}
     other = np.kron(np.pad(~codes.make_code("another").modules, 4, constant_values=True), np.ones((8, 8)))
     other = np.repeat((255 * other).astype(np.uint8)[..., None], 3, 2)
@@ -154,7 +154,7 @@ def test_rates_count_what_each_method_makes_readable():
     assert "".join(["perfect".ljust(20), "100 %".rjust(14)]) in table
 
 
-def test_train_on_codes_and_score_what_came_out(tmp_path):
+def test_a_model_is_trained_on_codes_and_scored(tmp_path):
     train = [
         sys.executable,
         str(ROOT / "train.py"),
@@ -241,7 +241,7 @@ def test_a_mistake_gives_one_line(program, wrong, said, tmp_path):
         ("cv2", ["evaluate.py", "--qr"]),
     ],
 )
-def test_without_the_extra_it_says_which_to_install(missing, arguments, tmp_path):
+def test_without_the_extra_the_error_names_it(missing, arguments, tmp_path):
     program = arguments[0].removesuffix(".py")
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); " + WITHOUT.format(missing, arguments, program)
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -258,8 +258,8 @@ def test_options_are_parsed_or_refused():
             options.parse_options(wrong)
 
 
-def test_the_shipped_model_makes_another_generators_code_scan(tmp_path):
-    """zxing-cpp draws it, Pillow shrinks it to 1.1 pixels a module, where bicubic does not make it readable."""
+def test_the_shipped_model_makes_a_code_of_another_generator_readable(tmp_path):
+    """Drawn by zxing-cpp and downscaled by Pillow to 1.1 pixels a module, where bicubic does not make it readable."""
     import zxingcpp
 
     text = "WIFI:T:WPA;S:a net of another generator;P:correct horse battery;;"
@@ -274,8 +274,8 @@ def test_the_shipped_model_makes_another_generators_code_scan(tmp_path):
     assert read(np.asarray(Image.open(tmp_path / "code_x4.png").convert("RGB"))) == [text]
 
 
-def test_the_example_of_a_data_set_of_ones_own_trains(tmp_path):
-    """The code of docs/qr.md as it stands there, but for smaller batches and fewer steps."""
+def test_the_example_of_a_custom_data_set_trains(tmp_path):
+    """The code of docs/qr.md with smaller batches and fewer steps."""
     code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "qr.md").read_text(encoding="utf-8"), re.S)[1]
     assert "steps=9000" in code and "crop=128, batch=6" in code
     code = code.replace("steps=9000", "steps=2").replace("crop=128, batch=6", "crop=64, batch=1")

@@ -131,7 +131,7 @@ def test_another_text_counts_as_wrong():
 
 
 def test_rates_count_the_codes_that_each_method_makes_readable():
-    """All codes are read after a method that returns HR, none after one that returns another code, which counts as wrong."""
+    """All codes are read from HR, and none from another code, which counts as wrong."""
     hr = {sample.lr.tobytes(): sample.hr for sample in evaluation.samples(16)}
     other = np.kron(np.pad(~codes.make_code("another").modules, 4, constant_values=True), np.ones((8, 8)))
     other = np.repeat((255 * other).astype(np.uint8)[..., None], 3, 2)

@@ -16,7 +16,7 @@ import textwrap
 from absl import app, flags, logging
 
 import srgan_tf
-from srgan_tf.errors import Stopped, UserError, stderr_held_back
+from srgan_tf.errors import Stopped, UserError, reason, stderr_held_back
 
 
 def start(main, argv=None):
@@ -46,18 +46,60 @@ def start(main, argv=None):
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())
+    sys.stdout = output = _Output(sys.stdout)
     try:
         app.run(lambda arguments: _run(main, arguments), argv, flags_parser=lambda argv: _parse(command, argv))
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard()
         sys.exit(141)
+    finally:
+        sys.stdout = output.stream
+
+
+class _Output:
+    """Standard output of which a failure, such as a full disk, does not end the work that is reported.
+
+    stream: the stream itself.
+    failure: the first `OSError`, None without one. A reader that has ended is not one.
+    """
+
+    def __init__(self, stream):
+        self.stream, self.failure = stream, None
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        return self._tried(lambda: self.stream.write(text))
+
+    def flush(self):
+        self._tried(self.stream.flush)
+
+    def discard(self):
+        """Write what follows nowhere, and what is buffered, too."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
+
+    def _tried(self, action):
+        try:
+            return action()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            self.failure = self.failure or error
+            self.discard()
+            return 0
 
 
 def _run(main, arguments):
     if logging.get_verbosity() == logging.INFO:  # absl's default, which logs every variable of an export
         logging.set_verbosity(logging.WARNING)
     try:
-        return main(arguments)
+        status = main(arguments)
+        sys.stdout.flush()
+        if failure := getattr(sys.stdout, "failure", None):
+            print(f"error: standard output: cannot be written ({reason(failure)}). All else is done.", file=sys.stderr)
+            return status or 1
+        return status
     except UserError as error:
         return _complain(error)
     except Stopped as stopped:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from srgan_tf import cache
 from srgan_tf.evaluation import benchmark_sets, download, measures
 from srgan_tf.evaluation import evaluate as scoring
 from srgan_tf.evaluation.metrics import PROTOCOLS
@@ -76,12 +77,12 @@ def train(
     from srgan_tf.training.datasets import Folder
     from srgan_tf.training.store import open_store
 
-    cache = os.fspath(cache_dir or benchmark_sets.default_data_dir().parent)
+    cache_dir = os.fspath(cache_dir or cache.default_folder())
     source = Folder(os.fspath(data_dir), recipe.scale)
     run = trainer.Run(os.fspath(run_dir), recipe, source.describe(), os.fspath(init), os.fspath(vgg_weights), **options)
-    store = open_store(source, recipe.scale, cache)
+    store = open_store(source, recipe.scale, cache_dir)
     validation = (
-        open_store(Folder(os.fspath(validation_dir), recipe.scale), recipe.scale, cache) if validation_dir else None
+        open_store(Folder(os.fspath(validation_dir), recipe.scale), recipe.scale, cache_dir) if validation_dir else None
     )
     return trainer.train(run, store, validation)
 

@@ -3,11 +3,13 @@
 import dataclasses
 import functools
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from absl import flags
 
+from srgan_tf import cache
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 from srgan_tf.training.recipes import LOSSES, PHASES, RECIPES, VARIANTS, Recipe
@@ -135,9 +137,10 @@ def main(argv):
     from srgan_tf.training.store import open_store
 
     endless = DATASET.value == "qr"
-    cache_dir = CACHE_DIR.value or os.path.join(
-        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "srgan_tf"
-    )
+    cache_dir = CACHE_DIR.value or str(cache.default_folder())
+    if SMOKE.value and not RUN_DIR.value:  # a test of this machine, not a run to continue
+        for phase in recipes:
+            shutil.rmtree(run_dir / phase, ignore_errors=True)
     strategy = distribution.strategy(DISTRIBUTE.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = open_store(validation, scale, cache_dir) if validation else None

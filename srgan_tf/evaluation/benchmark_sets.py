@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from srgan_tf import cache
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import check_size
@@ -184,8 +185,7 @@ def released_sums():
 
 def default_data_dir():
     """The default folder of downloaded sets: `$XDG_CACHE_HOME/srgan_tf/benchmarks`."""
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(cache) / "srgan_tf" / "benchmarks"
+    return cache.default_folder() / "benchmarks"
 
 
 def released_pairs(name: str, data_dir: str | pathlib.Path, scale: int) -> list[Pair]:

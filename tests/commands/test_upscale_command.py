@@ -294,6 +294,22 @@ def test_a_closed_stream_is_no_reason_to_fail(command, closed):
         assert done.stderr == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_standard_output_does_not_end_the_work(tmp_path, small_model):
+    for name in "ab":
+        Image.fromarray(noise(4, 5, 3)).save(tmp_path / f"{name}.png")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, ROOT / "upscale.py", "--model", small_model, tmp_path],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output: cannot be written (No space left on device). All else is done.\n"
+    assert (tmp_path / "a_x4.png").is_file() and (tmp_path / "b_x4.png").is_file()
+
+
 def test_tiles_are_not_seen_in_the_result(run):
     Image.fromarray(noise(50, 40, 3)).save("a.png")
     run("a.png", "-o", "whole.png")

@@ -56,3 +56,20 @@ def test_one_rate_suits_both(moved):
         assert np.sqrt(np.mean(adam[name] ** 2)) == pytest.approx(0.01, rel=0.1)
         assert np.sqrt(np.mean(muon[name] ** 2)) == pytest.approx(0.002, rel=0.2)
         assert np.sum(muon[name] * gradients[name]) < 0
+
+
+def rounded_to_tf32(matrix):
+    """float32 values with the 10 bits of mantissa that recent GPUs multiply by default."""
+    return ((np.asarray(matrix, np.float32).view(np.int32) + 0x1000) & ~0x1FFF).view(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(288, 32), (64, 64), (32, 288)])
+def test_products_in_tf32_keep_muons_updates_orthogonal(shape, monkeypatch):
+    rng, rank, matmul = np.random.default_rng(0), min(shape), keras.ops.matmul
+    u, v = (np.linalg.qr(rng.normal(size=(side, rank)))[0] for side in shape)
+    gradient = ((u * np.logspace(0, -3, rank)) @ v.T).astype(np.float32)
+    exact = np.asarray(optimizers.orthogonal(gradient))
+    monkeypatch.setattr(optimizers.ops, "matmul", lambda a, b: matmul(rounded_to_tf32(a), rounded_to_tf32(b)))
+    found = np.asarray(optimizers.orthogonal(gradient))
+    assert np.linalg.svd(found, compute_uv=False).max() < 1.25
+    assert np.abs(found - exact).max() < 0.02

@@ -1,4 +1,4 @@
-"""The opinion test of the paper (section 3.2) as a static page, and the mean opinion scores of its answers.
+"""The opinion test of the paper (section 3.3) as a static page, and the mean opinion scores of its answers.
 
 The pictures of all methods and the originals are shown one at a time, blind and in random order, and rated from 1
 (bad) to 5 (excellent). One picture calibrates the raters first: upscaled by nearest it is a 1, the original is a 5.

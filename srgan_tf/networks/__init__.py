@@ -1,1 +1,1 @@
-"""The networks and their losses: as the paper has them, and as TensorFlow computes them fastest."""
+"""The networks of the paper, their losses, and a faster inference for TensorFlow."""

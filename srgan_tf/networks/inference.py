@@ -1,19 +1,19 @@
-"""A faster TensorFlow view of the Keras generator for inference: the same variables, the same function.
+"""Inference of the Keras generator in TensorFlow: the same variables, the same function, computed faster.
 
-`models.py` says what the network is, on `keras` alone; here it is computed the way that costs TensorFlow least, and
-from the variables as they were trained. Exact but for rounding (`tests/networks/test_inference.py`):
+`models.py` defines the network; this module computes it from the trained variables. The result is the same except for
+rounding (`tests/networks/test_inference.py`):
 
 - Batch normalisation is folded into the convolution before it, [0, 255] -> [0, 1] into the first one.
-- In bfloat16 the first convolution and the last bias stay float32: rounded, they cost SRResNet version 3 0.025
-  dB of Set5, and to leave them costs no time that could be measured.
-- The last convolution comes before the last depth to space, with its kernel rearranged (`half_size_kernel`), and in
-  two steps: along the rows for each of its five rows of taps at once, which fills the processor's registers as
-  twelve channels cannot, then the sum of the five, a convolution along the columns.
-- PReLU is max(x, slope x). A channel whose slope is above 1 is computed times -slope, and given back its sign by
-  what reads it: -max(y, y / slope) of y = -slope x.
-- The maximum of bfloat16 is taken of their bits as float16, which are ordered in the same way and not rounded again.
-- Small pictures of a batch are computed together, large ones one after the other, and the up-sampling part, which
-  takes most of the memory, in strips: horizontal ones, unless the picture is very wide.
+- In bfloat16 the first convolution and the last bias stay float32: rounding them costs SRResNet version 3 0.025 dB on
+  Set5, and float32 costs no measurable time.
+- The last convolution comes before the last depth to space, with a rearranged kernel (`half_size_kernel`), and in two
+  steps: first along the rows, for all five rows of taps at once, which fills the registers of the processor better than
+  twelve channels would; then the sum of the five, a convolution along the columns.
+- PReLU is max(x, slope x). A channel with a slope above 1 is computed times -slope, and the next convolution reverses
+  its sign: -max(y, y / slope) of y = -slope x.
+- The maximum of bfloat16 values is taken of their bits as float16, which have the same order and are not rounded again.
+- Small pictures of a batch are computed together, large ones one after the other. The up-sampling part, which takes
+  most of the memory, is computed in strips: horizontal ones, unless the picture is very wide.
 """
 
 import tensorflow as tf
@@ -29,25 +29,25 @@ from srgan_tf.networks.kernels import (
     signed,
 )
 
-TOGETHER = 2**18  # LR pixels of a batch that go through the trunk at once: about 1 kB each in float32
+TOGETHER = 2**18  # LR pixels of a batch that the trunk computes at once: about 1 kB each in float32
 STRIP = 2**16  # LR pixels that are enlarged at once: about 8 kB each in float32
 REACH = 3  # LR rows or columns: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
-ROWS = 16  # a strip's least LR rows, or columns: fewer would mostly compute their overlap
+ROWS = 16  # least LR rows or columns of a strip: smaller strips would mostly compute their overlap
 
 
 class Generator:
-    """A `models.srresnet` as a function of pixels: in the graph of a SavedModel, or compiled for this process."""
+    """A `models.srresnet` as a function of pixels, in the graph of a SavedModel or compiled for this process."""
 
     def __init__(self, variables):
-        """Take float32 variables or arrays by "layer/variable", as `models.named_weights` calls them."""
+        """Args: variables: float32 variables or arrays by "layer/variable", as in `models.named_weights`."""
         self._variables = variables
 
     def __call__(self, image, dtype=tf.float32):
-        """Enlarge a batch inside a graph, which derives its kernels from the variables in front of all loops.
+        """Enlarge a batch inside a graph. The kernels are derived from the variables once, before all loops.
 
         Args:
             image: uint8 [B, H, W, 3], at least one picture and one pixel.
-            dtype: what convolutions compute in.
+            dtype: precision of the convolutions.
 
         Returns:
             uint8 [B, scale H, scale W, 3].
@@ -62,20 +62,20 @@ class Generator:
         )
 
     def compile(self, pixel=tf.uint8, dtype=tf.float32):
-        """The network's two halves for this process, with kernels derived once, now, that lie in the graphs.
+        """The two parts of the network for this process, with kernels that are derived now and constant in the graphs.
 
         Args:
-            pixel: tf.uint8, or tf.float32 for more than 8 bits: both hold [0, 255].
-            dtype: what convolutions compute in.
+            pixel: tf.uint8, or tf.float32 for more than 8 bits; both in [0, 255].
+            dtype: precision of the convolutions.
 
         Returns:
             Two functions: `trunk`, pixels [B, H, W, 3] -> features [B, H, W, C]; and `enlarge`, features ->
-            pixels [B, scale H, scale W, 3], rounded if they are uint8. What is REACH rows away from the border of
-            a strip of features depends on the strip alone.
+            pixels [B, scale H, scale W, 3], rounded if they are uint8. Pixels that are REACH rows away from the border
+            of a strip of features depend on the strip alone.
         """
         network = _Network(self._variables, dtype).constant()
         features = network.kernels["head_conv"].shape[-1]
-        return tuple(  # no autograph: it takes half a second to find nothing to do
+        return tuple(  # autograph would take half a second without any effect
             tf.function(function, [tf.TensorSpec((None, None, None, channels), kind)], autograph=False)
             for function, channels, kind in (
                 (network.trunk, 3, pixel),
@@ -85,7 +85,7 @@ class Generator:
 
 
 class _Network:
-    """The network in one precision. Its kernels are derived from the variables once, in front of all loops."""
+    """The network in one precision. Its kernels are derived from the variables once, before all loops."""
 
     def __init__(self, variables, dtype):
         self.dtype = dtype
@@ -117,7 +117,7 @@ class _Network:
         }
 
     def constant(self):
-        """Hold the values that are there now: graphs take arrays as constants, which oneDNN rearranges once."""
+        """Keep the current values: arrays are constants in a graph, which oneDNN rearranges once."""
         for tensors in (self.kernels, self.biases, self.slopes):
             tensors.update({name: tensor.numpy() for name, tensor in tensors.items()})
         return self
@@ -126,8 +126,8 @@ class _Network:
         """Pixels [B, H, W, 3] in [0, 255] -> features [B, H, W, C]."""
         first = self._conv("head_conv", tf.cast(image, tf.float32))
         first = tf.cast(tf.maximum(first, self.slopes["head_prelu"] * first), self.dtype)
-        # A copy, for the first block's convolution to add to: oneDNN's, where it may not write over what it adds to,
-        # makes one itself, which it notes in the kernel object, and calls side by side write into each other's results.
+        # A copy for the convolution of the first block to add to. oneDNN would otherwise make one and keep it in the
+        # kernel object, and concurrent calls would write into each other's results.
         x = tf.raw_ops.DeepCopy(x=first)
         for block in self.blocks:
             y = self._prelu(f"{block}_prelu", self._conv(f"{block}_conv1", x))
@@ -135,14 +135,14 @@ class _Network:
         return first + self._conv("trunk_conv", x)
 
     def enlarge_in_strips(self, x):
-        """Features [B, H, W, C] -> uint8 [B, scale H, scale W, 3]; a strip also sees what reaches into it.
+        """Features [B, H, W, C] -> uint8 [B, scale H, scale W, 3], in strips that overlap by REACH.
 
-        It is some rows; some columns where the least rows of so wide a picture are too many pixels.
+        A strip is some rows, or some columns if the picture is so wide that ROWS of its rows are too many pixels.
         """
         batch, height, width = tf.unstack(tf.shape(x)[:3])
         scale, sides = 2**self.stages, tf.stack([height, width])
         wide = (width > height) & (width > STRIP // ROWS)
-        cut = tf.where(wide, (0, 1), (1, 0))  # which side is
+        cut = tf.where(wide, (0, 1), (1, 0))  # the side that is divided
         length = tf.where(wide, width, height)
         count = -(-length // tf.maximum(ROWS, STRIP // (batch * tf.where(wide, height, width))))
         part = -(-length // count)
@@ -171,14 +171,14 @@ class _Network:
 
     def _prelu(self, name, x, repeat=1):
         slope = tf.tile(self.slopes[name], (repeat,))
-        if self.dtype == tf.bfloat16:  # TensorFlow's own product of bfloat16 tensors takes twice as long as oneDNN's
+        if self.dtype == tf.bfloat16:  # TensorFlow's product of bfloat16 tensors takes twice as long as oneDNN's
             sloped = tf.nn.depthwise_conv2d(x, tf.reshape(slope, (1, 1, -1, 1)), (1, 1, 1, 1), "SAME")
             return tf.bitcast(tf.maximum(tf.bitcast(x, tf.float16), tf.bitcast(sloped, tf.float16)), tf.bfloat16)
         return tf.maximum(x, slope * x)
 
 
 class _Prelu:
-    """PReLU as max(y, slope y) with slopes up to 1, of y = gain x; sign times it is PReLU of x."""
+    """PReLU as sign max(y, slope y) of y = gain x, with slopes up to 1."""
 
     def __init__(self, alpha):
         alpha = tf.reshape(alpha, (-1,))
@@ -190,7 +190,8 @@ class _Prelu:
 def _in_turn(function, count, order):
     """function(0), function(1) ... function(count - 1), uint8 [B, H, W, 3], joined along one axis.
 
-    order: of the axes, which puts that one first, and, applied again, back.
+    Args:
+        order: the permutation of the axes that puts this axis first, and, applied again, back.
     """
     parts = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=(None, None, None, 3))
     _, parts = tf.while_loop(  # one at a time, for the sake of memory

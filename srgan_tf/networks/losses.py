@@ -30,7 +30,7 @@ def vgg_model(content, weights="imagenet", dtype="float32"):
         dtype: a Keras dtype policy, e.g. "mixed_bfloat16".
 
     Raises:
-        UserError: if the weights can't be had; it names `--vgg_weights`.
+        UserError: naming `--vgg_weights`, if the weights cannot be read or downloaded.
     """
     vgg = _vgg19(weights, dtype)
     return keras.Model(vgg.input, vgg.get_layer(VGG_LAYERS[content]).output, name=content)
@@ -56,7 +56,7 @@ def vgg_multi_loss(weights="imagenet", dtype="float32"):
     """A content loss over five layers of VGG19, as a function of HR and SR that returns a scalar.
 
     The mean absolute difference of the features before ReLU, weighted as in Real-ESRGAN (`VGG_MULTI`). The first
-    layers see noise, blocks and blur, which block5_conv4 alone forgives. Not the paper's.
+    layers see noise, blocks and blur, which block5_conv4 alone forgives. Not in the paper.
 
     Args and Raises: see `vgg_model`.
     """
@@ -79,24 +79,26 @@ def vgg_multi_loss(weights="imagenet", dtype="float32"):
 
 
 def total_variation(sr):
-    """Sum over pixels of the differences to the neighbour below and to the right, a picture (section 2.2.1)."""
+    """Absolute differences of neighbouring pixels, summed in each picture (section 3.4, SRResNet-VGG22)."""
     down = ops.sum(ops.abs(sr[:, 1:] - sr[:, :-1]), (1, 2, 3))
     right = ops.sum(ops.abs(sr[:, :, 1:] - sr[:, :, :-1]), (1, 2, 3))
     return ops.mean(down + right)
 
 
 def consistency(hr, sr, scale):
-    """Mean squared difference of both brought back to LR, by the mean of `scale` x `scale` pixels: colours must hold,
-    texture is free. Not the paper's."""
+    """Mean squared difference of HR and SR after both are reduced to LR, by means of `scale` x `scale` pixels.
+
+    It keeps the colours and leaves the texture free. Not in the paper.
+    """
     return mse(*(ops.average_pool(picture, scale, scale) for picture in (hr, sr)))
 
 
 def grid(hr, sr, scale, side=8):
-    """Mean square of what of SR - HR repeats every `scale` pixels, in overlapping squares of `side` LR pixels.
+    """Mean squared amplitude of the part of SR - HR that repeats every `scale` pixels.
 
-    Of the texture that HR and SR don't share next to nothing is so regular, so the texture is hardly held back; but a
-    grid, which a network draws easily that makes `scale` x `scale` pixels of each, is seen neither by VGG nor by the
-    discriminator as well as by the eye. Not the paper's.
+    It is measured in overlapping squares of `side` LR pixels. A network that makes `scale` x `scale` pixels of each
+    LR pixel easily draws a grid, which VGG and the discriminator penalise less than the eye does. Texture that HR and
+    SR do not share is hardly ever so regular, so this loss barely restrains it. Not in the paper.
     """
     height, width = (n // scale for n in sr.shape[1:3])
     phases = ops.reshape(sr - hr, (-1, height, scale, width, scale, 3))
@@ -126,11 +128,11 @@ def _vgg19(weights, dtype):
     try:
         vgg = keras.applications.VGG19(include_top=False, weights=str(weights))
     except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
-        what = "VGG19's weights can't be downloaded" if weights == "imagenet" else f"{weights} holds no VGG19 weights"
+        missing = "cannot be downloaded" if weights == "imagenet" else f"are not in {weights}"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"{what} ({reason}): give vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 "
-            "of keras-applications with --vgg_weights FILE"
+            f"--vgg_weights: the weights of VGG19 {missing} ({reason}). Give the file "
+            "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras-applications."
         ) from error
     vgg.trainable = False
     for layer in vgg.layers:

@@ -15,7 +15,7 @@ BN = {"momentum": 0.99, "epsilon": 1e-3}
 
 
 def srresnet(scale=4, *, blocks=16, features=64):
-    """The generator of SRResNet and SRGAN (Ledig et al. 2017, section 2.1.1).
+    """The generator of SRResNet and SRGAN (Ledig et al. 2017, section 2.1).
 
     Input: LR, float [B, H, W, 3] in [0, 1], any H and W. Output: SR, float32 [B, scale H, scale W, 3], trained on
     [-1, 1]; the last layer is linear, so values can lie slightly outside.

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what the networks see, and back: one function each."""
+"""Conversions between uint8 pixels and the ranges of LR, HR and SR."""
 
 import tensorflow as tf
 
@@ -14,10 +14,10 @@ def to_hr(pixels):
 
 
 def to_uint8(sr):
-    """SR, float [-1, 1] and beyond -> uint8 [0, 255]: round half to even, clip, cast."""
+    """SR, float around [-1, 1] -> uint8 [0, 255]: round half to even, clip, cast."""
     return tf.cast(tf.clip_by_value(tf.round((tf.cast(sr, tf.float32) + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
 def to_levels(sr):
-    """SR, float [-1, 1] and beyond -> float32 [0, 255]: what `to_uint8` rounds, for more than 8 bits."""
+    """SR, float around [-1, 1] -> float32 [0, 255], not rounded: for more than 8 bits."""
     return tf.clip_by_value((tf.cast(sr, tf.float32) + 1.0) * 127.5, 0.0, 255.0)

@@ -1,4 +1,4 @@
-"""Which precision a device is good at."""
+"""The precisions that a device computes in natively."""
 
 import os
 from pathlib import Path
@@ -9,15 +9,15 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def computes_bfloat16():
-    """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a processor that says so.
+    """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a CPU with the flag.
 
-    Without oneDNN TensorFlow would emulate it on the processor, slower than float32.
+    Without oneDNN, TensorFlow emulates it on the CPU, slower than float32.
     """
     if gpus := tf.config.list_physical_devices("GPU"):
         details = tf.config.experimental.get_device_details(gpus[0])
         return details.get("compute_capability", (0, 0)) >= (8, 0)
     try:
         flags = set(CPUINFO.read_text(encoding="ascii", errors="replace").split())
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return False
     return not flags.isdisjoint({"avx512_bf16", "amx_bf16"}) and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"

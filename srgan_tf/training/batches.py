@@ -1,4 +1,4 @@
-"""tf.data batches of aligned, augmented crops from a store; batch n is a pure function of (seed, n)."""
+"""tf.data batches of aligned, augmented crops. Batch n is a pure function of (seed, n)."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,19 +7,19 @@ from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import PRESETS, damaged_crop, patch_side
 from srgan_tf.training.store import PIXEL, as_rgb
 
-RELEASE = 2**24  # bytes of pictures to look at before their pages are given back; the system maps more around them
+MAPPED_LIMIT = 2**24  # bytes of pictures that are read before their memory is released; the system maps more
 
 
 class Batches:
-    """Batches of pairs without end: a subclass says what batch n holds, a pure function of its seed and n.
+    """An endless sequence of batches of LR and HR crops. A subclass defines batch n by its seed and n alone.
 
     Args:
         scale: the factor between LR and HR.
         crop: HR side of a crop, a multiple of the scale.
-        batch: crops a batch.
+        batch: crops per batch.
 
     Raises:
-        ValueError: if the crop is no multiple of the scale.
+        ValueError: if the crop is not a multiple of the scale.
     """
 
     def __init__(self, scale, crop, batch):
@@ -28,16 +28,16 @@ class Batches:
         self.scale, self.side, self.batch = scale, crop // scale, batch
 
     def __call__(self, n, rows=slice(None)):
-        """Batch n: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]; or some rows of it."""
+        """Batch n, or some of its rows: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]."""
         raise NotImplementedError
 
     def dataset(self, start=0, *, replicas=1, here=range(1)):
-        """Batches start, start + 1, ... without end, made ahead of time.
+        """A `tf.data.Dataset` of the batches start, start + 1, ... without end, prepared ahead.
 
         Args:
-            start: the first batch's number.
-            replicas: how many equal parts a batch is cut into.
-            here: the parts that are wanted, one after the other.
+            start: the number of the first batch.
+            replicas: how many equal shares each batch is divided into.
+            here: the shares that this program reads, in this order.
         """
         scale, side, size = self.scale, self.side, self.batch // replicas
 
@@ -57,29 +57,29 @@ class Batches:
 
 
 class Crops(Batches):
-    """Random aligned crops of LR and HR from distinct pictures, flipped and turned.
+    """Random aligned crops of LR and HR from different pictures, flipped and turned.
 
     Args:
         store: a `store.Store`.
         crop: HR side of a crop, a multiple of the scale.
         batch: crops a batch.
-        seed: with the batch's number, all that the crops depend on.
-        degradation: an `images.degradation.Degradation`: how LR is made.
+        seed: determines the crops, together with the number of the batch.
+        degradation: how LR is made, an `images.degradation.Degradation`.
 
     Raises:
-        UserError: if no picture is as large as a crop.
-        ValueError: if the crop is no multiple of the scale.
+        UserError: if every picture is smaller than a crop.
+        ValueError: if the crop is not a multiple of the scale.
     """
 
     def __init__(self, store, *, crop, batch, seed=0, degradation=PRESETS["bicubic"]):
         super().__init__(store.scale, crop, batch)
         self.store, self.seed, self.degradation = store, seed, degradation
-        self.seen = 0  # bytes of pages, at most, since they were given back
+        self.mapped = 0  # bytes of pictures, at most, that were read since their memory was released
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
             raise UserError(
-                f"none of the {len(store)} pictures is as large as a crop of {crop} x {crop} pixels: "
-                "use larger pictures or a smaller --crop"
+                f"--crop: all {len(store)} pictures are smaller than a crop of {crop} x {crop} pixels. Use larger "
+                "pictures or a smaller --crop."
             )
 
     def __call__(self, n, rows=slice(None)):
@@ -101,18 +101,18 @@ class Crops(Batches):
             else:
                 small, large = self._cut(which[k], corners[k], turns[k], side)
                 lr[row].view(PIXEL)[..., 0], hr[row].view(PIXEL)[..., 0] = small, large
-        if self.seen > RELEASE:
-            self.seen = 0
+        if self.mapped > MAPPED_LIMIT:
+            self.mapped = 0
             self.store.release()
         return lr, hr
 
     def _cut(self, i, corner, turn, side):
-        """A part of picture i, flipped and turned: LR [side, side], less if the picture is smaller, and its HR."""
+        """A crop of picture i, flipped and turned: LR [side, side], smaller if the picture is, and its HR."""
         small, large = self.store.pair(i)
         scale = self.scale
         height, width = (min(side, n) for n in small.shape)
         y, x = (int(share * (n - size + 1)) for share, n, size in zip(corner, small.shape, (height, width)))
-        self.seen += PIXEL.itemsize * scale * height * large.shape[1]
+        self.mapped += PIXEL.itemsize * scale * height * large.shape[1]
         return (
             _turned(small[y : y + height, x : x + width], *turn),
             _turned(large[scale * y : scale * (y + height), scale * x : scale * (x + width)], *turn),
@@ -120,9 +120,9 @@ class Crops(Batches):
 
 
 def _turned(x, vertically, horizontally, transposed):
-    """One of the eight ways to lay a square: flips and quarter turns."""
+    """A square in one of its eight orientations: flips and quarter turns."""
     if horizontally or transposed:
-        x = x.copy()  # whole rows first: pixel by pixel, a column of a mapped picture is a page a pixel
+        x = x.copy()  # by whole rows: reading a column of a mapped picture touches one page per pixel
     x = x[::-1] if vertically else x
     x = x[:, ::-1] if horizontally else x
     return x.swapaxes(0, 1) if transposed else x

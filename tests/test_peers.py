@@ -43,7 +43,7 @@ def test_a_peer_upscales_files_of_any_size_to_names_that_evaluate_takes(site, tm
 
 def test_a_missing_peer_is_one_line_that_names_the_command(site, tmp_path):
     done = program(site, "peers", "--peer", "realesrgan", "--output", tmp_path / "sr", "a.png")
-    assert done.returncode == 1 and done.stderr.startswith("error: realesrgan: not installed. Run: pip install")
+    assert done.returncode == 1 and done.stderr.startswith("error: realesrgan: not installed. Run pip install")
 
 
 def test_photographs_scores_models_and_peers_by_damage(site, tmp_path):

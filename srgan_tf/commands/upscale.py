@@ -158,6 +158,12 @@ KEEP_TIMES = flags.DEFINE_bool(
 KEEP_INTERLACED = flags.DEFINE_bool(
     "keep_interlaced", False, "Do not deinterlace interlaced videos (with FFmpeg's bwdif).", flag_values=FLAGS
 )
+LARGE = flags.DEFINE_bool(
+    "large",
+    False,
+    "Enlarge images with far more pixels than their file has bytes, which may be made to fill the memory.",
+    flag_values=FLAGS,
+)
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace existing results.", flag_values=FLAGS)
 
 KEY_FLAGS = (INPUT, OUTPUT, MODEL, FIDELITY, SCALE, OUTSCALE, TILE, RECURSIVE, FORMAT, SERVER, CLUSTER, OVERWRITE)
@@ -182,7 +188,7 @@ def main(argv):
     size = remote.size if remote else _size()
 
     options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value, "suffix": SUFFIX.value}
-    files = FileOptions(QUALITY.value, KEEP_INTERLACED.value, KEEP_TIMES.value)
+    files = FileOptions(QUALITY.value, KEEP_INTERLACED.value, KEEP_TIMES.value, LARGE.value)
     model = {
         "model": MODEL.value,
         "scale": SCALE.value,

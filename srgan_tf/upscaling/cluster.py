@@ -9,11 +9,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import logging
 import os
-import re
 import secrets
-import socket
 import sys
 import tempfile
 import threading
@@ -21,10 +18,10 @@ import time
 from pathlib import Path
 
 from srgan_tf import atomic
-from srgan_tf.errors import ModelError, UserError, masked, one_line, stderr_held_back
+from srgan_tf.errors import UserError, masked, one_line
 from srgan_tf.images.options import FileOptions
 from srgan_tf.saved_models import zoo
-from srgan_tf.upscaling import jobs, plans
+from srgan_tf.upscaling import jobs, plans, ray_connection
 from srgan_tf.upscaling.reporter import Reporter
 
 SHARE, LARGEST_BLOCK = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
@@ -74,7 +71,7 @@ def run(
     request = plans.Request.of(paths, output, label=label, recursive=recursive, format=format, suffix=suffix)
     reporter, outcome = reporter or Reporter(), jobs.Outcome()
     listing = _listing(request, reporter)
-    with _connected(address) as ray, _Manifest(request.result_folder() / "manifest") as manifest:
+    with ray_connection.connected(address) as ray, _Manifest(request.result_folder() / "manifest") as manifest:
         for row in _rows(ray, listing, overwrite, worker or Worker, _portable(upscaler), files):
             if row["state"] == "note":
                 reporter.note(row["line"])
@@ -329,70 +326,3 @@ class _Manifest:
                     file.write("".join(f"{json.dumps(row)}\n" for row in rows).encode())
         except OSError as error:
             raise UserError(f"{place}: cannot be written ({error.strerror}). Choose another --output.") from None
-
-
-@contextlib.contextmanager
-def _connected(address):
-    """Ray, connected to a cluster as long as the block lasts."""
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of what it will do one day
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
-        import ray
-        import ray.data
-    except ImportError:
-        raise UserError("--cluster: Ray is missing. Run pip install 'ray[data]'.") from None
-    for name in ("ray", "ray.data"):  # what goes wrong is raised, too
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    try:
-        place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
-        if place not in ("auto", "local"):
-            _knock(place)
-        with stderr_held_back():
-            ray.init(
-                place,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                configure_logging=False,
-                **({"include_dashboard": False} if place == "local" else {}),
-            )
-    except ray.exceptions.RayError as error:
-        raise UserError(
-            f"--cluster {address}: the cluster refuses this program ({_reason(error)}). Set RAY_AUTH_TOKEN to the "
-            "token of its machines."
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        if "Version mismatch" in str(error):
-            raise UserError(
-                f"--cluster {address}: the cluster has another Python or Ray ({' '.join(str(error).split())}). "
-                "Install the same on all machines."
-            ) from None
-        raise UserError(
-            f"--cluster {address}: no cluster there ({_reason(error)}). Start one with ray start --head, or give local."
-        ) from None
-    try:
-        yield ray
-    except ray.exceptions.RayError as error:
-        if problem := _user_error(error):
-            raise UserError(problem) from None
-        raise
-    finally:
-        ray.shutdown()
-
-
-def _reason(error):
-    return str(error).partition("\n")[0].split(". ")[0] or type(error).__name__
-
-
-def _knock(address):
-    """Raise OSError at once where Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdecimal():
-        raise ValueError("its address is HOST:PORT")
-    socket.create_connection((host, int(port)), timeout=10).close()
-
-
-def _user_error(error):
-    """The text of the `UserError` of an actor or task, if it was one."""
-    for line in str(error).splitlines():
-        if found := re.search(rf"\b(?:{UserError.__name__}|{ModelError.__name__}): (.*)", line):
-            return found[1]

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 import os
 
 from srgan_tf.errors import ModelError, UserError, one_line, stderr_held_back
@@ -12,6 +13,8 @@ from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.plans import Job
 from srgan_tf.upscaling.reporter import Reporter
 
+HARMLESS_PIXELS = 2**23  # up to here a file may be as small as it likes
+PIXELS_PER_BYTE = 1000  # white in PNG and JPEG has less
 _DEFAULT = FileOptions()
 
 
@@ -136,6 +139,7 @@ class _Task:
         with contextlib.ExitStack() as stack:
             with stderr_held_back():  # libtiff's warnings about damaged files
                 file = stack.enter_context(reading.opened(self._source))
+                self._check_weight(file)
                 animation = animations.read(file)
                 small = None if animation else file.picture()
             if animation:
@@ -200,6 +204,13 @@ class _Task:
             raise
         except UserError as error:
             raise UserError(f"{self._name}: {error}") from None
+
+    def _check_weight(self, file):
+        """Refuse a small file of a huge picture, which may be made to fill the memory and keep the run busy."""
+        pixels, size = math.prod(file.image.size) if file.image else 0, os.path.getsize(self._source)
+        if not self._options.large and pixels > max(HARMLESS_PIXELS, PIXELS_PER_BYTE * size):
+            width, height = file.image.size
+            raise UserError(f"{self._source}: {width} x {height} pixels in {size} bytes. Give --large if it is wanted.")
 
     def _check_memory(self, height, width, bytes_per_pixel):
         """Refuse a result that the memory does not hold: else the system may end this process without a word.

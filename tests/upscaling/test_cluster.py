@@ -1,11 +1,15 @@
 """upscale.py --cluster: the results of a local run, from a real cluster that loses machines; and buckets."""
 
+import concurrent.futures
+import contextlib
+import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -250,6 +254,31 @@ def test_a_place_or_a_cluster_that_is_not_there_is_one_line(
     )
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("kind", ["silent", "HTTP", "gRPC"])
+def test_an_address_that_is_not_ray_is_one_line_within_seconds(small_model, tmp_path, kind):
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+    with contextlib.ExitStack() as stack:
+        if kind == "gRPC":
+            grpc = pytest.importorskip("grpc")
+            server = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+            port = server.add_insecure_port("127.0.0.1:0")
+            server.start()
+            stack.callback(server.stop, None)
+        elif kind == "HTTP":
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+            server.RequestHandlerClass.log_message = lambda *_: None
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            port = server.server_port
+        else:
+            port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+        started = time.monotonic()
+        status, out, err = run(tmp_path / "a.png", "-n", small_model, "--cluster", f"127.0.0.1:{port}")
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert err.startswith(f"error: --cluster 127.0.0.1:{port}: no cluster there (")
+        assert time.monotonic() - started < 60
 
 
 def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_path):

@@ -368,3 +368,17 @@ def test_results_get_the_times_of_their_sources_when_asked(tmp_path):
         job = plans.Job(tmp_path / "a.png", tmp_path / f"{keep}.png")
         jobs.make(job, Function(lambda picture: picture, 1), options=FileOptions(keep_times=keep))
         assert (os.stat(job.target).st_mtime_ns == 10**18 + 123_456_789) == keep
+
+
+def test_a_few_bytes_of_a_huge_picture_are_not_enlarged_unless_asked_for(album):
+    Path("bomb.gif").write_bytes(
+        bytes.fromhex("474946383961c832c8328000000000000000002c00000000c832c832000002024401003b")
+    )
+    Image.new("L", (3000, 3000), 255).save("white.png")
+    lines, enlarger = Lines(), Function(it_would_be_computed)
+    jobs.run(plans.plan(["bomb.gif", "white.png"], label="x4"), enlarger, reporter=lines)
+    assert lines.errors[0] == "bomb.gif: 13000 x 13000 pixels in 36 bytes. Give --large if it is wanted."
+    assert "would be computed" in lines.errors[1]
+    job = plans.Job("bomb.gif", "large.gif")
+    jobs.run([job], enlarger, reporter=lines, options=FileOptions(large=True))
+    assert "--large" not in lines.errors[2]

@@ -72,6 +72,7 @@ def train(
 
     Raises:
         UserError: if there are no usable images, or if `run_dir` contains a run with other settings.
+        Stopped: after Ctrl-C, when a checkpoint has been written.
     """
     from srgan_tf.training import trainer
     from srgan_tf.training.datasets import Folder

@@ -15,67 +15,67 @@ from srgan_tf.saved_models import zoo
 from srgan_tf.training.recipes import LOSSES, PHASES, RECIPES, VARIANTS, Recipe
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
-USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own pictures.
+USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own images.
 
     python train.py --scale 4
     python train.py --scale 4 --data_dir my_pictures --run_dir runs/mine
 
-The same command again goes on where it stopped. With both phases, flags of the loss are SRGAN's; the others count for
-both."""
+To continue a stopped run, start the same command again. If both phases run, the flags of the loss apply to SRGAN and
+all others to both."""
 
 FLAGS = flags.FlagValues()
 _bool, _enum, _float, _integer, _string = (
     functools.partial(define, flag_values=FLAGS)
     for define in (flags.DEFINE_bool, flags.DEFINE_enum, flags.DEFINE_float, flags.DEFINE_integer, flags.DEFINE_string)
 )
-SCALE = _enum("scale", "4", ["2", "4", "8"], "How many times larger the network makes a picture.")
+SCALE = _enum("scale", "4", ["2", "4", "8"], "Upscaling factor of the network.")
 PHASE = _enum(
     "phase",
     "both",
     ["both", *PHASES],
-    "What to train; srgan starts from --init or from the srresnet of the same --run_dir.",
+    "The phases to train. srgan starts from --init, or from the srresnet in the same --run_dir.",
 )
 VARIANT = _enum(
     "variant",
     None,
     list(VARIANTS),
-    "One of the paper's five: its content loss, and SRResNet alone if that is all it needs.",
+    "One of the five variants in the paper. Sets the losses, and the phases if it needs SRResNet only.",
 )
-SMOKE = _bool("smoke", False, "A few steps of everything on drawn pictures: does training work here?")
+SMOKE = _bool("smoke", False, "A few steps on generated images, to check that training works on this machine.")
 RECIPE = _enum(
     "recipe",
     "fast",
     list(RECIPES),
-    "Where the numbers below come from when not given: the paper's own, or ours, which take a fraction of its steps.",
+    "Defaults of the flags below: the settings of the paper, or others that need fewer steps.",
 )
 DATASET = _enum(
     "dataset",
     "pictures",
     ["pictures", "qr"],
-    "What to train on: pictures, of DIV2K or --data_dir; or QR codes, which are drawn on the way.",
+    "Training data: images from DIV2K or --data_dir, or QR codes generated during training.",
 )
 QR_OPTIONS = _string(
     "qr_options",
     None,
-    "Changes to how codes for training look, NAME=NUMBER,NAME=LOW:HIGH,...: pitch "
-    "(LR pixels a module), angle, blur, noise and others, see docs/qr.md.",
+    "Appearance of the training codes: NAME=NUMBER,NAME=LOW:HIGH,... such as pitch (LR pixels per module), angle, blur "
+    "or noise, see docs/qr.md.",
 )
-DATA_DIR = _string("data_dir", None, "A folder of HR pictures, searched recursively; DIV2K when not given.")
+DATA_DIR = _string("data_dir", None, "A folder of HR images, searched recursively. Default: DIV2K.")
 VALIDATION_DIR = _string(
     "validation_dir",
     None,
-    "A folder of HR pictures to validate on; DIV2K's validation pictures when training on DIV2K.",
+    "A folder of HR images for validation. Default: the validation images of DIV2K if training on DIV2K.",
 )
-RUN_DIR = _string("run_dir", None, "Where the run lives; runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
-INIT = _string("init", None, "A model name or SavedModel whose weights the generator starts from.")
-VGG_WEIGHTS = _string("vgg_weights", None, "VGG19's notop .h5 file of keras-applications; downloaded when not given.")
+RUN_DIR = _string("run_dir", None, "Folder of the run. Default: runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
+INIT = _string("init", None, "The model from which the generator starts: a name or the path of a SavedModel.")
+VGG_WEIGHTS = _string("vgg_weights", None, "The notop .h5 file of VGG19 from keras-applications. Default: download it.")
 CACHE_DIR = _string(
     "cache_dir",
     None,
-    "Where decoded pictures are kept, 3.2 bytes a pixel at --scale 4; "
-    "$XDG_CACHE_HOME/srgan_tf. It may be deleted at any time.",
+    "Folder for decoded images, 3.2 bytes per pixel at --scale 4. You may delete it at any time. Default: "
+    "$XDG_CACHE_HOME/srgan_tf.",
 )
-TFDS_DIR = _string("tfds_dir", None, "Where TFDS keeps DIV2K; ~/tensorflow_datasets.")
+TFDS_DIR = _string("tfds_dir", None, "Folder of TensorFlow Datasets for DIV2K. Default: ~/tensorflow_datasets.")
 
 
 def _recipe_flag(field):
@@ -90,21 +90,21 @@ def _recipe_flag(field):
 
 
 OVERRIDES = {field.name: _recipe_flag(field) for field in dataclasses.fields(Recipe) if field.metadata}
-JPEG = _integer("jpeg", None, "Old name of --degradation jpeg=N:95.", lower_bound=0, upper_bound=95)
+JPEG = _integer("jpeg", None, "Deprecated, use --degradation jpeg=N:95.", lower_bound=0, upper_bound=95)
 
-LOG_EVERY = _integer("log_every", 50, "Steps between two lines of metrics.jsonl.", lower_bound=1)
-VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between two validations.", lower_bound=1)
-CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between two checkpoints.", lower_bound=1)
-CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Minutes after which there is one anyway.", lower_bound=0.1)
-KEEP = _integer("keep", 3, "How many checkpoints are kept.", lower_bound=1)
+LOG_EVERY = _integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)
+VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between validations.", lower_bound=1)
+CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between checkpoints.", lower_bound=1)
+CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Maximum minutes between checkpoints.", lower_bound=0.1)
+KEEP = _integer("keep", 3, "Number of recent checkpoints to keep.", lower_bound=1)
 DISTRIBUTE = _enum(
     "distribute",
     None,
     ["mirrored", "multiworker"],
-    "One batch shared by all GPUs of this machine, or by the machines that TF_CONFIG names.",
+    "Split each batch over all GPUs of this machine, or over the machines in TF_CONFIG.",
 )
-XLA = _bool("xla", False, "Compile the training step with XLA: a slow first step, faster ones on a GPU.")
-DETERMINISTIC = _bool("deterministic", False, "Bit for bit the same weights every time; slower on a GPU.")
+XLA = _bool("xla", False, "Compile the training step with XLA: the first step is slow, the others are faster on a GPU.")
+DETERMINISTIC = _bool("deterministic", False, "Reproduce the weights bit for bit; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, OVERRIDES["steps"])
 OF_SRGAN = ("content", "shift", "pixel", "tv", "consistency", "grid")  # with both phases
@@ -123,10 +123,10 @@ def main(argv):
     recipes = {phase: _recipe(phase, scale) for phase in _phases()}
     _check_recipes(recipes.values())
     if JPEG.value:
-        print(f"--jpeg is an old name and will be removed. Use --degradation jpeg={JPEG.value}:95.", file=sys.stderr)
+        print(f"warning: --jpeg is deprecated. Use --degradation jpeg={JPEG.value}:95.", file=sys.stderr)
     if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
         raise UserError(
-            f"there is no SRResNet in {run_dir} for SRGAN to start from: train both phases, or give a model with --init"
+            f"--phase srgan: no SRResNet in {run_dir} to start from. Train both phases, or give a model with --init."
         )
     _check_run_dir(run_dir)
     source, validation = _sources(scale)
@@ -147,7 +147,7 @@ def main(argv):
     for pictures in filter(None, (store, validation_store)):
         for line in pictures.skipped:
             print(f"skipped: {line}")
-    if len(recipes) == 2 and recipes["srgan"].content != "mse":  # better missed now than after SRResNet's hours
+    if len(recipes) == 2 and recipes["srgan"].content != "mse":  # fail before the hours of SRResNet
         losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
         init = (INIT.value or "") if i == 0 else ""
@@ -172,44 +172,46 @@ def main(argv):
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
             best = RunFolder(run_dir / phase).best_step
-            if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR says nothing of SRGAN
-                print(f"{phase}: the best PSNR on validation was at step {best}, saved beside it")
+            if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR does not rank SRGAN's steps
+                print(f"{phase}: the best validation PSNR was at step {best}, which is also saved")
 
 
 def _check(argv):
-    """Mistakes that need no data and no TensorFlow to be seen."""
+    """Check flags without reading data or loading TensorFlow."""
     if len(argv) > 1:
-        raise UserError(f"{argv[1]} is no flag: give a folder of pictures with --data_dir")
+        raise UserError(f"{argv[1]}: not a flag. Give a folder of images with --data_dir.")
     if DATASET.value == "qr":
         from srgan_tf.qr import codes
 
         for flag in (DATA_DIR, VALIDATION_DIR, OVERRIDES["degradation"], JPEG):
             if flag.value is not None:
-                raise UserError(f"--{flag.name} is for pictures, --dataset qr draws codes, leave one of them out")
+                raise UserError(
+                    f"--{flag.name}: has no effect with --dataset qr, which generates codes. Omit one of them."
+                )
         _code_options()
         codes.generator()
     elif QR_OPTIONS.value:
-        raise UserError("--qr_options is for codes: give --dataset qr too, or leave it out")
+        raise UserError("--qr_options: has no effect without --dataset qr. Add it, or omit --qr_options.")
     for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
-        if flag.value == "":  # such as a variable of the shell that is not set
-            raise UserError(f"--{flag.name} is empty: give it a value, or leave it out")
+        if flag.value == "":  # such as an unset shell variable
+            raise UserError(f"--{flag.name}: empty. Give a value, or omit the flag.")
     for flag in (DATA_DIR, VALIDATION_DIR):
         if flag.value is not None and not os.path.isdir(flag.value):
-            raise UserError(f"{flag.value} is no folder: give a folder of HR pictures with --{flag.name}")
+            raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of HR images.")
     if TFDS_DIR.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
-        raise UserError("--tfds_dir is for DIV2K, which is not trained on here: leave it out")
+        raise UserError("--tfds_dir: has no effect without DIV2K as training data. Omit it.")
     if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
-        raise UserError(f"{VGG_WEIGHTS.value} is no file: give VGG19's notop .h5 file with --vgg_weights")
+        raise UserError(f"--vgg_weights {VGG_WEIGHTS.value}: no such file. Give VGG19's notop .h5 file.")
     if (OVERRIDES["crop"].value or 16) % 16:
         raise UserError(
-            f"--crop {OVERRIDES['crop'].value} is no multiple of 16: the discriminator halves a crop four times"
+            f"--crop {OVERRIDES['crop'].value}: not a multiple of 16, as the discriminator needs. Change it."
         )
     if VARIANT.value and OVERRIDES["content"].value:
-        raise UserError("--variant and --content both say what the loss is: give one of them")
+        raise UserError("--variant and --content: both set the content loss. Omit one of them.")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
-        raise UserError(f"--variant {VARIANT.value} has no SRGAN: leave --phase srgan out")
+        raise UserError(f"--variant {VARIANT.value}: has no phase srgan. Omit --phase srgan.")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srgan" and PHASE.value == "srresnet":
-        raise UserError(f"--variant {VARIANT.value} is one of SRGAN: leave it or --phase srresnet out")
+        raise UserError(f"--variant {VARIANT.value}: needs the phase srgan. Omit --phase srresnet or --variant.")
     if JPEG.value is not None and OVERRIDES["degradation"].value is not None:
         raise UserError("--jpeg: --degradation replaces it. Remove --jpeg.")
     if OVERRIDES["degradation"].value is not None:
@@ -221,7 +223,7 @@ def _check(argv):
 
 
 def _check_recipes(recipes):
-    """Flags that none of the phases uses, and weights that are missing."""
+    """Check for flags without effect and for missing weights."""
     first = next(iter(recipes))
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
         flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
@@ -229,39 +231,39 @@ def _check_recipes(recipes):
     critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
         *(
-            (flag, critic_is_absent, "SRResNet has no discriminator: give another --phase")
+            (flag, critic_is_absent, "SRResNet has no discriminator. Choose another --phase")
             for flag in (OVERRIDES["discriminator"], OVERRIDES["adversarial"], OVERRIDES["discriminator_rate"])
         ),
         (
             OVERRIDES["hold"],
             all(recipe.schedule != "cosine" for recipe in recipes),
-            "the rate is held before a cosine: give --schedule cosine too",
+            "it needs a decay. Add --schedule cosine",
         ),
         (
             OVERRIDES["pixel"],
             all(recipe.content == "mse" for recipe in recipes),
-            "the content loss is that MSE: give another",
+            "the content loss is already the MSE. Change --content",
         ),
         (
             OVERRIDES["freeze_norm"],
             OVERRIDES["freeze_norm"].value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
-            "the rate never falls: give --schedule too",
+            "the learning rate is constant. Add --schedule",
         ),
     )
     for flag, is_ignored, why in ignored:
         if flag.value is not None and is_ignored:
-            raise UserError(f"--{flag.name} would change nothing, {why}, or leave it out")
+            raise UserError(f"--{flag.name}: has no effect, {why}, or omit --{flag.name}.")
 
 
 def _check_run_dir(run_dir):
-    """What is better known before pictures are decoded: that the run can be written, and is none of the pictures."""
+    """Check that the run can be written, and that its folder is not part of the training data."""
     if DATA_DIR.value and Path(os.path.realpath(run_dir)).is_relative_to(os.path.realpath(DATA_DIR.value)):
         raise UserError(
-            f"{run_dir} lies in --data_dir {DATA_DIR.value}, its samples would be trained on: choose another --run_dir"
+            f"--run_dir {run_dir}: inside --data_dir, so its samples would become training data. Choose another folder."
         )
     there = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if os.path.lexists(folder))
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"{there} is no folder that may be written: choose another --run_dir")
+        raise UserError(f"--run_dir {run_dir}: cannot write to {there}. Choose another folder.")
 
 
 def _code_options():
@@ -293,7 +295,7 @@ def _recipe(phase, scale):
 
 
 def _sources(scale):
-    """Where pictures for training and for validation (None: none) come from."""
+    """The data sets for training and for validation, which may be None."""
     if DATASET.value == "qr":
         from srgan_tf.qr import batches
 

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import Stopped, UserError
 from srgan_tf.images import degradation
 from srgan_tf.networks import losses, models
 from srgan_tf.saved_models import export, zoo
@@ -43,6 +43,7 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     Raises:
         UserError: if the folder contains another run, no checkpoint can be read, the losses are not finite, the batch
             cannot be shared equally, or a worker is gone.
+        Stopped: after Ctrl-C or SIGTERM, when a checkpoint has been written.
     """
     strategy = strategy or distribution.strategy()
     run = dataclasses.replace(run, recipe=distribution.concrete(run.recipe))  # config.json records the precision used
@@ -67,9 +68,10 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
             loop.run(batches, update, interruption)
             distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
         if interruption:  # since the last step
-            raise UserError(
-                f"{run.folder}: stopped after the last step of {run.recipe.phase}, which is saved. The same command "
-                "resumes from there."
+            raise Stopped(
+                f"stopped after the last step of {run.recipe.phase}, checkpoint written. The same command resumes from "
+                "there.",
+                interruption.signal,
             )
     return folder.saved_model(run.recipe.steps)
 
@@ -115,9 +117,9 @@ class _Loop:
                     self._save()
             if stop and not last:
                 progress.close()
-                raise UserError(
-                    f"{self.folder.path}: stopped at step {self.step}, checkpoint written. The same command resumes "
-                    "from there."
+                raise Stopped(
+                    f"stopped at step {self.step}, checkpoint written. The same command resumes from there.",
+                    interruption.signal or signal.SIGTERM,  # None on workers that stop because another one does
                 )
         progress.close()
 
@@ -185,7 +187,7 @@ class _Interruption:
     """True after SIGTERM or SIGINT: the loop then saves and stops after the current step."""
 
     def __enter__(self):
-        self.came = False
+        self.signal = None
         self.previous = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
         return self
 
@@ -193,11 +195,11 @@ class _Interruption:
         for s, handler in self.previous.items():
             signal.signal(s, handler)
 
-    def _note(self, *_):
-        self.came = True
+    def _note(self, number, _):
+        self.signal = number
 
     def __bool__(self):
-        return self.came
+        return self.signal is not None
 
 
 def _crops(recipe, store, report):

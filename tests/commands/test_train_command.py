@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -122,7 +123,8 @@ def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit
             np.testing.assert_array_equal(one[name], other[name], err_msg=f"{phase} {name}")
 
 
-def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
+@pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
+def test_a_stopped_run_saves_and_says_at_which_step_and_how_to_go_on(pictures, vgg_weights, tmp_path, sent, status):
     run = tmp_path / "run"
     process = subprocess.Popen(
         command(pictures, run, vgg_weights, "--phase", "srresnet", "--steps", "100000", "--checkpoint_every", "100000"),
@@ -131,9 +133,10 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
     )
     while not (run / "srresnet" / "metrics.jsonl").exists() and process.poll() is None:
         time.sleep(0.01)
-    process.terminate()
+    process.send_signal(sent)
     _, errors = process.communicate()
-    assert process.returncode == 2 and "The same command resumes" in errors and "Traceback" not in errors
+    assert process.returncode == status and "error:" not in errors and "Traceback" not in errors
+    assert re.search(r"^stopped at step \d+, checkpoint written. The same command resumes from there.$", errors, re.M)
     assert len(list((run / "srresnet" / "checkpoints").glob("step-*.npz"))) == 1
 
 
@@ -145,16 +148,16 @@ def test_sigterm_saves_and_says_how_to_go_on(pictures, vgg_weights, tmp_path):
         (["--crop", "50"], "--crop 50"),
         (["--vgg_weights", "missing.h5"], "missing.h5"),
         (["--sclae", "4"], "sclae"),
-        (["--variant", "srresnet-mse", "--phase", "srgan"], "leave --phase srgan out"),
+        (["--variant", "srresnet-mse", "--phase", "srgan"], "Omit --phase srgan."),
         (["--freeze_norm", "start"], "--freeze_norm start: it starts from trained weights. Give some with --init"),
-        (["--freeze_norm", "decay", "--schedule", "constant"], "the rate never falls"),
-        (["--data_dir", ""], "--data_dir is empty"),
-        (["--data_dir", ".", "--run_dir", "./runs/x"], "choose another --run_dir"),
-        (["--smoke", "--run_dir", "/dev/null"], "/dev/null is no folder"),
-        (["--smoke", "--tfds_dir", "sets"], "--tfds_dir is for DIV2K"),
+        (["--freeze_norm", "decay", "--schedule", "constant"], "the learning rate is constant"),
+        (["--data_dir", ""], "--data_dir: empty"),
+        (["--data_dir", ".", "--run_dir", "./runs/x"], "Choose another folder."),
+        (["--smoke", "--run_dir", "/dev/null"], "cannot write to /dev/null"),
+        (["--smoke", "--tfds_dir", "sets"], "--tfds_dir: has no effect without DIV2K"),
         (["--seed", str(2**32)], "seed"),
-        (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial would change nothing"),
-        (["pictures"], "pictures is no flag"),
+        (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
+        (["pictures"], "pictures: not a flag"),
     ],
 )
 def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import Stopped, UserError
 from srgan_tf.images.degradation import PRESETS
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export, zoo
@@ -108,7 +108,7 @@ def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_asid
     end = weights(run, 8)
     with monkeypatch.context() as patch:
         patch.setattr(trainer._Loop, "_stops", lambda loop, interruption: loop.step == 5)
-        with pytest.raises(UserError, match="stopped at step 5"):
+        with pytest.raises(Stopped, match="stopped at step 5"):
             start(longer, "parts", **seldom)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")][:2] == [5, 4]
     for name, value in models.named_weights(export.restore(run / "ended" / "8")).items():
@@ -287,7 +287,7 @@ def test_an_export_that_was_killed_is_made_when_the_run_goes_on(start):
 def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):
     save = trainer._Loop._save
     monkeypatch.setattr(trainer._Loop, "_save", lambda loop: (os.kill(os.getpid(), signal.SIGTERM), save(loop)))
-    with pytest.raises(UserError, match="stopped after the last step of srresnet, which is saved"):
+    with pytest.raises(Stopped, match="stopped after the last step of srresnet, checkpoint written"):
         start(validate_every=100, checkpoint_every=100)
     assert (start() / "saved_model" / "4").is_dir()
 

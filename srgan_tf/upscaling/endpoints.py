@@ -225,8 +225,7 @@ class Grpc:
             import grpc
         except ModuleNotFoundError:
             raise UserError(
-                f"--server {address}: grpcio is not installed. Run pip install 'srgan_tf[serving]' or give "
-                "http://HOST:8501/MODEL."
+                f"--server {address}: grpcio is not installed. Run pip install grpcio or give http://HOST:8501/MODEL."
             ) from None
         self.address, self._error, self._version = address, grpc.RpcError, None
         host = f"[{address.host}]" if ":" in address.host else address.host

@@ -405,3 +405,8 @@ def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1
     assert {name: Path(name).read_bytes() for name in files()} == before
+
+
+def test_hints_name_packages_not_extras_of_a_package_that_is_on_no_index():
+    for path in (ROOT / "srgan_tf").rglob("*.py"):
+        assert "srgan_tf[" not in path.read_text(encoding="utf-8"), path

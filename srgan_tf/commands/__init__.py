@@ -203,7 +203,7 @@ def _describe(flag):
     names = f"  --{flag.name}" if not flag.short_name else f"  -{flag.short_name}, --{flag.name}"
     text = " ".join(flag.help.split()).split("; repeat this option")[0]  # absl's additions, written shorter below
     if choices := getattr(flag.parser, "enum_values", None):
-        text = f"{text.split('>: ', 1)[-1].rstrip('.')}: {', '.join(choices)}."
+        text = f"{text.split('>: ', 1)[-1].rstrip('.')}. One of: {', '.join(choices)}."
     if flag.default not in (None, False, []):
         default = flag.default if isinstance(flag.default, list) else [flag.default]
         text += f" Default: {', '.join(map(str, default))}."

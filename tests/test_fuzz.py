@@ -1,0 +1,214 @@
+"""200 mutated model folders and servers' answers, with a fixed seed: no traceback, no silent wrong result, no hang."""
+
+import base64
+import io
+import json
+import random
+import shutil
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import ROOT
+from srgan_tf.errors import UserError
+from srgan_tf.saved_models import attributes, serving_messages, variables
+from srgan_tf.upscaling import endpoints, server
+
+SEED, FOLDERS, ANSWERS = 27, 100, 100
+HOSTILE = [
+    None,
+    True,
+    0,
+    -1,
+    3,
+    4.0,
+    10**30,
+    float("nan"),
+    "",
+    "4",
+    "\x1b[31m\n",
+    "x" * 5000,
+    [],
+    [4],
+    {},
+    {"scale": 4},
+    "[" * 3000,
+]
+
+READ = """
+import json, sys, time
+from pathlib import Path
+from srgan_tf.errors import UserError
+from srgan_tf.saved_models import attributes, variables, zoo
+for folder in sorted(Path(sys.argv[1]).iterdir()):
+    started = time.monotonic()
+    try:
+        found = zoo.resolve(folder)
+        weights = variables.read(found)
+        outcome = [variables.checksum(weights), {k: attributes.read(found)[k] for k in ("scale", "halo", "features")}]
+    except UserError as error:
+        outcome = str(error)
+    print(json.dumps([folder.name, outcome, time.monotonic() - started]), flush=True)
+"""
+
+
+def changed(data, rng):
+    """Bytes with some of them flipped, cut, zeroed, repeated or replaced."""
+    data, place = bytearray(data), rng.randrange(len(data))
+    length = rng.choice([1, 2, 8, 100, 5000])
+    kind = rng.choice(["flip", "flip", "cut", "zero", "repeat", "random", "insert", "empty"])
+    if kind == "flip":
+        data[place] ^= 1 << rng.randrange(8)
+    elif kind == "cut":
+        del data[place:]
+    elif kind == "zero":
+        data[place : place + length] = bytes(len(data[place : place + length]))
+    elif kind == "repeat":
+        data[place:place] = data[place : place + length]
+    elif kind == "random":
+        data[place : place + length] = rng.randbytes(length)
+    elif kind == "insert":
+        data[place:place] = rng.randbytes(length)
+    else:
+        data.clear()
+    return bytes(data)
+
+
+def mutate_folder(folder, other, rng):
+    facts = json.loads((folder / attributes.FILE).read_text())
+    kind = rng.choice(["fact", "fact", "fact", "bytes", "bytes", "variables", "variables", "swap", "missing"])
+    if kind == "fact":
+        name = rng.choice([*facts, "new"])
+        facts[name] = rng.choice(HOSTILE)
+        if rng.random() < 0.2:
+            del facts[name]
+        (folder / attributes.FILE).write_text(json.dumps(facts))
+    elif kind == "bytes":
+        (folder / attributes.FILE).write_bytes(changed((folder / attributes.FILE).read_bytes(), rng))
+    elif kind == "variables":
+        file = rng.choice(sorted((folder / "variables").iterdir()))
+        file.write_bytes(changed(file.read_bytes(), rng))
+    elif kind == "swap":
+        part = rng.choice(["variables", "assets.extra"])
+        shutil.copytree(other / part, folder / part, dirs_exist_ok=True)
+    else:
+        rng.choice(sorted(path for path in folder.rglob("*") if path.is_file())).unlink()
+
+
+def test_a_mutated_model_folder_is_refused_in_one_line_or_read_as_it_was(small_model, tmp_path):
+    rng, model = random.Random(SEED), small_model / "1"
+    expected = variables.checksum(variables.read(model))
+    known = {name: attributes.read(model)[name] for name in ("scale", "halo", "features")}
+    shipped = ROOT / "weights" / "srgan_x4"
+    other = next(path for path in shipped.iterdir() if path.is_dir())
+    (tmp_path / "models").mkdir()
+    for i in range(FOLDERS):
+        folder = tmp_path / "models" / f"{i:03}"
+        shutil.copytree(model, folder)
+        mutate_folder(folder, other, rng)
+    done = subprocess.run(
+        [sys.executable, "-c", READ, tmp_path / "models"], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (done.returncode, len(rows)) == (0, FOLDERS), (rows[-1:], done.stderr[-2000:])
+    for name, outcome, seconds in rows:
+        if isinstance(outcome, str):
+            assert outcome.isprintable() and name in outcome, outcome
+        else:
+            assert outcome == [expected, known], name
+        assert seconds < 10
+    assert 50 < sum(isinstance(outcome, str) for _, outcome, _ in rows)
+
+
+PICTURE = np.random.default_rng(SEED).integers(0, 256, (9, 7, 3), dtype=np.uint8)
+LARGE = PICTURE.repeat(4, axis=0).repeat(4, axis=1)
+FACTS = {"scale": 4, "halo": 12, "pixel_limit": 2**20, "sha256": 64 * "0"}
+
+
+def png():
+    file = io.BytesIO()
+    Image.fromarray(LARGE).save(file, "PNG")
+    return file.getvalue()
+
+
+def rest_answer(signature, rng=None):
+    """The body of an HTTP answer, with something changed where there is a `rng`."""
+    kind = rng and rng.choice(["bytes", "file", "value", "fact"])
+    facts, file = dict(FACTS), png()
+    if kind == "fact":
+        facts[rng.choice(list(facts))] = rng.choice(HOSTILE)
+    if kind == "file":
+        file = changed(file, rng)
+    value = json.dumps(facts) if signature == "attributes" else {"b64": base64.b64encode(file).decode()}
+    outputs = [value]
+    if kind == "value":
+        outputs = rng.choice([HOSTILE, [rng.choice(HOSTILE)], rng.choice(HOSTILE), [value, value]])
+    body = json.dumps({"outputs": outputs}).encode()
+    return changed(body, rng) if kind == "bytes" else body
+
+
+def grpc_answer(signature, rng=None):
+    """A PredictResponse; with another shape, type, name or encoding where there is a `rng`, never with other pixels."""
+    kind = rng and rng.choice(["shape", "type", "name", "cut", "more", "fact"])
+    name = "attributes" if signature == "attributes" else "image"
+    tensor = serving_messages.tensor([json.dumps(FACTS).encode()] if signature == "attributes" else LARGE[None])
+    if kind == "shape":
+        del tensor.tensor_shape.dim[:]
+        sizes = [rng.choice([-1, 0, 1, 3, 28, 36, 2**40, 2**62]) for _ in range(rng.randrange(6))]
+        tensor.tensor_shape.dim.extend(serving_messages.Dimension(size=size) for size in sizes)
+    elif kind == "type":
+        tensor.dtype = rng.choice([0, 1, 3, 7, 99, -5])
+    elif kind == "name":
+        name = rng.choice(["", "x", "images"])
+    elif kind == "fact" and signature == "attributes":
+        tensor.string_val[0] = changed(tensor.string_val[0], rng)
+    response = serving_messages.PredictResponse()
+    response.outputs[name].CopyFrom(tensor)
+    body = response.SerializeToString()
+    if kind == "cut":
+        body = body[: rng.randrange(len(body))]
+    return rng.randbytes(rng.randrange(1, 20)) + body if kind == "more" else body
+
+
+class Channel:
+    """Stands in for gRPC's: `answer(signature)` gives bytes."""
+
+    def __init__(self, answer):
+        self._answer = answer
+
+    def unary_unary(self, method, request_serializer):
+        return lambda request, timeout: self._answer(request.model_spec.signature_name)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize("protocol, make", [("http", rest_answer), ("grpc", grpc_answer)])
+def test_a_mutated_answer_of_a_server_is_refused_in_one_line_or_changes_nothing(monkeypatch, protocol, make):
+    grpc = pytest.importorskip("grpc")
+    monkeypatch.setattr(server, "ATTEMPTS", 1)
+    rng, refused = random.Random(SEED), 0
+    for i in range(ANSWERS // 2):
+        mutated = ["serving_default", "serve_bytes"] if i % 2 else ["attributes"]
+
+        def answer(signature, mutated=mutated):
+            return make(signature, rng if signature in mutated else None)
+
+        monkeypatch.setattr(grpc, "insecure_channel", lambda *_, answer=answer: Channel(answer))
+        monkeypatch.setattr(
+            endpoints.Rest,
+            "_post",
+            lambda self, content, *_, answer=answer: (200, "OK", answer(content["signature_name"])),
+        )
+        started = time.monotonic()
+        try:
+            np.testing.assert_array_equal(server.Remote([f"{protocol}://127.0.0.1:1/small"])(PICTURE), LARGE)
+        except UserError as error:
+            refused += 1
+            assert str(error).isprintable() and "--server" in str(error)
+        assert time.monotonic() - started < 10
+    assert refused > ANSWERS // 5

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from srgan_tf.networks import layers, models, unet
-from srgan_tf.training import optimizers
+from srgan_tf.training import batch_norm, optimizers
 
 # By name, functions of the crop's side that create a Keras model of HR or SR, float [B, crop, crop, 3] in [-1, 1],
 # with logits [B, 1] or [B, H, W, 1].
@@ -86,6 +86,22 @@ class State:
         generator = self._new_generator()
         models.load_named_weights(generator, self.export_weights())
         return generator
+
+    def remeasure_norms(self, batches):
+        """Set the generator's averages of batch normalisation, frozen until now, to those of its activations.
+
+        Neither the generator nor its average computes anything else afterwards.
+
+        Args:
+            batches: LR crops, see `batch_norm.remeasure`.
+        """
+        for variables in filter(None, (self.generator.variables, self.ema)):
+            generator = self._new_generator()  # in float32
+            for v, value in zip(generator.variables, variables):
+                v.assign(value)
+            batch_norm.remeasure(generator, batches)
+            for v, value in zip(variables, generator.variables):
+                v.assign(value)
 
     def _new_generator(self):
         return models.srresnet(self.recipe.scale, blocks=self.recipe.blocks, features=self.recipe.features)

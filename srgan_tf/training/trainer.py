@@ -13,6 +13,7 @@ import tensorflow as tf
 from srgan_tf.errors import Stopped, UserError
 from srgan_tf.images import degradation
 from srgan_tf.networks import losses, models
+from srgan_tf.networks.pixels import to_lr
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
@@ -23,6 +24,8 @@ from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
 from srgan_tf.training.step import make_step
 from srgan_tf.training.validation import Validator
+
+MEASURED = 256  # crops that the averages of batch normalisation are measured on after a phase that froze them
 
 
 def train(run: Run, store, validation=None, *, initial_weights=None, strategy=None):
@@ -110,6 +113,8 @@ class _Loop:
             if self.step % settings.log_every == 0 or last or stop:
                 self._check_losses(progress.log(self.step, rate))
             with progress.paused():
+                if last and norm_is_frozen(recipe, self.step - 1):
+                    self.state.remeasure_norms([to_lr(batches(n)[0]) for n in range(-(-MEASURED // recipe.batch))])
                 if self.step % settings.validate_every == 0 or last:
                     progress.show(self._validate())
                 progress.print_line(self.step)

@@ -305,9 +305,9 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
 
 def test_normalisation_is_frozen_from_where_the_rate_begins_to_fall_if_so_wished(start):
     run = start(
-        dataclasses.replace(RECIPE, schedule="cosine", hold=0.5, freeze_norm="decay", start="random"),
+        dataclasses.replace(RECIPE, steps=5, schedule="cosine", hold=0.4, freeze_norm="decay", start="random"),
         checkpoint_every=1,
-        keep=4,
+        keep=5,
     )
     at = {step: weights(run, step) for step in (1, 2, 3, 4)}
     for name in at[4]:

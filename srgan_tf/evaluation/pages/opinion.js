@@ -5,7 +5,7 @@ const WORDS = ["bad", "poor", "fair", "good", "excellent"];
 const GIVEN = ["This is a 1: bad.", "This is a 5: excellent."];
 let session = null, order = [], at = 0, shownAt = 0, ready = false;
 
-// The order follows from the test's seed and the rater's name: it is another for everyone, and the same after a pause.
+// The seed of the test and the rater's name determine the order: different for every rater, the same after a pause.
 function generator(text) {
   let state = 2166136261;
   for (const unit of new TextEncoder().encode(text)) state = Math.imul(state ^ unit, 16777619); // FNV-1a
@@ -54,7 +54,7 @@ function begin(event) {
   session = kept(rater) || { format: test.format, test, rater, started: new Date().toISOString(), answers: [] };
   order = shuffled(trials, generator(`${test.seed}/${rater}`));
   at = session.answers.length;
-  if (at) present(); // after a pause the scale is known
+  if (at) present(); // after a pause, without the calibration
   else calibrate(0);
 }
 

@@ -2,7 +2,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const { results, metrics, labels, titles, views, paper, montages } = data;
 const $ = (id) => document.getElementById(id);
-const shown = [...results.methods, "hr"]; // what either side can show
+const shown = [...results.methods, "hr"]; // the choices of either side
 const places = Object.keys(views).flatMap((set) => Object.keys(views[set]).map((name) => ({ set, name })));
 const ZOOMS = [1, 2, 4, 8];
 const ABOUT = {
@@ -48,15 +48,15 @@ function best(kind, byMethod) {
   return FIGURES[kind].falls ? Math.min(...values) : Math.max(...values);
 }
 
-// The stage: both sides are laid out by the same five numbers, so they cannot come apart.
-const available = () => { // on a phone, room is left beside the stage for the finger that scrolls
+// The stage: both sides have the same layout, so they are always aligned.
+const available = () => { // on a phone, space remains for scrolling with a finger
   const width = $("look").clientWidth;
   return { width, height: Math.max(220, Math.round(window.innerHeight * (width < 600 ? 0.55 : 0.7))) };
 };
 function fitting() {
   const { width, height } = available();
   const scale = Math.min(width / view().width, height / view().height);
-  return scale >= 1 ? Math.floor(scale) : scale; // whole pixels when it is enlarged
+  return scale >= 1 ? Math.floor(scale) : scale; // integer factors, so that pixels stay square
 }
 const scaleNow = () => state.zoom || fitting();
 function layout() {
@@ -99,10 +99,10 @@ function drawStrip(at) {
     left: `${(state.x - reach) * at.scale + at.x}px`, top: `${(state.y - reach) * at.scale + at.y}px`,
     width: `${2 * reach * at.scale}px`, height: `${2 * reach * at.scale}px`,
   });
-  $("lens").hidden = 2 * reach * at.scale > Math.max(at.width, at.height); // the stage shows less than the detail
+  $("lens").hidden = 2 * reach * at.scale > Math.max(at.width, at.height); // if the stage shows less than the detail
 }
 
-// The centre of the detail stays so far inside that its square is filled, if the picture is large enough.
+// The centre of the detail is kept away from the border, so that its square is filled if the picture is large enough.
 function look(x, y) {
   const reach = $("strip").firstChild.clientWidth / Math.max(4, state.zoom) / 2, { width, height } = view();
   state.x = width > 2 * reach ? clamp(x, reach, width - reach) : width / 2;
@@ -160,7 +160,7 @@ function zoomBy(step) {
   zoomTo(next === undefined ? (step > 0 ? ZOOMS[ZOOMS.length - 1] : 0) : (next <= fitting() ? 0 : next));
 }
 
-// Pointers: the handle moves the divider; elsewhere one finger points or, zoomed in, pulls; two fingers zoom.
+// Pointers: the handle moves the divider; elsewhere one finger selects the detail, or drags when zoomed in; two zoom.
 const pointers = new Map();
 let pinch = null;
 const handleDrag = (event) => {
@@ -197,7 +197,7 @@ $("stage").addEventListener("pointermove", (event) => {
     const wanted = pinch.scale * spread() / pinch.spread;
     zoomTo(wanted < fitting() * 1.1 ? 0 : ZOOMS.reduce((a, b) => (Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a)));
   } else if ($("stage").classList.contains("zoomed")) {
-    const at = layout(); // from the middle that is shown: at a border the detail may lie beside it
+    const at = layout(); // from the centre of the stage, from which the detail may differ near a border
     look((at.width / 2 - at.x - (event.clientX - last.x)) / at.scale, (at.height / 2 - at.y - (event.clientY - last.y)) / at.scale);
   } else look(...place(event));
 });
@@ -212,7 +212,7 @@ $("stage").addEventListener("dblclick", (event) => {
   zoomTo(state.zoom ? 0 : Math.max(4, fitting() + 1));
 });
 $("stage").addEventListener("wheel", (event) => {
-  if (!event.ctrlKey && !event.metaKey) return; // the wheel alone scrolls the page
+  if (!event.ctrlKey && !event.metaKey) return; // without a key the wheel scrolls the page
   event.preventDefault();
   zoomBy(-event.deltaY);
 }, { passive: false });
@@ -301,7 +301,7 @@ function drawList() {
   }
   const head = make("tr");
   const heading = (method, textContent) => {
-    const cell = make("th", { scope: "col" }, make("button", { textContent, title: method ? "Sort by this figure" : "Back to the set's order" }));
+    const cell = make("th", { scope: "col" }, make("button", { textContent, title: method ? "Sort by this figure" : "Restore the order of the set" }));
     if (method && method === state.sort) cell.setAttribute("aria-sort", state.falling ? "descending" : "ascending");
     cell.firstChild.addEventListener("click", () => {
       state.falling = method === state.sort ? !state.falling : !falls;
@@ -346,8 +346,8 @@ function choice(box, entries, current, chosen) {
 
 function start() {
   const sets = Object.keys(results.sets), many = places.length;
-  $("title").textContent = `${{ 2: "Twice", 4: "Four times", 8: "Eight times" }[results.scale]} as large, side by side`;
-  $("lead").textContent = `${many} ${many === 1 ? "picture" : "pictures"} of ${sets.map((s) => titles[s]).join(", ")}, enlarged from small versions by `
+  $("title").textContent = `Super-resolution by ${results.scale}, side by side`;
+  $("lead").textContent = `${many} ${many === 1 ? "picture" : "pictures"} of ${sets.map((s) => titles[s]).join(", ")}, upscaled by `
     + `${results.methods.map((m) => labels[m]).join(", ")}, beside the originals (HR).`;
   for (const set of sets) {
     const options = places.map((p, i) => [p, i]).filter(([p]) => p.set === set);
@@ -398,7 +398,7 @@ function start() {
 
 function decoded(part) {
   try { return decodeURIComponent(part); }
-  catch { return part; } // not one of our addresses
+  catch { return part; } // not one of the page's own URLs
 }
 
 function facts() {

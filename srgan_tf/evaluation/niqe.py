@@ -1,7 +1,8 @@
 """NIQE, the natural image quality evaluator: Mittal, Soundararajan and Bovik 2013. Lower is better; no original needed.
 
-It computes the figures of BasicSR, which agree with the authors' MATLAB code. `niqe.npz` holds the authors' parameters,
-the statistics of pristine photographs, as BasicSR 1.4.2 distributes them under the Apache License 2.0.
+It computes the figures of BasicSR, which agree with the authors' MATLAB code. `niqe.npz` holds the parameters of that
+code, the statistics of pristine photographs, by the Laboratory for Image and Video Engineering of The University of
+Texas at Austin, as BasicSR 1.4.2 distributes them under the Apache License 2.0.
 """
 
 import functools

@@ -1,6 +1,7 @@
-"""Files that are there as a whole or not at all, whenever the process ends."""
+"""Files that are there as a whole or not at all, whenever the process ends, and each made by one process only."""
 
 import contextlib
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -10,14 +11,14 @@ try:
 except ImportError:  # Windows, where an open file cannot be removed anyway
     fcntl = None
 
-_PREFIX, _SUFFIX = ".srgan_tf-", ".part"
+_PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"
 
 
 @contextlib.contextmanager
 def whole_file(path):
-    """A binary file to write, which takes its place when the block ends; what was there before stays until then.
+    """A binary file to write, which replaces the one at the path when the block ends.
 
-    It is written under a hidden name in the same folder and removed when the block fails. A killed process leaves it:
+    It is written under a hidden name in the same folder and removed when the block fails. A killed process leaves it;
     `sweep` removes it later.
 
     Raises:
@@ -36,9 +37,31 @@ def whole_file(path):
         part.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def claimed(path):
+    """Claim a file that is to be made: the block gets False where another process is making it.
+
+    The claim is the lock of a hidden file in the same folder. It ends with the block or with the process, however that
+    ends. Where there is no such folder, or it may not be written, or locks are not supported, nothing is refused.
+    """
+    file = None
+    name = hashlib.sha256(os.fsencode(Path(path).name)).hexdigest()[:16]
+    mark = Path(path).with_name(f"{_PREFIX}{name}{_CLAIM}")
+    with contextlib.suppress(OSError):
+        file = _claim(mark)
+    try:
+        yield file is not False
+    finally:
+        if file:
+            if fcntl:
+                mark.unlink(missing_ok=True)  # while it is locked, or it could be another's
+            file.close()
+
+
 def sweep(folder):
-    """Remove what killed processes left half-written in a folder; what others are writing at the moment stays."""
-    for part in Path(folder).glob(f"{_PREFIX}*{_SUFFIX}"):
+    """Remove what killed processes left half-written in a folder; the files of running ones stay."""
+    folder = Path(folder)
+    for part in [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]:
         with contextlib.suppress(OSError):
             with open(part, "r+b") as file:  # NFS locks only what may be written
                 if not lock(file):
@@ -60,8 +83,20 @@ def lock(file):
     return True
 
 
+def _claim(mark):
+    """The open and locked file of a claim; False where another process has it."""
+    while True:
+        file = open(mark, "ab")
+        if not lock(file):
+            file.close()
+            return False
+        if not fcntl or os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()  # removed between its opening and its lock
+
+
 def _new(path):
-    """A new part and its file, locked as long as it is open, which marks it as somebody's."""
+    """A new part and its file, locked as long as it is open, which shows that a process is writing it."""
     while True:
         part = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}")
         file = open(part, "xb")

@@ -1,9 +1,10 @@
-"""Pictures from files to files: what is kept, and going on after a failure."""
+"""Pictures from files to files: existing results are kept, and a failure does not end the run."""
 
 import contextlib
 import dataclasses
 import math
 import os
+import time
 
 from srgan_tf.errors import ModelError, UserError, one_line, stderr_held_back
 from srgan_tf.images import animations, clip_names, clips, formats, reading, writing
@@ -13,6 +14,7 @@ from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.plans import Job
 from srgan_tf.upscaling.reporter import Reporter
 
+PAUSE = 0.5  # seconds between looks at what other processes are making
 HARMLESS_PIXELS = 2**23  # up to here a file may be as small as it likes
 PIXELS_PER_BYTE = 1000  # white in PNG and JPEG has less
 _DEFAULT = FileOptions()
@@ -57,7 +59,8 @@ class Outcome:
 def run(jobs, enlarger, *, overwrite=False, reporter=None, options=_DEFAULT):
     """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
 
-    What killed runs left half-written beside the results is removed.
+    Two runs on one folder share the work: what another process is making is left to it, and made at the end if that
+    process has ended without a result. What killed runs left half-written beside the results is removed.
 
     Args:
         jobs: as `plans.plan` gives them.
@@ -73,27 +76,47 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None, options=_DEFAULT):
     Raises:
         ModelError: when the enlarger cannot load its model.
     """
-    reporter, outcome, swept = reporter or Reporter(), Outcome(), set()
-    for job in jobs:
+    run = _Run(enlarger, overwrite, reporter or Reporter(), options)
+    others = [job for job in jobs if not run.make(job)]
+    while others:
+        before, others = others, [job for job in others if not run.make(job, overwrite=False)]
+        if len(others) == len(before):
+            time.sleep(PAUSE)
+    return run.outcome
+
+
+class _Run:
+    """The state of a run over several jobs."""
+
+    def __init__(self, enlarger, overwrite, reporter, options):
+        self._enlarger, self._overwrite, self._reporter, self._options = enlarger, overwrite, reporter, options
+        self._swept, self.outcome = set(), Outcome()
+
+    def make(self, job, overwrite=True):
+        """Make, keep or fail one job; False where another process is making it."""
         try:
             if job.problem:
                 raise UserError(job.problem)
-            if _exists(job.target) and not overwrite:
-                outcome.kept += 1
-                reporter.result(kept_line(job.target))
-            else:
-                if job.target.parent not in swept:
-                    job.target.parent.sweep()
-                    swept.add(job.target.parent)
-                reporter.result(make(job, enlarger, reporter, options).line(job))
-                outcome.done += 1
+            if job.target.parent not in self._swept:
+                job.target.parent.sweep()
+                self._swept.add(job.target.parent)
+            with job.target.claimed() as mine:
+                if not mine:
+                    return False
+                if _exists(job.target) and not (overwrite and self._overwrite):
+                    self.outcome.kept += 1
+                    self._reporter.result(kept_line(job.target))
+                else:
+                    made = make(job, self._enlarger, self._reporter, self._options)
+                    self._reporter.result(made.line(job))
+                    self.outcome.done += 1
         except ModelError:
             raise
         except UserError as error:
-            outcome.failed += 1
-            reporter.error(error)
-        reporter.picture()
-    return outcome
+            self.outcome.failed += 1
+            self._reporter.error(error)
+        self._reporter.picture()
+        return True
 
 
 def kept_line(target):

@@ -123,6 +123,10 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         """Remove what killed runs left half-written in the folder."""
         atomic.sweep(self)
 
+    def claimed(self):
+        """A block that gets False where another process is making this file, as `atomic.claimed`."""
+        return atomic.claimed(self)
+
     @contextlib.contextmanager
     def fetched(self):
         """The file on this machine, as long as the block lasts."""
@@ -200,6 +204,9 @@ class Remote:
 
     def sweep(self):
         pass  # who else is writing there is not known
+
+    def claimed(self):
+        return contextlib.nullcontext(True)  # there are no locks
 
     @contextlib.contextmanager
     def fetched(self):

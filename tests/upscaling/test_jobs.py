@@ -1,12 +1,17 @@
 """Which picture becomes which file."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from helpers import ROOT
 from helpers.enlargers import Function, Lines
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.images import formats
 from srgan_tf.images.options import FileOptions
@@ -382,3 +387,101 @@ def test_a_few_bytes_of_a_huge_picture_are_not_enlarged_unless_asked_for(album):
     job = plans.Job("bomb.gif", "large.gif")
     jobs.run([job], enlarger, reporter=lines, options=FileOptions(large=True))
     assert "--large" not in lines.errors[2]
+
+
+RUN = """
+import sys, time
+from helpers import ROOT
+from helpers.enlargers import Function, Lines
+from srgan_tf.upscaling import jobs, plans
+enlarger = Function()
+def slowly(picture):
+    time.sleep(0.2)
+    return enlarger._repeated(picture)
+enlarger._function = slowly
+print("ready", flush=True)
+sys.stdin.readline()
+outcome = jobs.run(plans.plan(["in"], "out", label="x4"), enlarger, overwrite="overwrite" in sys.argv, reporter=Lines())
+print(outcome.done, outcome.kept, outcome.failed)
+"""
+
+
+@pytest.fixture
+def start_run(tmp_path):
+    """A function that starts a process which enlarges `in` into `out`, slowly, when it gets a line."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    for i in range(10):
+        Image.new("RGB", (3, 3), (20 * i, 0, 0)).save(tmp_path / "in" / f"{i}.png")
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def go(process):
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+@pytest.mark.parametrize("flags", [[], ["overwrite"]])
+def test_two_runs_on_one_folder_share_the_work(tmp_path, start_run, flags):
+    if flags:
+        for i in range(10):
+            (tmp_path / "out" / f"{i}_x4.png").touch()
+    runs = [start_run(*flags) for _ in range(2)]
+    for run in runs:
+        go(run)
+    outcomes = [[int(number) for number in run.communicate(timeout=60)[0].split()] for run in runs]
+    if not flags:  # else each replaces what the other has made before it came there
+        assert sum(done for done, _, _ in outcomes) == 10 and min(done for done, _, _ in outcomes) >= 2
+    assert [done + kept for done, kept, _ in outcomes] == [10, 10]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{i}_x4.png" for i in range(10))
+    for i in range(10):
+        assert Image.open(tmp_path / "out" / f"{i}_x4.png").getpixel((5, 5)) == (20 * i, 0, 0)
+
+
+def test_what_a_killed_run_was_making_is_taken_over(tmp_path, start_run):
+    first, second = start_run(), start_run()
+    go(first)
+    while len(list((tmp_path / "out").glob("*.png"))) < 2:
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.kill()
+    first.wait()
+    done, kept, failed = map(int, second.communicate("go\n", timeout=60)[0].split())
+    assert (done + kept, failed) == (10, 0) and kept >= 2
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(f"{i}_x4.png" for i in range(10))
+
+
+def test_a_result_that_another_process_did_not_finish_is_made_at_the_end(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (3, 3)).save(tmp_path / name)
+    others = atomic.claimed(tmp_path / "a_x4.png")
+    assert others.__enter__()
+    lines = Lines()
+
+    def enlarge(picture):  # of b.png, which comes first now
+        if not lines.results:
+            others.__exit__(None, None, None)
+        return Function()._repeated(picture)
+
+    monkeypatch.setattr(jobs, "PAUSE", 0.01)
+    planned = plans.plan([tmp_path / "a.png", tmp_path / "b.png"], label="x4")
+    assert jobs.run(planned, Function(enlarge), reporter=lines).done == 2
+    assert ["b.png" in line for line in lines.results] == [True, False]

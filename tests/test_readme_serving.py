@@ -56,7 +56,7 @@ for i, flag in enumerate(flags):
         with tempfile.NamedTemporaryFile("w", delete=False) as config:
             config.write(outside(Path(flag.split("=")[1]).read_text()))
         flags[i] = f"--model_config_file={{config.name}}"
-grpc, rest = (next(port.split(":")[0] for port in ports if port.endswith(f":{{own}}")) for own in (8500, 8501))
+grpc, rest = (next(port.split(":")[-2] for port in ports if port.endswith(f":{{own}}")) for own in (8500, 8501))
 os.execv(sys.executable, [*{stand_in!r}, f"--port={{grpc}}", f"--rest_api_port={{rest}}", *flags])
 """
 
@@ -123,7 +123,7 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
             if text.startswith("docker"):
                 if "compose" in text:
                     stop(servers)
-                port = re.search(r"-p (\d+):8501", text)
+                port = re.search(r"(\d+):8501", text)
                 servers.append(
                     subprocess.Popen(
                         ["bash", "-c", f"exec {text}"], cwd=folder, env=environment, stdout=subprocess.DEVNULL

@@ -1,11 +1,16 @@
 """The examples in serving/ can be read by what they are for, and name what is there."""
 
+import json
+import re
+import shutil
+import subprocess
+
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from helpers import ROOT
 from srgan_tf.saved_models import zoo
-from srgan_tf.upscaling import server
+from srgan_tf.upscaling.server import TIMEOUT
 
 yaml = pytest.importorskip("yaml")
 model_server_config_pb2 = pytest.importorskip("tensorflow_serving.config.model_server_config_pb2")
@@ -75,7 +80,9 @@ def test_compose_mounts_what_its_flags_name():
         if "/" in flag:
             folder, name = flag.split("=")[1].rsplit("/", 1)
             assert (mounted[folder] / name).is_file()
-    assert compose()["ports"] == ["8500:8500", "8501:8501"]
+    assert compose()["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]  # no authentication: loopback only
+    [test, *command] = compose()["healthcheck"]["test"]
+    assert test == "CMD" and (mounted["/config"] / command[-1].removeprefix("/config/")).is_file()
 
 
 def test_kubernetes_runs_what_compose_runs():
@@ -85,7 +92,37 @@ def test_kubernetes_runs_what_compose_runs():
     assert container["args"] == compose()["command"]
     assert {port["containerPort"] for port in container["ports"]} == {port["port"] for port in service["spec"]["ports"]}
     assert service["spec"]["selector"] == pod["metadata"]["labels"] == deployment["spec"]["selector"]["matchLabels"]
-    assert container["readinessProbe"]["httpGet"]["path"].rsplit("/", 1)[1] in zoo.shipped()
+    check = {"command": compose()["healthcheck"]["test"][1:]}
+    assert container["startupProbe"]["exec"] == container["readinessProbe"]["exec"] == check
+    assert container["livenessProbe"]["tcpSocket"]["port"] in {port["name"] for port in container["ports"]}
+
+
+def test_the_image_is_pinned_and_starts_the_server_as_compose_does():
+    text = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    [tag] = re.findall(r"^ARG TAG=(\S+)$", text, re.M)
+    assert re.fullmatch(r"[\d.]+", tag) and compose()["image"] == f"tensorflow/serving:{tag}"
+    assert json.loads(text.split("CMD ")[1].replace("\\\n", "")) == compose()["command"]
+
+
+def test_prometheus_scrapes_the_path_that_the_server_is_told():
+    text = (FOLDER / "monitoring.config").read_text(encoding="utf-8")
+    path = re.search(r'prometheus_config \{\s+enable: true\s+path: "(\S+)"\s+\}', text)[1]
+    [job] = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))["scrape_configs"]
+    notes = kubernetes()[0]["spec"]["template"]["metadata"]["annotations"]
+    assert job["metrics_path"] == notes["prometheus.io/path"] == path
+    assert notes["prometheus.io/port"] == job["static_configs"][0]["targets"][0].rsplit(":", 1)[1] == "8501"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash, as the server's image has it")
+def test_the_health_check_asks_for_every_model(server, tmp_path):
+    shutil.copy(FOLDER / "ready.sh", tmp_path)
+    for names, status in (((server.name,), 0), ((server.name, "absent"), 1)):
+        lines = [f'config {{ name: "{name}" base_path: "/models/{name}" }}' for name in names]
+        (tmp_path / "models.config").write_text("\n".join(lines))
+        done = subprocess.run(["bash", tmp_path / "ready.sh", str(server.rest_port)], capture_output=True, timeout=60)
+        assert done.returncode == status, done.stderr
+    closed = subprocess.run(["bash", tmp_path / "ready.sh", "1"], capture_output=True, timeout=60)
+    assert closed.returncode == 1
 
 
 def test_rest_waits_for_a_tile_as_long_as_upscale_does():
@@ -93,7 +130,7 @@ def test_rest_waits_for_a_tile_as_long_as_upscale_does():
     starts = [line.split() for line in page.splitlines() if line.startswith("docker run")]
     assert starts
     for flags in (compose()["command"], *starts):
-        assert f"--rest_api_timeout_in_ms={1000 * server.TIMEOUT:.0f}" in flags
+        assert f"--rest_api_timeout_in_ms={1000 * TIMEOUT:.0f}" in flags
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "kubernetes.yaml"])

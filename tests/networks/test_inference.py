@@ -1,4 +1,4 @@
-"""The faster inference graph is the plain Keras model, but for rounding: whole, in strips, in groups, in bfloat16."""
+"""Inference equals the Keras model except for rounding: whole, in strips, in groups, in bfloat16."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def picture(*shape):
 
 @pytest.mark.parametrize("slopes", [(-0.5, 1.0), (-0.5, 1.5)], ids=["slopes up to 1", "slopes above 1"])
 @pytest.mark.parametrize("scale", models.SCALES)
-def test_equals_keras_but_for_rounding(scale, slopes):
+def test_equals_keras_except_for_rounding(scale, slopes):
     model = trained(scale, slopes=slopes)
     image = picture(2, 61, 47, 3)
     folded, plain = view(model)(image), keras_pixels(model, image)
@@ -66,7 +66,7 @@ def test_equals_keras_for_the_papers_network():
     assert (folded == plain).mean() > 0.999
 
 
-def test_equals_keras_for_a_hundred_blocks_and_more():
+def test_equals_keras_for_more_than_a_hundred_blocks():
     model = trained(2, blocks=101, features=4)
     image = picture(1, 9, 12, 3)
     tf.config.run_functions_eagerly(True)  # tracing so many takes longer
@@ -98,7 +98,7 @@ def test_strips_give_the_whole_picture(monkeypatch, scale, rows, size):
 
 
 @pytest.mark.parametrize("shape", [(1, 12, 200, 3), (1, 200, 12, 3), (20, 8, 8, 3)])
-def test_no_more_pixels_are_enlarged_at_once_than_a_strip_may_have(monkeypatch, shape):
+def test_a_strip_never_has_more_pixels_than_its_limit(monkeypatch, shape):
     monkeypatch.setattr(inference, "STRIP", 1024)
     enlarge, found = inference._Network.enlarge, []
 
@@ -135,7 +135,7 @@ def test_bfloat16_stays_close(slopes):
     assert metrics.psnr(exact, rough) > 45
 
 
-def test_follows_the_variables_as_they_are():
+def test_uses_the_current_values_of_the_variables():
     model, image = trained(2, blocks=1, features=8), picture(1, 9, 9, 3)
     function = view(model)
     before = function(image)

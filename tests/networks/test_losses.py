@@ -1,4 +1,4 @@
-"""Every loss is the paper's and reaches the generator; VGG19 stays as it is."""
+"""The losses are those of the paper, and VGG19 is not trained."""
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def test_the_multi_layer_loss_is_the_weighted_distance_of_features_before_relu(v
 
 
 @pytest.mark.parametrize("file", ["missing.h5", "text.h5"])
-def test_weights_that_are_none_give_one_line_that_names_the_flag(tmp_path, file):
+def test_a_file_without_weights_gives_one_line_that_names_the_flag(tmp_path, file):
     (tmp_path / "text.h5").write_text("no weights")
     with pytest.raises(UserError, match=r"--vgg_weights") as error:
         losses.vgg_model("vgg54", tmp_path / file)
@@ -83,14 +83,14 @@ def test_adversarial_losses_are_the_papers_logarithms():
     )
 
 
-def test_total_variation_is_none_for_a_flat_picture_and_counts_each_step_once():
+def test_total_variation_is_0_for_a_flat_picture_and_counts_each_edge_once():
     flat = np.full((1, 6, 5, 3), 0.3, "float32")
     assert float(losses.total_variation(flat)) == 0
     flat[0, 2, 1, 0] += 1  # four neighbours
     np.testing.assert_allclose(losses.total_variation(flat), 4, rtol=1e-6)
 
 
-def test_the_consistency_loss_sees_colours_and_not_what_the_mean_of_4_x_4_pixels_hides():
+def test_the_consistency_loss_depends_on_colours_and_not_on_texture_within_4_x_4_pixels():
     hr = pictures()[0]
     texture = np.tile(np.float32([[1, -1], [-1, 1]])[..., None], (16, 16, 1))
     assert losses.consistency(hr, hr + texture, 4) < 1e-12
@@ -98,7 +98,7 @@ def test_the_consistency_loss_sees_colours_and_not_what_the_mean_of_4_x_4_pixels
 
 
 @pytest.mark.parametrize("side", [12, 32, 100])
-def test_the_grid_loss_sees_a_grid_as_a_mean_square_and_texture_or_colour_hardly(side):
+def test_the_grid_loss_is_the_mean_square_of_a_grid_and_hardly_depends_on_texture_or_colour(side):
     rng = np.random.default_rng(1)
     hr = rng.uniform(-1, 1, (2, side, side, 3)).astype("float32")
     grid = rng.normal(size=(4, 4, 3)).astype("float32")

@@ -1,4 +1,4 @@
-"""The networks are the paper's, and their weights go by name."""
+"""The networks are those of the paper, and weights are matched by name."""
 
 import keras
 import numpy as np
@@ -57,7 +57,7 @@ def test_a_generator_that_starts_as_interpolation_enlarges_a_smooth_picture_well
     assert difference.mean() < 0.03
 
 
-def test_weights_go_from_one_model_to_another_by_name_and_strangers_are_named():
+def test_weights_are_copied_between_models_by_name_and_a_mismatch_is_named():
     a, b = (models.srresnet(4, blocks=1, features=8) for _ in range(2))
     assert models.load_named_weights(b, models.named_weights(a)) == []
     lr = np.random.default_rng(0).random((1, 6, 5, 3), "float32")
@@ -66,7 +66,7 @@ def test_weights_go_from_one_model_to_another_by_name_and_strangers_are_named():
         models.load_named_weights(a, models.named_weights(models.srresnet(2, blocks=1, features=8)))
 
 
-def test_another_scale_takes_over_the_trunk():
+def test_a_model_of_another_scale_takes_over_the_trunk():
     small, large = models.srresnet(2, blocks=1, features=8), models.srresnet(4, blocks=1, features=8)
     left = models.load_named_weights(large, models.named_weights(small), partial=True)
     assert {name.split("/")[0] for name in left} == {"up2_conv", "up2_prelu"}

@@ -1,4 +1,4 @@
-"""After training with frozen averages, those of batch normalisation are measured anew without changing the network."""
+"""The averages of batch normalisation are measured again after training with frozen ones; the network is unchanged."""
 
 import numpy as np
 import pytest

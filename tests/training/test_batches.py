@@ -49,7 +49,7 @@ def store(tmp_path):
     return open_store(Source(SIZES), 4, tmp_path)
 
 
-def test_a_store_holds_every_pixel_and_is_built_once(tmp_path):
+def test_a_store_contains_every_pixel_and_is_built_once(tmp_path):
     source = Source([*SIZES, None])
     for _ in range(2):
         store = open_store(source, 4, tmp_path)
@@ -66,7 +66,7 @@ def test_another_source_or_scale_gets_another_store(tmp_path):
         assert source.read == 4
 
 
-def test_a_file_that_is_written_again_with_the_same_size_is_read_again(tmp_path):
+def test_a_file_that_was_rewritten_with_the_same_size_is_read_again(tmp_path):
     path, hr = tmp_path / "pictures" / "a.bmp", np.zeros((32, 32, 3), np.uint8)
     path.parent.mkdir()
     for value in (0, 200):
@@ -102,7 +102,7 @@ def test_a_damaged_store_is_built_again(tmp_path, damage):
     assert open_store(source, 4, tmp_path).pair(3)[1].shape == (240, 100) and source.read == 4
 
 
-def test_what_a_killed_build_left_is_swept_away_but_not_one_that_goes_on(tmp_path):
+def test_the_rest_of_a_killed_build_is_removed_but_not_a_build_that_is_running(tmp_path):
     open_store(Source(SIZES), 4, tmp_path)
     (folder,) = (tmp_path / "stores").iterdir()
     for name, age in (("old", 2 * 3600), ("new", 0)):
@@ -125,7 +125,7 @@ def test_two_builds_at_once_give_one_store(tmp_path):
     ] * 2
 
 
-def test_a_store_that_another_build_made_meanwhile_stays(tmp_path):
+def test_a_store_that_another_process_has_built_meanwhile_is_kept(tmp_path):
     """Somebody may be reading it already."""
 
     class Slow(Source):
@@ -168,7 +168,7 @@ def test_a_batch_is_a_pure_function_of_seed_and_number(store):
         np.testing.assert_array_equal(hr, expected_hr)
 
 
-def test_crops_are_aligned_from_distinct_pictures_and_laid_all_eight_ways(store):
+def test_crops_are_aligned_from_different_pictures_and_in_all_eight_orientations(store):
     crops = Crops(store, crop=48, batch=4)
     ways, corners = set(), set()
     for n in range(60):
@@ -184,11 +184,11 @@ def test_crops_are_aligned_from_distinct_pictures_and_laid_all_eight_ways(store)
         assert {c[side] for c in corners if c[0] == 1} == set(range(13))
 
 
-def test_a_small_data_set_fills_a_batch_by_taking_pictures_again(store):
+def test_a_small_data_set_fills_a_batch_by_repeating_pictures(store):
     assert Crops(store, crop=96, batch=9)(0)[0].shape == (9, 24, 24, 3)
 
 
-def test_pictures_smaller_than_a_crop_are_passed_over_and_only_such_give_one_line(store, tmp_path):
+def test_pictures_smaller_than_a_crop_are_skipped_and_if_all_are_there_is_one_line(store, tmp_path):
     lr, _ = Crops(store, crop=120, batch=2)(0)
     assert set(lr[:, 0, 0, 0]) <= {0, 2}
     with pytest.raises(UserError, match="4 pictures .*240 x 240.*--crop"):
@@ -212,7 +212,7 @@ def test_rows_of_a_damaged_batch_are_rows_of_the_whole(store):
         np.testing.assert_array_equal(whole[1:3], part)
 
 
-def test_the_parts_of_replicas_are_together_the_whole_batch(store):
+def test_the_shares_of_all_replicas_make_up_the_batch(store):
     crops = Crops(store, crop=96, batch=4, seed=3)
     whole = [crops(n) for n in (5, 6)]
     first, second = (crops.dataset(5, replicas=4, here=here) for here in (range(2), range(2, 4)))
@@ -231,7 +231,7 @@ open_store(Waves(150, 4), 4, sys.argv[1])
 """
 
 
-def test_a_build_killed_at_any_time_leaves_nothing_that_is_taken_for_a_store(tmp_path):
+def test_a_build_killed_at_any_time_leaves_no_incomplete_store(tmp_path):
     """And the next one equals one that was built in peace."""
     peace = open_store(Waves(150, 4), 4, tmp_path / "peace")
     rng = np.random.default_rng()

@@ -1,4 +1,4 @@
-"""A checkpoint is whole or not there, and damage is noticed."""
+"""A checkpoint is complete or absent, and damage is detected."""
 
 import shutil
 import types
@@ -20,7 +20,7 @@ def test_arrays_come_back_as_they_were(tmp_path):
         assert found[name].dtype == array.dtype
 
 
-def test_the_last_few_stay_and_one_of_each_mark(tmp_path):
+def test_the_last_checkpoints_are_kept_and_one_of_each_mark(tmp_path):
     for step in (10, 20, 30, 40, 50, 60):
         marks = {20: ["hold"], 10: ["best"], 30: ["best"]}.get(step, [])
         checkpoints.save(tmp_path, step, ARRAYS, keep=2, marks=marks)
@@ -28,7 +28,7 @@ def test_the_last_few_stay_and_one_of_each_mark(tmp_path):
     assert [step for step, _ in checkpoints.found(tmp_path, last=45)] == [30, 20]
 
 
-def test_a_full_disk_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10**6))
     with pytest.raises(UserError, match=f"{tmp_path}: 1 MB of disk space are left"):
         checkpoints.save(tmp_path, 1, ARRAYS)
@@ -48,7 +48,7 @@ def test_an_interrupted_write_does_not_count(tmp_path, monkeypatch):
     assert [step for step, _ in checkpoints.found(tmp_path)] == [1]
 
 
-def test_what_a_person_put_beside_the_checkpoints_stays_and_does_no_harm(tmp_path):
+def test_other_files_beside_the_checkpoints_are_kept_and_ignored(tmp_path):
     names = {"step-00000001 copy.npz", "step-mine.npz"}
     for name in names:
         (tmp_path / name).write_bytes(b"mine")
@@ -57,7 +57,7 @@ def test_what_a_person_put_beside_the_checkpoints_stays_and_does_no_harm(tmp_pat
     assert {p.name for p in tmp_path.iterdir()} == {*names, "step-00000003.npz"}
 
 
-def test_later_checkpoints_which_the_run_did_not_go_on_from_push_out_none(tmp_path):
+def test_damaged_later_checkpoints_do_not_replace_good_ones(tmp_path):
     for step in (8, 9):
         checkpoints.save(tmp_path, step, ARRAYS)
     for step in (1, 2, 3):
@@ -75,7 +75,7 @@ def encrypted(data):
     "damage",
     [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: data[:120] + b"\xff" + data[121:], encrypted],
 )
-def test_damage_is_noticed_and_the_file_named(tmp_path, damage):
+def test_a_damaged_checkpoint_is_detected_and_named(tmp_path, damage):
     path = checkpoints.save(tmp_path, 1, ARRAYS)
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="step-00000001.npz is damaged"):

@@ -1,4 +1,4 @@
-"""Pictures come from TFDS' real DIV2K builder or from anybody's folder."""
+"""Pictures come from the DIV2K builder of TFDS or from a folder."""
 
 import functools
 import http.server
@@ -70,7 +70,7 @@ def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k):
 
 
 @pytest.mark.parametrize("div2k", [8], indirect=True)
-def test_div2k_at_8_leaves_out_what_of_lr_belongs_to_less_than_8_pixels(div2k):
+def test_div2k_at_8_drops_lr_pixels_made_of_less_than_8_hr_pixels(div2k):
     data_dir, hr, _ = div2k
     _, small = sorted(Div2k(8, "train", data_dir).pictures(), key=lambda p: -p.hr.size)
     lr = imresize(hr["0002"], 1 / 8)
@@ -91,7 +91,7 @@ def test_no_network_for_div2k_gives_one_line_that_says_what_to_do(div2k, monkeyp
     assert "\n" not in str(error.value) and str(data_dir / "downloads" / "manual") in str(error.value)
 
 
-def test_a_folder_is_searched_in_depth_and_lr_made_by_imresize(tmp_path):
+def test_a_folder_is_searched_recursively_and_lr_made_by_imresize(tmp_path):
     (tmp_path / "holiday" / "sea").mkdir(parents=True)
     pixels = photo(1, 43, 61)
     Image.fromarray(pixels).save(tmp_path / "holiday" / "sea" / "é 1.PNG")
@@ -104,7 +104,7 @@ def test_a_folder_is_searched_in_depth_and_lr_made_by_imresize(tmp_path):
     np.testing.assert_array_equal(picture.lr, imresize(pixels[:40, :60], 1 / 4))
 
 
-def test_hidden_files_are_left_out_and_linked_folders_followed_once(tmp_path):
+def test_hidden_files_are_skipped_and_linked_folders_followed_once(tmp_path):
     places = ("data/a.png", "data/.Trash-1000/b.png", "data/._c.png", "elsewhere/d.png", "data/sub/e.jpg")
     for place in places:
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +123,7 @@ def test_pictures_come_in_the_same_order_every_time(tmp_path):
     assert names == sorted(names) and len(names) == 12
 
 
-def test_what_cannot_be_used_is_named_with_its_reason_and_the_rest_comes(tmp_path):
+def test_unusable_files_are_named_with_a_reason_and_the_rest_is_read(tmp_path):
     Image.fromarray(photo(1, 16, 16)).save(tmp_path / "a.png")
     (tmp_path / "b.png").write_text("text")
     Image.fromarray(photo(1, 3, 16)).save(tmp_path / "c.png")
@@ -132,7 +132,7 @@ def test_what_cannot_be_used_is_named_with_its_reason_and_the_rest_comes(tmp_pat
     assert "b.png" in text.error and "c.png" in tiny.error
 
 
-def test_a_folder_is_the_same_wherever_it_lies_until_one_of_its_pictures_changes(tmp_path):
+def test_the_description_of_a_folder_depends_on_its_pictures_and_not_on_its_place(tmp_path):
     Image.fromarray(photo(1, 16, 16)).save(tmp_path / "a.png")
     before = Folder(tmp_path, 4).describe()
     moved = shutil.copytree(tmp_path, tmp_path.with_name("moved"), copy_function=shutil.copyfile)

@@ -1,4 +1,4 @@
-"""One batch shared by several devices or machines gives what one device gives; precisions and XLA."""
+"""Several devices or machines train the same weights as one device; precisions and XLA."""
 
 import dataclasses
 import json
@@ -118,7 +118,7 @@ def workers(arguments, run):
 
 
 @pytest.mark.long
-def test_two_devices_of_one_machine_train_the_weights_of_one_device(arguments, alone, tmp_path):
+def test_two_devices_of_one_machine_train_the_same_weights_as_one_device(arguments, alone, tmp_path):
     run = tmp_path / "mirrored"
     subprocess.run(
         [sys.executable, "-c", TWO_PROCESSORS, *arguments, "--run_dir", run, "--distribute", "mirrored"],
@@ -131,7 +131,7 @@ def test_two_devices_of_one_machine_train_the_weights_of_one_device(arguments, a
 
 
 @pytest.mark.long
-def test_two_workers_train_the_weights_of_one_device(arguments, alone, tmp_path):
+def test_two_workers_train_the_same_weights_as_one_device(arguments, alone, tmp_path):
     run = tmp_path / "multiworker"
     for process in workers(arguments, run):
         _, errors = process.communicate()
@@ -141,7 +141,7 @@ def test_two_workers_train_the_weights_of_one_device(arguments, alone, tmp_path)
 
 
 @pytest.mark.long
-def test_workers_that_lose_one_end_with_a_line_and_all_go_on_from_the_checkpoint(arguments, alone, tmp_path):
+def test_workers_that_lose_one_end_with_a_line_and_all_resume_from_the_checkpoint(arguments, alone, tmp_path):
     run = tmp_path / "multiworker"
     left, killed = workers(arguments, run)
     while not (run / "srresnet" / "checkpoints" / "step-00000005.npz").exists() and left.poll() is None:
@@ -189,7 +189,7 @@ def test_half_precision_follows_single_precision(precision):
     assert half[-1] < half[0]
 
 
-def test_float16_scales_the_loss_and_passes_over_a_step_that_overflows():
+def test_float16_scales_the_loss_and_skips_a_step_that_overflows():
     recipe = dataclasses.replace(SMALL, precision="float16")
     state = State(recipe)
     step = make_step(recipe, state)
@@ -213,14 +213,14 @@ def test_auto_is_bfloat16_where_the_processor_computes_in_it(native, monkeypatch
 
 
 @pytest.mark.parametrize("config", ["", "{", "[]", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}}'])
-def test_workers_without_a_tf_config_are_told_what_it_must_say(config, monkeypatch):
+def test_workers_without_a_tf_config_get_a_line_that_shows_its_form(config, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match='TF_CONFIG.*"worker"'):
         distribution.strategy("multiworker")
 
 
 @pytest.mark.parametrize("wrong, said", [(["--batch", "5"], "--batch"), (["--xla"], "--xla")])
-def test_what_several_devices_cannot_do_gives_one_line(arguments, wrong, said, tmp_path):
+def test_settings_that_several_devices_do_not_support_give_one_line(arguments, wrong, said, tmp_path):
     done = subprocess.run(
         [
             sys.executable,

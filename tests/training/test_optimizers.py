@@ -1,4 +1,4 @@
-"""Muon makes a kernel's update orthogonal; Adam, the paper's, does all else."""
+"""Muon makes the updates of kernels orthogonal; all other variables are trained by Adam."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def test_all_directions_are_learned_about_equally_fast(shape):
     assert np.abs(update - np.diag(speeds)).max() < 0.01
 
 
-def test_no_gradient_is_no_update():
+def test_without_a_gradient_there_is_no_update():
     assert not np.asarray(optimizers.orthogonal(np.zeros((9, 4), np.float32))).any()
 
 
@@ -41,7 +41,7 @@ def moved():
     return changes["adam"], changes["muon"], gradients
 
 
-def test_muon_is_for_the_kernels_between_features_and_adam_for_the_rest(moved):
+def test_muon_trains_the_kernels_between_features_and_adam_the_rest(moved):
     adam, muon, _ = moved
     differ = {name for name in adam if not np.array_equal(adam[name], muon[name])}
     assert differ == {

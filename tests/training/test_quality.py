@@ -1,4 +1,4 @@
-"""Training at a short budget, on the photographs that scikit-image brings: minutes, so not part of the usual run."""
+"""Short training on the photographs of scikit-image. It takes minutes, so it is marked long."""
 
 import dataclasses
 import json

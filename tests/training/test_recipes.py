@@ -1,4 +1,4 @@
-"""The learning rate is what the recipe says, and the paper's recipe is the paper's."""
+"""Learning rates follow the recipe, and the recipe "paper" follows the paper."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def test_the_papers_recipe_is_section_3_2():
     )
 
 
-def test_the_rate_rises_holds_and_falls_to_nothing_at_the_end():
+def test_the_rate_rises_holds_and_falls_to_0_at_the_end():
     recipe = Recipe(steps=1000, learning_rate=1e-3, schedule="cosine", warmup=100, hold=0.6)
     rates = [learning_rate(recipe, step) for step in range(1001)]
     assert rates[0] == pytest.approx(1e-5) and rates[99:601] == pytest.approx([1e-3] * 502)

@@ -1,4 +1,4 @@
-"""One training step changes what it should, and nothing else."""
+"""One training step updates the right variables and no others."""
 
 import dataclasses
 
@@ -30,7 +30,7 @@ def changed(before, after):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_an_srresnet_step_moves_every_variable_and_lowers_the_loss(optimizer):
+def test_an_srresnet_step_updates_every_variable_and_lowers_the_loss(optimizer):
     state = State(Recipe(**SMALL, optimizer=optimizer))
     step = make_step(state.recipe, state)
     before = models.named_weights(state.generator)
@@ -115,7 +115,7 @@ def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     assert {"content", "mse", "adversarial", "d_loss", "d_real", "d_fake"} <= logs.keys()
 
 
-def test_what_the_discriminator_sees_moves_from_step_to_step_and_with_the_seed_alone():
+def test_the_crop_that_the_discriminator_sees_changes_with_the_step_and_the_seed_alone():
     """Grey crops with one white corner: D sees the corner or does not."""
     lr, hr = np.full((2, 9, 9, 3), 90, np.uint8), np.full((2, 36, 36, 3), 90, np.uint8)
     hr[:, :3, :3] = 255
@@ -190,7 +190,7 @@ def test_the_content_loss_can_be_any_function_of_the_crops_that_the_discriminato
 
 
 @pytest.mark.parametrize("phase", ["srresnet", "srgan"])
-def test_frozen_normalisation_leaves_the_averages_alone_and_trains_what_is_used(phase):
+def test_frozen_normalisation_keeps_the_averages_and_trains_the_rest(phase):
     state = State(Recipe(phase=phase, **SMALL))
     step = make_step(state.recipe, state)
     for i in range(3):
@@ -204,7 +204,7 @@ def test_frozen_normalisation_leaves_the_averages_alone_and_trains_what_is_used(
     assert averages and changed(before, models.named_weights(state.generator)) == before.keys() - averages
 
 
-def test_averaged_weights_follow_and_are_what_is_exported():
+def test_averaged_weights_follow_the_weights_and_are_exported():
     state = State(Recipe(ema=0.9, **SMALL))
     step = make_step(state.recipe, state)
     for i in range(3):
@@ -214,7 +214,7 @@ def test_averaged_weights_follow_and_are_what_is_exported():
     assert changed(averaged, models.named_weights(state.exported())) == set()
 
 
-def test_a_state_comes_back_from_its_arrays_and_foreign_arrays_are_refused():
+def test_a_state_is_restored_from_its_arrays_and_incomplete_arrays_are_refused():
     recipe = Recipe(phase="srgan", ema=0.9, **SMALL)
     state = State(recipe)
     make_step(recipe, state)(*batch(), RATE)
@@ -226,6 +226,6 @@ def test_a_state_comes_back_from_its_arrays_and_foreign_arrays_are_refused():
         other.restore({k: v for k, v in arrays.items() if k != "ema/0"})
 
 
-def test_the_seed_decides_the_fresh_weights():
+def test_the_seed_determines_the_new_weights():
     first, same, other = (State(Recipe(**SMALL, seed=s)).arrays() for s in (1, 1, 2))
     assert changed(first, same) == set() and "generator/head_conv/kernel" in changed(first, other)

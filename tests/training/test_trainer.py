@@ -90,7 +90,7 @@ def test_the_exported_model_is_the_last_checkpoint(start):
         np.testing.assert_array_equal(value, models.named_weights(state.generator)[name])
 
 
-def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
+def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start):
     longer = dataclasses.replace(RECIPE, steps=6)
     whole = start(longer, "whole")
     start(RECIPE, "parts")
@@ -100,7 +100,7 @@ def test_a_longer_run_goes_on_and_equals_one_that_was_planned_so(start):
     assert [line["step"] for line in lines(parts)] == [line["step"] for line in lines(whole)]
 
 
-def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_aside_even_if_stopped(start, monkeypatch):
+def test_an_extended_run_resumes_from_before_the_decay_and_keeps_its_old_end_even_if_stopped(start, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
     longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
     whole = start(longer, "whole", **seldom)
@@ -119,7 +119,7 @@ def test_a_prolonged_run_starts_from_before_the_decay_and_keeps_its_old_end_asid
             np.testing.assert_allclose(weights(run, step)[name], value, atol=1e-6, err_msg=name)
 
 
-def test_a_run_with_nothing_left_from_before_its_decay_is_not_prolonged_and_stays_as_it_is(start):
+def test_a_run_without_a_checkpoint_from_before_its_decay_is_not_extended_and_not_changed(start):
     recipe = dataclasses.replace(RECIPE, schedule="cosine")
     run = start(recipe)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
@@ -128,7 +128,7 @@ def test_a_run_with_nothing_left_from_before_its_decay_is_not_prolonged_and_stay
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
-def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_prolonged_and_stays_as_it_is(start):
+def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_extended_and_not_changed(start):
     recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
     run = start(recipe, checkpoint_every=3, validate_every=100)
     (run / "checkpoints" / "step-00000003.npz").write_bytes(b"damaged")
@@ -138,7 +138,7 @@ def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_prolonge
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
-def test_a_run_that_failed_before_its_first_checkpoint_may_be_started_otherwise(start, monkeypatch):
+def test_a_run_that_failed_before_its_first_checkpoint_can_start_with_other_settings(start, monkeypatch):
     def fail(*_, **__):
         raise UserError("out of memory")
 
@@ -157,7 +157,7 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
     assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
 
 
-def test_an_export_names_the_model_that_training_began_from_and_not_another_of_its_name(start, monkeypatch, capsys):
+def test_an_export_names_the_model_that_training_started_from_and_not_another_of_that_name(start, monkeypatch, capsys):
     init = str(start(folder="base") / "saved_model")
     for sha256 in ("one", "two"):
         monkeypatch.setattr(run_config, "origin", lambda init, sha256=sha256: {"start": sha256})
@@ -166,7 +166,7 @@ def test_an_export_names_the_model_that_training_began_from_and_not_another_of_i
     assert zoo.attributes(run / "saved_model" / "6")["start"] == "one"
 
 
-def test_validation_leaves_tiny_pictures_out_and_a_flat_one_is_not_infinitely_good(data, tmp_path, capsys):
+def test_validation_skips_tiny_pictures_and_limits_the_psnr_of_a_flat_one(data, tmp_path, capsys):
     folder = tmp_path / "validation"
     folder.mkdir()
     Image.new("RGB", (64, 64), (255, 255, 255)).save(folder / "flat.png")
@@ -191,7 +191,7 @@ def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_du
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
 
 
-def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_what_is_fresh(start, capsys):
+def test_a_start_with_other_features_is_refused_and_one_of_another_scale_names_the_new_weights(start, capsys):
     other = models.named_weights(models.srresnet(4, blocks=1, features=16))
     with pytest.raises(UserError, match="other blocks or features, head_conv/kernel .*--features"):
         start(initial_weights=lambda: other, folder="other")
@@ -200,7 +200,7 @@ def test_a_start_with_other_features_is_refused_and_one_of_another_scale_says_wh
     assert "up2_conv/kernel" in capsys.readouterr().out
 
 
-def test_a_run_goes_on_when_the_model_that_it_began_from_was_moved_but_not_with_another(start):
+def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_model(start):
     base = start(folder="base")
     still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
     begun = start(still, init=str(base / "saved_model"))
@@ -244,7 +244,7 @@ def test_each_kind_of_damage_has_a_figure_and_a_sample(data, tmp_path):
     assert {"00000001.png", "00000001_jpeg_low.png"} <= samples
 
 
-def test_a_run_from_before_degradations_goes_on(start):
+def test_a_run_that_is_older_than_degradations_resumes(start):
     run = start()
     config = json.loads((run / "config.json").read_text())
     del config["recipe"]["degradation"]
@@ -253,7 +253,7 @@ def test_a_run_from_before_degradations_goes_on(start):
     start()
 
 
-def test_checkpoints_without_their_configuration_are_no_new_run(start):
+def test_checkpoints_without_their_configuration_are_refused(start):
     run = start()
     (run / "config.json").unlink()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
@@ -268,7 +268,7 @@ def test_no_two_processes_train_in_one_folder(start, tmp_path):
     start()
 
 
-def test_figures_that_are_damaged_are_left_out_and_the_others_stay(start):
+def test_damaged_metrics_are_removed_and_the_others_kept(start):
     run = start()
     figures = (run / "metrics.jsonl").read_text()
     (run / "metrics.jsonl").write_text('{"st}\n' + figures + '{"step": 4, "lo')
@@ -276,7 +276,7 @@ def test_figures_that_are_damaged_are_left_out_and_the_others_stay(start):
     assert (run / "metrics.jsonl").read_text().startswith(figures) and lines(run)[-1]["step"] == 6
 
 
-def test_an_export_that_was_killed_is_made_when_the_run_goes_on(start):
+def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start):
     run = start()
     shutil.rmtree(run / "saved_model" / "4")
     (run / "saved_model" / ".4.0123.part").mkdir()
@@ -292,7 +292,7 @@ def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeyp
     assert (start() / "saved_model" / "4").is_dir()
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(start, tmp_path):
+def test_a_folder_that_cannot_be_created_gives_one_line(start, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(UserError, match="Not a directory.*--run_dir"):
         start(folder="file/run")
@@ -303,7 +303,7 @@ def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 3, 2]
 
 
-def test_normalisation_is_frozen_from_where_the_rate_begins_to_fall_if_so_wished(start):
+def test_freeze_norm_decay_freezes_the_averages_from_where_the_rate_begins_to_fall(start):
     run = start(
         dataclasses.replace(RECIPE, steps=5, schedule="cosine", hold=0.4, freeze_norm="decay", start="random"),
         checkpoint_every=1,
@@ -315,7 +315,7 @@ def test_normalisation_is_frozen_from_where_the_rate_begins_to_fall_if_so_wished
         assert same == [False, *[name.split("/")[1].startswith("moving")] * 2], name
 
 
-def test_a_run_from_before_a_recipe_had_a_field_goes_on(start):
+def test_a_run_that_is_older_than_a_field_of_recipes_resumes(start):
     run = start()
     config = json.loads((run / "config.json").read_text())
     del config["recipe"]["freeze_norm"]
@@ -324,7 +324,7 @@ def test_a_run_from_before_a_recipe_had_a_field_goes_on(start):
     assert (run / "saved_model" / "6").is_dir()
 
 
-def test_a_finished_run_is_left_as_it_is(start):
+def test_a_finished_run_is_not_changed(start):
     run = start()
     before = weights(run, 4)
     assert start() == run
@@ -340,7 +340,7 @@ def test_a_finished_run_is_left_as_it_is(start):
         ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere"),
     ],
 )
-def test_a_folder_with_another_run_is_not_touched(start, change, named):
+def test_a_folder_with_another_run_is_not_changed(start, change, named):
     run = start()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match=f"{named}.*--run_dir") as error:

@@ -1,6 +1,7 @@
 """python upscale.py: enlarge images and videos."""
 
 import functools
+import json
 import math
 import os
 
@@ -234,6 +235,12 @@ class _Local:
 
         return Upscaler(**self._arguments)
 
+    @functools.cached_property
+    def key(self):
+        """A string that names what is computed, for clips that are continued."""
+        models = [zoo.attributes(folder)["sha256"] for folder in _model_folders()]
+        return json.dumps([models, FIDELITY.value, str(self.size), TILE.value, PRECISION.value])
+
     def picture(self, picture, step):
         return self._upscaler.picture(picture, step)
 
@@ -262,12 +269,15 @@ def _size():
     name = zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value
     if scale and f"{name}_x{scale}" not in shipped and any(other.startswith(f"{name}_x") for other in shipped):
         raise UserError(f"--scale {scale}: there is no {name} model for this scale. Use --outscale {scale}.")
-    if FIDELITY.value is None:
-        folder = zoo.resolve(name, scale)
-    else:
-        folder, _ = zoo.fidelity_models(FIDELITY.value, MODEL.value, scale)
-    own = zoo.attributes(folder)["scale"]
+    own = zoo.attributes(_model_folders()[0])["scale"]
     return Size(own if OUTSCALE.value is None else OUTSCALE.value, WIDTH.value, HEIGHT.value)
+
+
+def _model_folders():
+    """The folders of the model, or of the two that --fidelity blends."""
+    if FIDELITY.value is not None:
+        return zoo.fidelity_models(FIDELITY.value, MODEL.value, SCALE.value)
+    return [zoo.resolve(zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value, SCALE.value)]
 
 
 def _check_output():

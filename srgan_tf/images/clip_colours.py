@@ -75,26 +75,31 @@ def swscale_matrix(matrix: int) -> int:
     return BT470BG if matrix == SMPTE170M else matrix
 
 
-def upright(rgb: np.ndarray, frame) -> tuple[np.ndarray, bool]:
-    """A frame turned and mirrored as its display matrix says, and whether its rows became columns.
-
-    Args:
-        rgb: [H, W, 3].
-        frame: the `av.VideoFrame` that it was made from.
-    """
-    matrix = _side_data(frame, "DISPLAYMATRIX")
-    if matrix is None:
-        return rgb, False
-    # A pixel at (x, y) is shown at (a x + c y, b x + d y), but for a shift; signs suffice for right angles.
-    a, b, _, c, d, *_ = np.frombuffer(matrix, "=i4").tolist()
-    turned = abs(b) > abs(a)
-    if turned:
+def upright(rgb: np.ndarray, frame) -> np.ndarray:
+    """A frame, [H, W, 3], turned and mirrored as the display matrix of its `av.VideoFrame` says."""
+    a, b, c, d = _display_matrix(frame)
+    if is_turned(frame):
         rgb, a, d = rgb.swapaxes(0, 1), c, b
     if a < 0:
         rgb = rgb[:, ::-1]
     if d < 0:
         rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb), turned
+    return np.ascontiguousarray(rgb)
+
+
+def is_turned(frame) -> bool:
+    """Whether the rows of an `av.VideoFrame` become columns when it is shown."""
+    a, b, _, _ = _display_matrix(frame)
+    return abs(b) > abs(a)
+
+
+def _display_matrix(frame):
+    """a, b, c, d: a pixel at (x, y) is shown at (a x + c y, b x + d y), but for a shift; for right angles."""
+    data = _side_data(frame, "DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(data, "=i4").tolist()
+    return a, b, c, d
 
 
 def x264_hdr(frame) -> str:

@@ -7,8 +7,9 @@ import av
 import numpy as np
 
 from srgan_tf.errors import UserError
-from srgan_tf.images.clip_colours import Colours, lost_side_data, upright, x264_hdr
+from srgan_tf.images.clip_colours import Colours, is_turned, lost_side_data, upright, x264_hdr
 from srgan_tf.images.clip_names import CONTAINERS
+from srgan_tf.images.clip_segments import LENGTH, Encoder
 from srgan_tf.images.clip_tracks import Tracks
 
 OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to tell from what was encoded
@@ -28,15 +29,16 @@ class Writer:
     Args:
         file: binary, to write to; target: its name.
         clip, reader: the input container and its `clip_reading.Reader`; source: its name.
+        store: a `clip_segments.Store` of finished segments, or None.
 
     Attributes:
         count: the number of frames written.
         streams: the input streams, beside the video, whose packets `copy` takes.
     """
 
-    def __init__(self, file, target, clip, reader, source):
+    def __init__(self, file, target, clip, reader, source, store=None):
         self.count, self._source, self._reader = 0, source, reader
-        self._stream = reader.video
+        self._stream, self._store, self._encoder, self._stored = reader.video, store, None, 0
         self._shape, self._colours, self._waiting, self._notes, self._last = None, None, [], [], None
         metadata = _of_the_clip(clip.metadata)
         kind = CONTAINERS[Path(target).suffix.lower()]
@@ -68,20 +70,27 @@ class Writer:
         ]
 
     def add(self, frame, function):
-        """Enlarge a decoded frame and encode it."""
+        """Enlarge a decoded frame and encode it, unless a stored segment holds it."""
         colours = Colours(frame, self._source)
-        rgb, turned = upright(colours.to_rgb(frame), frame)
-        large = _even(function(rgb))
-        if self._shape is None:
-            self._start(frame, large, colours, turned)
-        elif large.shape != self._shape:
-            raise UserError(f"{self._source}: the size of its frames changes. Cut it there.")
-        encoded = colours.from_rgb(large, self._large.pix_fmt)
+        if self._store and self.count % LENGTH == 0 and (stored := self._store.load(self.count // LENGTH)):
+            shape, packets = stored
+            if self._shape is None:
+                self._start(frame, shape, colours)
+            self._encoder.skip(packets)
+            self._stored = self.count + LENGTH
+        if self.count >= self._stored:
+            large = _even(function(upright(colours.to_rgb(frame), frame)))
+            if self._shape is None:
+                self._start(frame, large.shape[:2], colours)
+            elif large.shape[:2] != self._shape:
+                raise UserError(f"{self._source}: the size of its frames changes. Cut it there.")
+            encoded = colours.from_rgb(large, self._large.pix_fmt)
         time_base = self._large.codec_context.time_base
         time = round(frame.pts * frame.time_base / time_base)
         self._last = time if self._last is None else max(time, self._last + 1)
-        encoded.pts, encoded.time_base = self._last, time_base
-        self._out.mux(self._large.encode(encoded))
+        if self.count >= self._stored:
+            encoded.pts, encoded.time_base = self._last, time_base
+            self._encoder.encode(encoded)
         self.count += 1
 
     def copy(self, packet):
@@ -92,20 +101,20 @@ class Writer:
             self._write(packet)
 
     def close(self):
-        self._out.mux(self._large.encode(None))
+        self._encoder.finish()
         self._tracks.close()
         self._out.close()
 
-    def _start(self, frame, large, colours, turned):
-        context, self._shape = self._large.codec_context, large.shape
-        context.height, context.width = large.shape[:2]
+    def _start(self, frame, shape, colours):
+        context, self._shape = self._large.codec_context, shape
+        context.height, context.width = shape
         context.pix_fmt = "yuv420p10le" if colours.deep else "yuv420p"
         context.time_base = frame.time_base
         colours.tag(context)
-        if hdr := x264_hdr(frame):
-            context.options = {**OPTIONS, "x264-params": hdr}
+        options = {**OPTIONS, "x264-params": hdr} if (hdr := x264_hdr(frame)) else OPTIONS
+        context.options = dict(options)
         if ratio := self._stream.sample_aspect_ratio:
-            context.sample_aspect_ratio = 1 / ratio if turned else ratio
+            context.sample_aspect_ratio = 1 / ratio if is_turned(frame) else ratio
         if frame.interlaced_frame:
             self._notes.append("interlaced: both fields were enlarged as one picture")
         if colours.alpha or _has_alpha_layer(self._stream):
@@ -113,6 +122,7 @@ class Writer:
         self._notes += lost_side_data(frame)
         self._large.metadata.update(_of_the_clip(self._stream.metadata))
         self._large.disposition = self._stream.disposition
+        self._encoder = Encoder(self._large, options, self._out.mux, self._store)
         waiting, self._waiting = self._waiting, []
         self._tracks.start(waiting, self._write)
 

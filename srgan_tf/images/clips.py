@@ -9,7 +9,9 @@ from srgan_tf.images.clip_names import CONTAINERS
 LONGEST = 16384  # pixels a side that the encoder takes
 
 
-def enlarge(source, target, function, *, frame=lambda done, count: None, keep_interlaced=False) -> tuple[str, ...]:
+def enlarge(
+    source, target, function, *, frame=lambda done, count: None, keep_interlaced=False, key=None
+) -> tuple[str, ...]:
     """Enlarge a clip, at once or not at all; the memory that it takes does not depend on its length.
 
     Every frame keeps its time, counted from the beginning of the clip. Times that jump back, repeat or start anew are
@@ -24,6 +26,8 @@ def enlarge(source, target, function, *, frame=lambda done, count: None, keep_in
         function: enlarges one frame, RGB, uint8 or uint16 [H, W, 3].
         frame: called before each frame with the number of frames done and, as far as the file says, of all.
         keep_interlaced: whether interlaced frames stay so. They are deinterlaced (bwdif) if not.
+        key: a string that names what `function` does. With it, finished segments are stored beside the target, and a
+            run that was stopped continues after the last one.
 
     Returns:
         Notes for the user, such as what was left out.
@@ -34,16 +38,19 @@ def enlarge(source, target, function, *, frame=lambda done, count: None, keep_in
     try:
         import av
 
-        from srgan_tf.images import clip_reading, clip_writing
+        from srgan_tf.images import clip_reading, clip_segments, clip_writing
     except ImportError:
         raise UserError(f"{source}: clips need PyAV, which is not installed. Run pip install av.") from None
     if Path(target).suffix.lower() not in CONTAINERS:
         raise UserError(f"{target}: not a format of clips to write. Choose one of {' '.join(CONTAINERS)}.")
     with clip_reading.opened(source) as clip:
         reader = clip_reading.Reader(clip, source, deinterlace=not keep_interlaced)
+        store = key and clip_segments.Store(
+            target, clip_segments.key_of(source, Path(target).suffix, keep_interlaced, key)
+        )
         try:
             with whole_file(target) as file:
-                writer = clip_writing.Writer(file, target, clip, reader, source)
+                writer = clip_writing.Writer(file, target, clip, reader, source, store)
                 for packet in reader.packets([reader.video, *writer.streams]):
                     if packet.stream is not reader.video:
                         writer.copy(packet)
@@ -61,4 +68,6 @@ def enlarge(source, target, function, *, frame=lambda done, count: None, keep_in
             raise UserError(
                 f"{target}: the clip cannot be written ({clip_reading.reason(error)}). Choose another place."
             ) from None
+    if store:
+        store.remove()
     return (f"{writer.count} frames", *writer.notes)

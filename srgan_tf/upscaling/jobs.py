@@ -64,7 +64,8 @@ def run(jobs, enlarger, *, overwrite=False, reporter=None, options=_DEFAULT):
 
     Args:
         jobs: as `plans.plan` gives them.
-        enlarger: an `enlarger.Enlarger`, or what has its `size` and `picture(picture, step)`. `picture` is not called
+        enlarger: an `enlarger.Enlarger`, or what has its `size` and `picture(picture, step)`, and
+            with a `key` that names what it computes, clips are continued where a run stopped. `picture` is not called
             before a picture was read, so it may load the network.
         overwrite: whether results that exist are made again.
         reporter: a `reporter.Reporter`.
@@ -179,6 +180,7 @@ class _Task:
             self._larger_frame,
             frame=self._reporter.frame,
             keep_interlaced=self._options.keep_interlaced,
+            key=getattr(self._enlarger, "key", None),
         )
         return Made(None, None, tuple(notes))
 

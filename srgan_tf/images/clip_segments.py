@@ -1,0 +1,134 @@
+"""The video of a result in segments, encoded one by one and stored, so that a stopped run can be continued."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import av
+
+from srgan_tf.atomic import whole_file
+
+LENGTH = 100  # frames: a few minutes of work, and no more keyframes than seeking needs
+
+
+class Store:
+    """Finished segments in a hidden folder beside the result, which `remove` deletes.
+
+    Args:
+        target: the file of the result.
+        key: what the segments depend on. Segments of another key are deleted.
+    """
+
+    def __init__(self, target, key: str):
+        target = Path(target)
+        self._folder = target.with_name(f".{target.name}.segments")
+        self._key = hashlib.sha256(key.encode()).hexdigest()
+        if self._read("key") != self._key.encode():
+            self.remove()
+
+    def load(self, number: int):
+        """A stored segment: ((height, width), packets), each packet (data, pts, dts, duration, keyframe); or None."""
+        content = self._read(f"{number}.segment")
+        if content is None:
+            return None
+        head, _, data = content.partition(b"\n")
+        packets, place = [], 0
+        try:
+            shape, entries = json.loads(head)
+            for size, *fields in entries:
+                packets.append((data[place : place + size], *fields))
+                place += size
+        except (ValueError, TypeError):
+            return None
+        return (tuple(shape), packets) if place == len(data) else None
+
+    def save(self, number: int, shape, packets):
+        """Store a finished segment, as `load` gives it."""
+        self._folder.mkdir(exist_ok=True)
+        if number == 0 or not (self._folder / "key").exists():
+            with whole_file(self._folder / "key") as file:
+                file.write(self._key.encode())
+        with whole_file(self._folder / f"{number}.segment") as file:
+            file.write(json.dumps([shape, [[len(data), *fields] for data, *fields in packets]]).encode() + b"\n")
+            for data, *_ in packets:
+                file.write(data)
+
+    def remove(self):
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _read(self, name):
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError:
+            return None
+
+
+def key_of(source, *parts) -> str:
+    """A `Store` key: the source file as it is now, and what else the frames depend on."""
+    status = os.stat(source)
+    return json.dumps([os.path.abspath(source), status.st_size, status.st_mtime_ns, LENGTH, *parts])
+
+
+class Encoder:
+    """Encodes frames by copies of a stream's encoder, one for each segment.
+
+    Args:
+        stream: an output stream of PyAV, completely configured. It is opened, but encodes nothing itself.
+        options: of its encoder.
+        mux: called with each packet.
+        store: a `Store`, or None.
+    """
+
+    def __init__(self, stream, options, mux, store):
+        self._stream, self._options, self._mux, self._store = stream, options, mux, store
+        self._context, self._packets, self._count = None, [], 0
+
+    def encode(self, frame):
+        """Encode a frame; the last of a segment ends it."""
+        if self._context is None:
+            self._context = self._copy()
+        self._take(self._context.encode(frame))
+        self._count += 1
+        if self._count % LENGTH == 0:
+            self.finish()
+
+    def finish(self):
+        """End the segment; one that is complete is stored."""
+        if self._context is None:
+            return
+        self._take(self._context.encode(None))
+        if self._store and self._count % LENGTH == 0:
+            shape = self._context.height, self._context.width
+            self._store.save(self._count // LENGTH - 1, shape, self._packets)
+        self._context, self._packets = None, []
+
+    def skip(self, packets):
+        """Write a stored segment instead of encoding its frames."""
+        for data, *fields in packets:
+            self._write(data, *fields)
+        self._count += LENGTH
+
+    def _take(self, packets):
+        for packet in packets:
+            entry = bytes(packet), packet.pts, packet.dts, packet.duration, packet.is_keyframe
+            if self._store:
+                self._packets.append(entry)
+            self._write(*entry)
+
+    def _write(self, data, pts, dts, duration, keyframe):
+        packet = av.Packet(data)
+        packet.pts, packet.dts, packet.duration, packet.is_keyframe = pts, dts, duration, keyframe
+        packet.time_base, packet.stream = self._stream.codec_context.time_base, self._stream
+        self._mux(packet)
+
+    def _copy(self):
+        template, context = self._stream.codec_context, av.CodecContext.create("libx264", "w")
+        for name in ("width", "height", "pix_fmt", "time_base", "framerate", "flags", "sample_aspect_ratio"):
+            if (value := getattr(template, name)) is not None:
+                setattr(context, name, value)
+        for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
+            setattr(context, name, getattr(template, name))
+        context.bit_rate, context.options = 0, dict(self._options)
+        return context

@@ -31,7 +31,7 @@ from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.evaluation import benchmark_sets, evaluate, measures  # noqa: E402
 from srgan_tf.evaluation.channels import as_rgb  # noqa: E402
 from srgan_tf.evaluation.metrics import score  # noqa: E402
-from srgan_tf.images import formats  # noqa: E402
+from srgan_tf.images import folders, formats  # noqa: E402
 from srgan_tf.images.degradation import Damage  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 from srgan_tf.saved_models import zoo  # noqa: E402
@@ -90,9 +90,9 @@ def read_pictures(folder):
     """The HR pictures: uint8 [H, W, 3], sides are multiples of the scale."""
     if not folder.is_dir():
         raise UserError(f"--data_dir {folder}: not a folder. Give a folder of pictures.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in formats.OF_SETS)[: PICTURES.value]
+    paths = sorted(path for path in folder.iterdir() if folders.kind(path.name) == "picture")[: PICTURES.value]
     if not paths:
-        raise UserError(f"--data_dir {folder}: no pictures. Give a folder with {', '.join(formats.OF_SETS)} files.")
+        raise UserError(f"--data_dir {folder}: no pictures. Supported: {formats.SUPPORTED}.")
     return [cropped(as_rgb(benchmark_sets.read_image(path))) for path in paths]
 
 

@@ -86,7 +86,7 @@ def kill_when(process, condition):
 
 
 @pytest.mark.parametrize("real", [False, True])
-def test_a_killed_run_leaves_whole_results_only_and_the_next_one_goes_on_and_cleans_up(tmp_path, small_model, real):
+def test_a_killed_run_leaves_complete_results_only_and_the_next_run_resumes_and_cleans_up(tmp_path, small_model, real):
     folder = album(tmp_path, 100)
     out = folder / "out"
     program = small_model if real else None
@@ -107,7 +107,7 @@ def test_a_killed_run_leaves_whole_results_only_and_the_next_one_goes_on_and_cle
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_what_another_process_is_writing_is_not_swept(tmp_path):
+def test_the_files_of_a_running_process_are_not_swept(tmp_path):
     program = (
         "import sys; from srgan_tf.atomic import whole_file\n"
         "with whole_file('x.png') as file:\n"
@@ -128,7 +128,7 @@ def test_what_another_process_is_writing_is_not_swept(tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"half")]
 
 
-def test_nothing_is_swept_between_its_last_byte_and_its_name_nor_where_locks_need_writable_files(tmp_path, monkeypatch):
+def test_a_file_is_not_swept_before_it_is_renamed_nor_where_locks_need_writable_files(tmp_path, monkeypatch):
     flock, replace = fcntl.flock, os.replace
 
     def as_on_nfs(file, operation):
@@ -148,7 +148,7 @@ def test_nothing_is_swept_between_its_last_byte_and_its_name_nor_where_locks_nee
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("x.png", b"whole")]
 
 
-def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+def test_only_the_files_of_killed_processes_are_swept(tmp_path):
     program = (
         "from srgan_tf.atomic import whole_file; import os, signal\n"
         "with whole_file('x.png') as file:\n  file.write(b'half'); os.kill(os.getpid(), signal.SIGKILL)"
@@ -187,11 +187,11 @@ def assert_one_line_each(folder, process, problem):
     assert stdout.splitlines()[-1] == f"1 enlarged, 0 kept, {len(names)} failed"
 
 
-def test_a_full_disk_is_one_line_a_picture_and_leaves_nothing_half_written(full_disk):
+def test_a_full_disk_is_one_line_for_each_picture_and_leaves_no_partial_files(full_disk):
     assert_one_line_each(full_disk, lambda: start(None, full_disk), "No space left on device")
 
 
-def test_a_limit_of_the_file_size_is_one_line_a_picture(tmp_path):
+def test_a_limit_of_the_file_size_is_one_line_for_each_picture(tmp_path):
     folder = album(tmp_path, 100)
 
     def limit():

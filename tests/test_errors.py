@@ -25,7 +25,7 @@ def test_standard_error_is_back_after_threads_held_it_back(capfd):
 
 
 @pytest.mark.parametrize("error, shown", [(ValueError, "of a library\n"), (UserError, "")])
-def test_what_was_held_back_is_shown_where_a_bug_follows(capfd, error, shown):
+def test_standard_error_that_was_held_back_is_shown_when_a_bug_follows(capfd, error, shown):
     with pytest.raises(error), stderr_held_back():
         os.write(2, b"of a library\n")
         raise error("x")

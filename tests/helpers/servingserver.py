@@ -1,9 +1,10 @@
-"""A stand-in for `tensorflow_model_server` where it cannot be had: its flags, its two protocols, its words.
+"""A stand-in for `tensorflow_model_server` where it is not installed: its flags, protocols and messages.
 
     python tests/helpers/servingserver.py --port=8500 --rest_api_port=8501 --model_name=small --model_base_path=/models
 
-Models are executed through the C API, as the server does it. Status codes and messages are those in the sources of
-TensorFlow Serving: predict_util.cc, get_model_status_impl.cc, http_rest_api_util.cc, json_tensor.cc, http_server.cc.
+It listens on loopback only. Models are executed through the C API, as in the server. Status codes and messages are
+those in the sources of TensorFlow Serving: predict_util.cc, get_model_status_impl.cc, http_rest_api_util.cc,
+json_tensor.cc, http_server.cc.
 """
 
 import argparse
@@ -100,7 +101,7 @@ class Version:
                     "alias set: ",
                 )
             try:
-                inputs[alias] = tf.make_ndarray(request.inputs[alias])
+                inputs[alias] = tf.make_ndarray(_wrapped(request.inputs[alias]))
             except (ValueError, TypeError):
                 raise Refusal("INVALID_ARGUMENT", f"tensor parsing error: {alias}") from None
         for alias in request.output_filter:
@@ -124,7 +125,7 @@ class Version:
 
 
 class Model:
-    """The newest version in a folder that is looked at again and again."""
+    """The newest version in a folder that is polled."""
 
     def __init__(self, name, base_path):
         self.name, self.base_path = name, Path(base_path)
@@ -167,7 +168,7 @@ class Model:
 
 
 class Core:
-    """Every model, and what can be asked of them."""
+    """All models, and the requests that they answer."""
 
     def __init__(self, models):
         self.models = models
@@ -226,6 +227,13 @@ def _braces(names):
     return "{" + ",".join(sorted(names)) + "}"
 
 
+def _wrapped(proto):
+    """As `Tensor::FromProto`: numbers that do not fit into uint8 lose their upper bits."""
+    if proto.dtype == types_pb2.DT_UINT8 and len(proto.int_val):
+        proto.int_val[:] = [value & 255 for value in proto.int_val]
+    return proto
+
+
 def _fill(proto, array):
     """As `Tensor::AsProtoField`: numbers in a field of their type, not as bytes."""
     for side in array.shape:
@@ -266,6 +274,8 @@ def json_request(core, spec, body):
     """A PredictRequest of a JSON body, and whether it is by rows; as json_tensor.cc."""
     try:
         document = json.loads(body)
+    except RecursionError:
+        raise Refusal("INVALID_ARGUMENT", "JSON Parse error: nested too deeply") from None
     except ValueError as error:
         what = f"Invalid value. at offset: {getattr(error, 'pos', 0)}" if body else "The document is empty"
         raise Refusal("INVALID_ARGUMENT", f"JSON Parse error: {what}") from None
@@ -356,7 +366,7 @@ def _fill_values(value, level, shape, tensor):
             raise Refusal("INVALID_ARGUMENT", "Unable to base64 decode") from None
     elif tensor.dtype == types_pb2.DT_STRING and isinstance(value, str):
         tensor.string_val.append(value.encode())
-    elif tensor.dtype == types_pb2.DT_UINT8 and isinstance(value, int) and not isinstance(value, bool):
+    elif tensor.dtype == types_pb2.DT_UINT8 and type(value) is int and -(2**31) <= value < 2**31:
         tensor.int_val.append(value)
     else:
         kind = {dict: "Object", str: "String", bool: "True", type(None): "Null"}.get(type(value), "Number")
@@ -421,7 +431,8 @@ def handler(core):
             return json_answer(core.predict(request), rows)
 
         def _reply(self, function):
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = self.headers.get("Content-Length", "0")
+            body = self.rfile.read(int(length)) if length.isdecimal() and int(length) < 2**30 else b""
             if not self.path.lower().startswith("/v1/"):
                 status, content = 404, b""
             else:
@@ -429,6 +440,8 @@ def handler(core):
                     status, answer = 200, function(body)
                 except Refusal as refusal:
                     status, answer = HTTP.get(refusal.code, 500), {"error": str(refusal)}
+                except RecursionError:
+                    status, answer = 400, {"error": "JSON Value: nested too deeply"}
                 content = json.dumps(answer, indent=4).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -446,6 +459,8 @@ def _spec(name, version):
     spec = predict_pb2.PredictRequest().model_spec
     spec.name = name
     if version is not None:
+        if len(version) > 18:
+            raise Refusal("INVALID_ARGUMENT", f"Failed to convert version: {version} to numeric.")
         spec.version.value = int(version)
     return spec
 
@@ -478,10 +493,10 @@ def main():
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Services(core), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(Services(core), server)
-    server.add_insecure_port(f"0.0.0.0:{given.port}")
+    server.add_insecure_port(f"127.0.0.1:{given.port}")
     server.start()
     http.server.ThreadingHTTPServer.request_queue_size = 128
-    rest = http.server.ThreadingHTTPServer(("0.0.0.0", given.rest_api_port), handler(core))
+    rest = http.server.ThreadingHTTPServer(("127.0.0.1", given.rest_api_port), handler(core))
     threading.Thread(target=rest.serve_forever, daemon=True).start()
     while True:
         time.sleep(given.file_system_poll_wait_seconds)

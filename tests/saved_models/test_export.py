@@ -1,4 +1,4 @@
-"""The SavedModel: what it computes, what its ends are called, who can load it, and the way back to Keras."""
+"""SavedModels: their results, signatures and loaders, and restoring a Keras model."""
 
 import io
 import json
@@ -109,7 +109,7 @@ def test_differs_from_keras_in_rounding_only(session, generator, shape):
     assert (exported != layered).sum() <= 0.001 * layered.size + 1
 
 
-def test_names_types_and_shapes_of_the_ends(session):
+def test_names_types_and_shapes_of_the_signatures(session):
     ends = {
         name: (
             {n: (s.dtype, [d.size for d in s.tensor_shape.dim]) for n, s in signature.inputs.items()},
@@ -190,7 +190,7 @@ def header_only(width, height):
         "a JPEG over the limit",
     ],
 )
-def test_serve_bytes_names_the_picture_it_refuses_and_goes_on(session, content, problem):
+def test_serve_bytes_names_the_picture_it_refuses_and_answers_the_next_request(session, content, problem):
     good = encoded(picture(2, 2, 3))
     bad = content() if callable(content) else content
     with pytest.raises(capi.Error, match=re.escape("image_bytes[1]") + ".*" + problem) as refusal:
@@ -209,7 +209,9 @@ def test_serve_bytes_names_the_picture_it_refuses_and_goes_on(session, content, 
         ((2, 4, 0, 3), "image has no pixels"),
     ],
 )
-def test_refuses_pictures_that_are_too_large_or_empty_and_goes_on(session, signature, shape, problem):
+def test_pictures_that_are_too_large_or_empty_are_refused_and_the_next_request_is_answered(
+    session, signature, shape, problem
+):
     with pytest.raises(capi.Error, match=problem) as refusal:
         session.run({"image": np.zeros(shape, np.uint8)}, signature)
     assert refusal.value.code == 3
@@ -218,7 +220,7 @@ def test_refuses_pictures_that_are_too_large_or_empty_and_goes_on(session, signa
 
 @pytest.mark.parametrize("signature", ["serving_default", "bfloat16"])
 @pytest.mark.parametrize("shape", [(4, 4, 3), (1, 1, 4, 4, 3), (1, 4, 4, 1), (1, 4, 4, 4), (3,), ()])
-def test_refuses_what_is_no_batch_of_rgb_pictures_and_goes_on(session, signature, shape):
+def test_other_arrays_than_batches_of_rgb_are_refused_and_the_next_request_is_answered(session, signature, shape):
     with pytest.raises(capi.Error, match=r"not compatible with expected shape \[\?,\?,\?,3\]") as refusal:
         session.run({"image": np.zeros(shape, np.uint8)}, signature)  # a server feeds what it was sent
     assert refusal.value.code == 3

@@ -1,4 +1,4 @@
-"""The contract with TensorFlow Serving: what a server of our models answers, asked with its own messages."""
+"""TensorFlow Serving: the answers of a server of our models to its own messages."""
 
 import base64
 import concurrent.futures
@@ -135,7 +135,7 @@ def test_pixels_through_rest(server, local):
         np.testing.assert_array_equal(answer[answered], local(batch))
 
 
-def test_the_attributes_are_told_through_both_protocols(server, channel, small_model):
+def test_both_protocols_return_the_attributes(server, channel, small_model):
     facts = zoo.attributes(small_model / "1")
     assert json.loads(ask(channel, {"any": [b""]}, signature="attributes")["attributes"].item()) == facts
     status, answer = rest(server.url + ":predict", {"signature_name": "attributes", "instances": [""]})
@@ -156,7 +156,7 @@ def test_metadata_names_the_signatures(server, channel):
     assert [dim["size"] for dim in signature["inputs"]["image"]["tensor_shape"]["dim"]] == ["-1", "-1", "-1", "3"]
 
 
-def test_status_says_that_the_model_is_available(server, channel):
+def test_the_status_of_the_model_is_available(server, channel):
     asked = get_model_status_pb2.GetModelStatusRequest()
     asked.model_spec.name = "small"
     [state] = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(asked, 60).model_version_status
@@ -227,6 +227,13 @@ def test_a_bad_request_through_grpc_has_a_code_and_a_reason_and_the_next_is_answ
     np.testing.assert_array_equal(ask(channel, GOOD)["image"], local(GOOD["image"]))
 
 
+def test_numbers_beyond_a_byte_are_taken_modulo_256_as_tensorflow_does(server, local):
+    image = GOOD["image"].astype(int) + 256
+    status, content = rest(server.url + ":predict", {"instances": image.tolist()})
+    assert status == 200
+    np.testing.assert_array_equal(content["predictions"], local(GOOD["image"]))
+
+
 def predict(signature, **content):
     return lambda url: rest(url + ":predict", {"signature_name": signature, **content})
 
@@ -262,6 +269,11 @@ def predict(signature, **content):
             r"Servable not found for request: Latest\(smaller\)",
         ),
         (lambda url: rest(url + "/versions/9:predict", {"instances": [1]}), 404, r"Specific\(small, 9\)"),
+        (lambda url: rest(url + f"/versions/{10**20}:predict", {"instances": [1]}), 400, "Failed to convert version"),
+        (predict("serving_default", instances=[[[[2**31] * 3]]]), 400, "is not of expected type: uint8"),
+        (lambda url: rest(url + ":predict", b'{"instances": ' + b"[" * 100_000), 400, "JSON Parse error"),
+        (lambda url: rest(url + ":predict", b'{"instances": ' + b"[" * 900 + b"]" * 900 + b"}"), 400, "."),
+        (lambda url: rest(url + ":predict", b'{"instances": ' + b"9" * 10_000 + b"}"), 400, "."),
         (lambda url: rest(url + "er"), 404, "Could not find any versions of model smaller"),
         (lambda url: rest(url + "/versions/9"), 404, "Could not find version 9 of model small"),
         (lambda url: rest(url + "er/metadata"), 404, r"Servable not found for request: Latest\(smaller\)"),
@@ -284,7 +296,7 @@ def memory(process):
     return 1024 * int(re.search(r"VmRSS:\s+(\d+)", status)[1])
 
 
-def test_200_requests_of_16_clients_are_answered_as_here_and_memory_stays(server, channel, local):
+def test_200_requests_of_16_clients_equal_local_results_and_memory_does_not_grow(server, channel, local):
     pictures = [picture(8 + 5 * k, 40 - 3 * k, 3) for k in range(10)]
     expected = [local(small) for small in pictures]
 
@@ -312,7 +324,7 @@ def test_200_requests_of_16_clients_are_answered_as_here_and_memory_stays(server
 
 
 @pytest.mark.long
-def test_a_new_version_is_taken_while_requests_go_on(small_model, server, tmp_path, local):
+def test_a_new_version_is_loaded_while_requests_continue(small_model, server, tmp_path, local):
     model = tmp_path / "growing"
     shutil.copytree(small_model / "1", model / "00000001")
     growing = serving.Server(model, kind=server.kind).wait(1)

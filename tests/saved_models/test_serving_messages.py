@@ -1,4 +1,4 @@
-"""The messages for TensorFlow Serving are the ones that TensorFlow Serving's own package declares."""
+"""The messages for TensorFlow Serving equal those of TensorFlow Serving's own package."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_an_array_survives_both_ways(shape, dtype):
     assert answer.dtype == dtype
 
 
-def test_numbers_are_read_as_a_server_writes_them():
+def test_numbers_are_read_in_the_encoding_of_a_server():
     """`Tensor::AsProtoField`, which the server uses unless told otherwise, puts each number into a field."""
     array = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
     for field, values in (("int_val", array), ("float_val", array.astype(np.float32) / 3)):
@@ -87,6 +87,6 @@ def test_strings_survive_both_ways():
         dict(dtype=9, tensor_shape=dict(dim=[dict(size=1)])),
     ],
 )
-def test_a_tensor_that_is_none_is_refused(wrong):
+def test_an_invalid_tensor_is_refused(wrong):
     with pytest.raises(ValueError):
         serving_messages.array(serving_messages.TensorProto(**wrong))

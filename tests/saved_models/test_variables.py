@@ -11,7 +11,7 @@ from srgan_tf.networks import models
 from srgan_tf.saved_models import export, variables
 
 
-def test_they_are_those_of_the_network(small_model):
+def test_variables_equal_those_of_the_network(small_model):
     expected = models.named_weights(export.restore(small_model / "1"))
     found = variables.read(small_model / "1")
     assert found.keys() == expected.keys()

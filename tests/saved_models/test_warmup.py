@@ -1,4 +1,4 @@
-"""Warm-up requests: TensorFlow Serving can read them, and the model answers them."""
+"""Warm-up requests can be read by TensorFlow Serving, and the model answers them."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_every_kind_of_request_is_warmed_up_and_answered(small_model):
     ]
 
 
-def test_a_model_of_a_low_limit_is_not_asked_for_more(tmp_path):
+def test_warm_up_requests_respect_the_pixel_limit(tmp_path):
     export.export(models.srresnet(2, blocks=1, features=4), tmp_path / "1", attributes={"pixel_limit": 5000})
     assert max(np.prod(shape) for _, shape in replay(tmp_path / "1")) == 64 * 64 * 3
     export.export(models.srresnet(2, blocks=1, features=4), tmp_path / "1", attributes={"pixel_limit": 10})

@@ -1,4 +1,4 @@
-"""The shipped models are whole, load wherever they must, and are as good as their cards say."""
+"""The shipped models are complete, load everywhere, and reach the figures of their cards."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""A model's name or path becomes the folder of a SavedModel, in one place."""
+"""A model's name or path means the folder of a SavedModel."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_a_path_means_a_savedmodel_or_the_newest_in_it(weights, tmp_path):
 
 
 @pytest.mark.parametrize("model, scale", [("srgam", None), ("srgan", 8), ("checkout", None)])
-def test_anything_else_is_refused_with_the_list_of_models(weights, tmp_path, monkeypatch, model, scale):
+def test_an_unknown_model_is_refused_with_the_list_of_models(weights, tmp_path, monkeypatch, model, scale):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="srgan_x2, srgan_x4") as refusal:
         zoo.resolve(model, scale)
@@ -77,7 +77,7 @@ def test_anything_else_is_refused_with_the_list_of_models(weights, tmp_path, mon
 
 
 @pytest.mark.parametrize("model", ["~nobody_of_this_name/m", "n" * 5000, "{loop}/m", "{locked}/m"])
-def test_a_path_that_cannot_be_looked_at_is_refused_in_one_line(weights, tmp_path, model):
+def test_a_path_that_cannot_be_read_is_refused_in_one_line(weights, tmp_path, model):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     (tmp_path / "locked").mkdir(mode=0)
     with pytest.raises(UserError, match="Give the path of a SavedModel or one of: srgan_x2, srgan_x4"):

@@ -1,4 +1,4 @@
-"""upscale.py --cluster: the results of a local run, from a real cluster that loses machines; and buckets."""
+"""upscale.py --cluster on a real Ray cluster that loses machines, and pictures in buckets."""
 
 import concurrent.futures
 import contextlib
@@ -38,7 +38,7 @@ def cluster(bucket):
 
 @pytest.fixture(scope="module")
 def bucket():
-    """What points S3 at a server on loopback, which has the bucket `photos`."""
+    """The environment for an S3 server on loopback with the bucket `photos`."""
     boto3 = pytest.importorskip("boto3")
     from moto.server import ThreadedMotoServer
 
@@ -65,7 +65,7 @@ def bucket():
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory, small_model):
-    """A folder `in` with pictures and one that is none, and `local` with what they become on this machine."""
+    """A folder `in` with pictures and a text file, and `local` with the results of a local run."""
     folder = tmp_path_factory.mktemp("album")
     (folder / "in").mkdir()
     rng = np.random.default_rng(1)
@@ -108,7 +108,7 @@ def wait_for(count, folder, process):
         time.sleep(0.01)
 
 
-def test_results_are_those_of_a_local_run_though_a_machine_is_lost_half_way(cluster, album, small_model):
+def test_results_equal_a_local_run_when_a_machine_is_lost(cluster, album, small_model):
     out = album / "out"
     process = start(album / "in", "-o", out, "-n", small_model, "--cluster", cluster.address)
     wait_for(PICTURES // 3, out, process)
@@ -130,7 +130,7 @@ def test_results_are_those_of_a_local_run_though_a_machine_is_lost_half_way(clus
 
 
 @pytest.mark.long
-def test_after_the_driver_was_killed_only_the_rest_is_computed(cluster, album, small_model):
+def test_after_the_driver_was_killed_only_the_remaining_pictures_are_computed(cluster, album, small_model):
     out = album / "again"
     arguments = album / "in", "-o", out, "-n", small_model, "--cluster", cluster.address
     process = start(*arguments)
@@ -153,7 +153,7 @@ def test_after_the_driver_was_killed_only_the_rest_is_computed(cluster, album, s
 
 
 def fill(environment, folder, album):
-    """Objects below s3://photos/folder: four pictures, one that is none, one in a sub-folder."""
+    """Store four pictures, a text file and a picture in a sub-folder below s3://photos/folder."""
     client = client_of(environment)
     for name in ("000.png", "001.jpg", "002.webp", "003.png", "text.png"):
         client.upload_file(album / "in" / name, "photos", f"{folder}/{name}")
@@ -182,7 +182,9 @@ def objects(client, folder):
 
 
 @pytest.mark.parametrize("where", ["here", pytest.param("cluster", marks=pytest.mark.long)])
-def test_a_bucket_is_source_and_target_and_what_cannot_be_read_is_listed(bucket, album, small_model, where, request):
+def test_pictures_of_a_bucket_are_enlarged_into_a_bucket_and_unreadable_ones_are_listed(
+    bucket, album, small_model, where, request
+):
     client = fill(bucket, where, album)
     flags = [] if where == "here" else ["--cluster", request.getfixturevalue("cluster").address]
     arguments = [f"s3://photos/{where}", "-o", f"s3://photos/{where}_x4", "-n", small_model, "-r", *flags]
@@ -236,9 +238,7 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
         (["in", "s3://photos", "-o", "out", "--cluster", "auto"], "one after the other"),
     ],
 )
-def test_a_place_or_a_cluster_that_is_not_there_is_one_line(
-    bucket, small_model, tmp_path, monkeypatch, arguments, problem
-):
+def test_a_missing_place_or_cluster_is_one_line(bucket, small_model, tmp_path, monkeypatch, arguments, problem):
     (tmp_path / "in").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "in" / "a.png")
     monkeypatch.chdir(tmp_path)
@@ -281,7 +281,7 @@ def test_an_address_that_is_not_ray_is_one_line_within_seconds(small_model, tmp_
         assert time.monotonic() - started < 60
 
 
-def test_a_cluster_that_asks_for_a_token_is_one_line(cluster, small_model, tmp_path):
+def test_a_cluster_that_requires_a_token_is_one_line(cluster, small_model, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     status, out, err = run(
         tmp_path / "a.png", "-n", small_model, "--cluster", cluster.address, HOME=str(tmp_path), RAY_AUTH_TOKEN=""
@@ -318,7 +318,7 @@ def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, 
 
 
 def run_with(worker, folder, cluster, **environment):
-    """A run with a worker of `raycluster`: its exit status, `[done, kept, failed]` if it came so far, and stderr."""
+    """Run with a worker of `raycluster`; returns its status, `[done, kept, failed]` if there is one, and stderr."""
     program = f"""
 import json, sys
 from helpers import raycluster
@@ -354,7 +354,7 @@ def photos(tmp_path):
 
 
 @pytest.mark.long
-def test_a_picture_may_take_longer_than_ray_waits_for_progress(cluster, photos):
+def test_a_picture_may_take_longer_than_rays_timeout_for_progress(cluster, photos):
     for path in sorted(photos.iterdir())[2:]:
         path.unlink()
     assert run_with("Slow", photos, cluster, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="1") == (0, [2, 0, 0], "")
@@ -370,14 +370,14 @@ def test_machines_with_gpus_need_no_more_cores_than_they_have(photos):
 
 
 @pytest.mark.long
-def test_a_picture_that_ends_its_process_again_and_again_fails_alone(cluster, photos):
+def test_a_picture_that_kills_its_process_repeatedly_fails_alone(cluster, photos):
     status, outcome, err = run_with("Mortal", photos, cluster)
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err
     assert err.startswith(f"error: {photos / '4.bmp'}: each of 3 processes ended") and "Try it alone" in err
     assert sorted(results(photos.parent / "out")) == [f"{i}_x1.bmp" for i in range(10) if i != 4]
 
 
-def test_a_folder_of_results_that_cannot_be_looked_at_fails_alone():
+def test_an_unreadable_folder_of_results_fails_alone():
     pytest.importorskip("pyarrow")
     names, problem = cluster_module._there(places.of("nonsense://host/out"))
     assert not names and "nonsense://host" in problem

@@ -62,7 +62,7 @@ def test_a_result_that_its_format_cannot_hold_is_refused_before_it_is_computed(
     assert problem in line and f"large_{name}" in line if problem else "it would be computed" in line
 
 
-def test_results_lie_beside_their_pictures_in_the_same_format(album):
+def test_results_are_beside_their_pictures_in_the_same_format(album):
     assert plan(["cat.jpg", "sub/bird.png", "dog.PNG"]) == [
         ("cat.jpg", "cat_x4.jpg"),
         ("sub/bird.png", "sub/bird_x4.png"),
@@ -71,7 +71,7 @@ def test_results_lie_beside_their_pictures_in_the_same_format(album):
     assert plan(["old.gif"]) == [("old.gif", "old_x4.gif")]
 
 
-def test_a_folder_means_its_pictures_without_earlier_results_of_theirs(album):
+def test_a_folder_means_its_pictures_without_earlier_results(album):
     assert plan(["."]) == [("cat.jpg", "cat_x4.jpg"), ("dog.PNG", "dog_x4.PNG"), ("old.gif", "old_x4.gif")]
 
 
@@ -102,7 +102,7 @@ def test_a_picture_named_twice_is_one_job(album):
     assert plan(["cat.jpg", "cat.jpg"]) == [("cat.jpg", "cat_x4.jpg")]
 
 
-def test_a_shells_pattern_names_earlier_results_too_and_they_are_not_enlarged(album):
+def test_earlier_results_in_a_shell_pattern_are_not_enlarged(album):
     assert plan(["cat.jpg", "cat_x4.jpg"]) == [("cat.jpg", "cat_x4.jpg")]
     Path("cat_1920x1080.jpg").touch()
     for paths in (["*.jpg"], ["cat.jpg", "./cat_x4.jpg", os.path.abspath("cat_1920x1080.jpg")]):
@@ -111,7 +111,7 @@ def test_a_shells_pattern_names_earlier_results_too_and_they_are_not_enlarged(al
         assert lines.notes == ["earlier results skipped: 2. Name them alone to enlarge them."]
 
 
-def test_what_is_named_alone_is_enlarged_whatever_its_name(album):
+def test_a_picture_named_alone_is_enlarged_whatever_its_name(album):
     lines = Lines()
     assert plan(["cat_x4.jpg"], reporter=lines) == [("cat_x4.jpg", "cat_x4_x4.jpg")]
     Path("sub/cat.jpg").touch()
@@ -122,7 +122,7 @@ def test_what_is_named_alone_is_enlarged_whatever_its_name(album):
     assert not lines.notes
 
 
-def test_pictures_of_a_folder_that_are_taken_for_results_are_counted_and_may_be_named(album):
+def test_pictures_of_a_folder_that_look_like_results_are_counted_and_may_be_named(album):
     for name in ("sub/icon.png", "sub/icon_64x64.png", "sub/bird_x2.webp"):
         Path(name).touch()
     lines = Lines()
@@ -140,7 +140,7 @@ def test_pictures_of_a_folder_that_are_taken_for_results_are_counted_and_may_be_
     assert "sub/icon_64x64.png" in [source for source, _ in plan(["sub", "sub/icon_64x64.png"])]
 
 
-def test_results_of_any_size_and_format_are_not_taken_from_a_folder(album):
+def test_results_of_any_size_and_format_are_skipped_in_a_folder(album):
     for name in ("cat_x2.5.png", "cat_w1920.webp", "cat_1920x1080.jpg", "dog_h7.PNG", "bird_x4.png", "x4.png"):
         Path(name).touch()
     assert [source for source, _ in plan(["."])] == ["bird_x4.png", "cat.jpg", "dog.PNG", "old.gif", "x4.png"]
@@ -215,7 +215,7 @@ def test_an_output_inside_the_folder_is_not_taken_as_input(album):
     ]
 
 
-def test_patterns_that_the_shell_left_are_followed(album):
+def test_patterns_that_the_shell_did_not_expand_are_expanded(album):
     assert plan(["*.jp*g"]) == [("cat.jpg", "cat_x4.jpg")]
     assert plan(["**/b*.png"]) == [("sub/bird.png", "sub/bird_x4.png")]
     Path("[a].png").touch()
@@ -246,14 +246,14 @@ def test_format_changes_the_suffix_of_all(album):
         (["sub/bird.png", "./other/bird.png"], "large", "would become it"),
     ],
 )
-def test_plans_that_would_ruin_a_picture_are_refused(album, paths, output, problem):
+def test_plans_that_would_replace_a_picture_are_refused(album, paths, output, problem):
     Path("linked.jpg").hardlink_to("cat.jpg")
     with pytest.raises(UserError, match=problem):
         plan(paths, output)
 
 
 def too_deep(folder):
-    """A folder below one that is there but, its path being too long, cannot be read by it, with a picture in it."""
+    """Make folders with a picture whose path is too long to be read."""
     home = os.getcwd()
     try:
         os.chdir(folder)
@@ -335,7 +335,7 @@ def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_to
     assert "not enough memory" in first and "it would be computed" in second
 
 
-def test_a_picture_that_is_gone_when_its_result_is_there_was_enlarged(album):
+def test_a_picture_that_is_removed_while_it_is_enlarged_does_not_fail(album):
     Image.new("RGB", (3, 3)).save("cat.png")
     size = os.path.getsize("cat.png")
 
@@ -375,7 +375,7 @@ def test_results_get_the_times_of_their_sources_when_asked(tmp_path):
         assert (os.stat(job.target).st_mtime_ns == 10**18 + 123_456_789) == keep
 
 
-def test_a_few_bytes_of_a_huge_picture_are_not_enlarged_unless_asked_for(album):
+def test_a_huge_picture_in_a_few_bytes_is_refused_without_large(album):
     Path("bomb.gif").write_bytes(
         bytes.fromhex("474946383961c832c8328000000000000000002c00000000c832c832000002024401003b")
     )
@@ -456,7 +456,7 @@ def test_two_runs_on_one_folder_share_the_work(tmp_path, start_run, flags):
         assert Image.open(tmp_path / "out" / f"{i}_x4.png").getpixel((5, 5)) == (20 * i, 0, 0)
 
 
-def test_what_a_killed_run_was_making_is_taken_over(tmp_path, start_run):
+def test_the_result_that_a_killed_run_was_making_is_taken_over(tmp_path, start_run):
     first, second = start_run(), start_run()
     go(first)
     while len(list((tmp_path / "out").glob("*.png"))) < 2:

@@ -1,4 +1,4 @@
-"""How much memory there is left: the machine's, the control group's, the limit's."""
+"""The free memory: of the machine, of the control group, and within limits."""
 
 import subprocess
 import sys
@@ -24,11 +24,11 @@ def machine(tmp_path, monkeypatch):
     return write
 
 
-def test_without_limits_it_is_what_the_machine_has(machine):
+def test_without_limits_the_machines_free_memory_counts(machine):
     assert memory.available() == 4000 * 1024
 
 
-def test_free_swap_counts_where_it_is_asked_for(machine):
+def test_free_swap_counts_on_request(machine):
     machine({"proc/meminfo": "MemAvailable:   4000 kB\nSwapTotal:  9000 kB\nSwapFree:  1000 kB\n"})
     assert (memory.available(), memory.available(swap=True)) == (4000 * 1024, 5000 * 1024)
     machine({"proc/self/cgroup": "0::/a\n", "cgroup/a/memory.max": "2000000\n", "cgroup/a/memory.current": "500000\n"})
@@ -50,7 +50,7 @@ def test_the_limit_of_a_control_group_counts(machine):
 
 
 def test_the_limit_of_a_group_around_it_counts(machine):
-    """As of a job of Slurm, or of a person's slice, within which a process has a group without limits."""
+    """As in a job of Slurm or a user's slice, where the process' own group has no limit."""
     machine(
         {
             "proc/self/cgroup": "0::/job/step/task\n",
@@ -82,7 +82,7 @@ def test_the_limit_of_a_control_group_of_version_1_counts(machine):
     assert memory.available() == 2000000
 
 
-def test_a_system_without_these_files_says_nothing(tmp_path, monkeypatch):
+def test_the_free_memory_of_a_system_without_these_files_is_unknown(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "PROC", tmp_path)
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory.available() is None

@@ -1,4 +1,4 @@
-"""Places that pyarrow does not know itself: what fsspec opens."""
+"""Local and remote places, and file systems that only fsspec opens."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
 
 class Simple(MemoryFileSystem):
-    """A file system that, as that of SFTP, moves in the simplest way only, and whose errors are its own."""
+    """A file system that, like that of SFTP, cannot move recursively, and that raises its own exceptions."""
 
     protocol = "simple"
     store, pseudo_dirs = {}, [""]
@@ -34,7 +34,7 @@ class Simple(MemoryFileSystem):
 fsspec.register_implementation("simple", Simple, clobber=True)
 
 
-def test_a_file_goes_there_and_back_as_a_whole(tmp_path):
+def test_a_file_is_stored_and_fetched_as_a_whole(tmp_path):
     (tmp_path / "a.bin").write_bytes(b"picture")
     target = places.of("simple://photos/large/a.bin")
     target.upload(tmp_path / "a.bin")
@@ -43,13 +43,13 @@ def test_a_file_goes_there_and_back_as_a_whole(tmp_path):
         assert local.read_bytes() == b"picture"
 
 
-def test_what_a_file_system_raises_is_one_line():
+def test_an_exception_of_a_file_system_is_one_line():
     with pytest.raises(UserError, match=r"simple://photos/locked: cannot be reached \(Authentication failed\.") as told:
         places.of("simple://photos/locked").kind()
     assert "\n" not in str(told.value)
 
 
-def test_a_file_url_may_hold_what_urls_escape():
+def test_escapes_in_a_file_url_are_decoded():
     assert places.of("file:///photos/a%20b.png") == Path("/photos/a b.png")
 
 
@@ -64,7 +64,7 @@ def test_a_file_url_may_hold_what_urls_escape():
     ],
 )
 @pytest.mark.parametrize("root", ["", "s3://bucket/"])
-def test_a_path_in_a_folder_that_is_given_too_is_refused(tmp_path, monkeypatch, root, place, recursive, lies):
+def test_a_path_inside_another_given_folder_is_refused(tmp_path, monkeypatch, root, place, recursive, lies):
     monkeypatch.chdir(tmp_path)
     assert cluster._is_in(places.of(root + place), places.of(root + "photos"), recursive) == lies
     if not root and place.endswith(".png"):
@@ -76,7 +76,7 @@ def test_a_path_in_a_folder_that_is_given_too_is_refused(tmp_path, monkeypatch, 
                 cluster._listing(plans.Request.of([place, "photos"], label="x4", recursive=recursive), None)
 
 
-def test_a_cluster_tells_what_it_leaves_out(tmp_path):
+def test_a_cluster_reports_skipped_files(tmp_path):
     for name in ("a.png", "a_x4.png", "clip.mp4"):
         (tmp_path / name).touch()
     rows = list(cluster._listed(plans.Request.of([tmp_path], label="x4").parts, overwrite=False))
@@ -84,7 +84,7 @@ def test_a_cluster_tells_what_it_leaves_out(tmp_path):
     assert "clips" in rows[1]["line"] and "earlier results" in rows[2]["line"]
 
 
-def test_the_manifest_lies_where_the_results_do():
+def test_the_manifest_is_beside_the_results():
     for output, folder in (("out.v2", "out.v2"), ("out/large.png", "out")):
         assert plans.Request.of(["a.png"], output, label="x4").result_folder() == Path(folder)
 

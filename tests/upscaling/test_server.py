@@ -1,4 +1,4 @@
-"""upscale.py --server: the same pictures, computed by servers that may be slow, wrong, or killed half-way."""
+"""upscale.py --server: the same pictures, computed by servers that may be slow, wrong or killed."""
 
 import base64
 import concurrent.futures
@@ -76,17 +76,17 @@ def run(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("shape", [(61, 83, 3), (61, 83), (61, 83, 4), (61, 83, 2), (2, 9, 7, 3), (1, 1, 3)])
-def test_every_kind_of_picture_is_as_it_would_be_here(server, local, protocol, shape):
+def test_every_kind_of_picture_equals_the_local_result(server, local, protocol, shape):
     np.testing.assert_array_equal(Remote([getattr(server, protocol)], tile=40)(picture(*shape)), local(picture(*shape)))
 
 
 @pytest.mark.parametrize("path", ["small", "v1/models/small", "small/versions/1", "v1/models/small/versions/1"])
-def test_addresses_may_be_written_as_the_server_writes_them(server, local, protocol, path):
+def test_addresses_may_be_given_in_the_form_of_the_rest_api(server, local, protocol, path):
     address = getattr(server, protocol).replace("small", path)
     np.testing.assert_array_equal(Remote([address])(picture(5, 6, 3)), local(picture(5, 6, 3)))
 
 
-def test_of_two_versions_behind_one_name_only_the_one_that_was_asked_is_heard(server, local, monkeypatch):
+def test_of_two_versions_behind_one_name_only_answers_of_the_first_are_accepted(server, local, monkeypatch):
     """As where a rolling update goes on behind a balancer."""
     versions, predict = itertools.cycle([1, 2]), endpoints.Grpc._predict
     remote = Remote([server.grpc], tile=40)
@@ -118,7 +118,7 @@ def test_a_server_may_fail_for_days():
     assert server.pauses_until <= time.monotonic() + server_module.LONGEST_PAUSE
 
 
-def test_a_batch_travels_in_parts(server, local, monkeypatch):
+def test_a_batch_is_sent_in_parts(server, local, monkeypatch):
     remote, sent = Remote([server.grpc]), []
     remote._automatic, enlarge = 20, remote._servers.enlarge
     monkeypatch.setattr(
@@ -128,7 +128,7 @@ def test_a_batch_travels_in_parts(server, local, monkeypatch):
     assert sorted(sent) == [1, 2, 2, 2]
 
 
-def test_what_a_server_refuses_is_told_with_the_picture(server, run):
+def test_a_picture_that_a_server_refuses_is_named(server, run):
     Image.fromarray(picture(5, 6).astype(np.uint16)).save("deep.png")
     status, _, err = run("a.png", "deep.png", "--server", server.grpc)
     assert status == 1 and err.startswith("error: deep.png: 16 bits a channel") and err.count("\n") == 1
@@ -139,7 +139,7 @@ def test_16_bits_are_refused_in_one_line(server):
         Remote([server.rest])(picture(5, 6, 3).astype(np.uint16))
 
 
-def test_bfloat16_is_computed_where_it_is_asked_for(server, small_model):
+def test_a_server_computes_in_bfloat16_on_request(server, small_model):
     here = serving.Here(small_model, precision="bfloat16")(picture(9, 7, 3))
     np.testing.assert_array_equal(Remote([server.grpc], precision="bfloat16")(picture(9, 7, 3)), here)
 
@@ -189,7 +189,7 @@ def test_no_picture_of_16_clients_is_lost_when_one_of_two_servers_is_killed(serv
 
 
 @pytest.mark.long
-def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol):
+def test_another_server_takes_over_from_one_that_hangs(server, second, local, protocol):
     remote = Remote([getattr(second, protocol), getattr(server, protocol)], tile=40, timeout=2)
     second.process.send_signal(signal.SIGSTOP)
     try:
@@ -199,7 +199,7 @@ def test_a_server_that_hangs_is_left_for_another(server, second, local, protocol
 
 
 @pytest.mark.long
-def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_told(second, local, monkeypatch):
+def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_reported(second, local, monkeypatch):
     remotes = [Remote([address], tile=40) for address in (second.grpc, second.rest)]
     monkeypatch.setattr(server_module, "LONGEST_PAUSE", 0.5)
     monkeypatch.setattr(server_module, "ATTEMPTS", 3)
@@ -215,7 +215,7 @@ def test_a_server_that_comes_back_is_asked_again_and_one_that_does_not_is_told(s
             np.testing.assert_array_equal(answer.result(), local(picture(61, 83, 3)))
 
 
-def test_servers_that_are_away_at_the_start_are_done_without(server, local):
+def test_servers_that_are_away_at_the_start_are_not_needed(server, local):
     for servers in ([f"grpc://{NOBODY}/small", server.grpc], [server.rest, f"http://{NOBODY}/small"]):
         np.testing.assert_array_equal(Remote(servers, tile=40)(picture(61, 83, 3)), local(picture(61, 83, 3)))
 
@@ -282,7 +282,7 @@ def doubled_twice(asked):
         (500, b"", "refuses .HTTP 500"),
     ],
 )
-def test_an_answer_that_no_other_try_would_better_is_told_at_once(small_model, status, body, problem):
+def test_an_answer_that_would_not_change_is_reported_at_once(small_model, status, body, problem):
     with Canned(status, body, zoo.attributes(small_model / "1")) as server:
         remote = Remote([server.address])
         with pytest.raises(UserError, match=f"--server {server.address}: .*{problem}") as refusal:
@@ -304,7 +304,7 @@ def test_a_server_that_is_too_busy_is_asked_again(small_model, monkeypatch, stat
             Remote([server.address])(picture(9, 7, 3))
 
 
-def test_a_server_that_the_last_picture_gave_up_is_asked_as_patiently_for_the_next(small_model, monkeypatch):
+def test_a_server_that_failed_for_one_picture_is_retried_for_the_next(small_model, monkeypatch):
     """It is out of order for longer than one picture waits for it: the rest of a folder must not fail at once."""
     monkeypatch.setattr(server_module, "ATTEMPTS", 2)
     facts, tries = zoo.attributes(small_model / "1"), itertools.count()
@@ -321,7 +321,7 @@ def test_a_server_that_the_last_picture_gave_up_is_asked_as_patiently_for_the_ne
         assert remote(picture(9, 7, 3)).shape == (36, 28, 3)
 
 
-def test_a_server_may_need_longer_for_its_first_answer_than_to_be_connected(small_model, monkeypatch):
+def test_the_first_answer_of_a_server_may_take_longer_than_the_connection(small_model, monkeypatch):
     monkeypatch.setattr(endpoints, "CONNECT_TIMEOUT", 0.3)
     slow = []
 
@@ -335,7 +335,7 @@ def test_a_server_may_need_longer_for_its_first_answer_than_to_be_connected(smal
 
 
 @pytest.mark.parametrize("width", [7, 70], ids=["one tile", "tiles"])
-def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model, width):
+def test_a_picture_is_not_a_mixture_of_two_versions_of_a_model(small_model, width):
     """The server takes another after the first tile, by itself: nothing that it answers shows it."""
     facts, tiles = zoo.attributes(small_model / "1"), []
 
@@ -353,7 +353,7 @@ def test_a_picture_is_not_made_of_two_versions_of_a_model(small_model, width):
 
 
 @pytest.mark.long
-def test_a_picture_is_not_made_of_two_versions_of_a_model_that_a_server_takes(server, small_model, protocol, tmp_path):
+def test_a_picture_is_not_a_mixture_when_a_server_loads_a_new_version(server, small_model, protocol, tmp_path):
     shutil.copytree(small_model / "1", tmp_path / "growing" / "1")
     other = export.restore(small_model / "1")
     models.start_as_interpolation(other)
@@ -383,12 +383,12 @@ def test_after_a_picture_was_interrupted_the_next_one_is_enlarged(server, local,
     np.testing.assert_array_equal(remote(picture(61, 83, 3)), local(picture(61, 83, 3)))
 
 
-def test_a_negative_tile_is_refused_as_it_is_here(server):
+def test_a_negative_tile_is_refused(server):
     with pytest.raises(ValueError, match="tile must be 0 or positive"):
         Remote([server.rest], tile=-1)
 
 
-def test_a_picture_of_another_size_is_no_answer(small_model, server):
+def test_an_answer_of_another_size_is_refused(small_model, server):
     """A model of scale 4 whose attributes say 2."""
     facts = {**zoo.attributes(small_model / "1"), "scale": 2}
     status, body = (

@@ -63,7 +63,7 @@ def test_tiles_give_the_whole_picture(small_model, upscale, size, tile):
     assert_equal_but_for_rounding(Upscaler(small_model, tile=tile, precision="float32")(image), upscale(image))
 
 
-def test_a_large_picture_is_cut_without_being_told(small_model, upscale, monkeypatch):
+def test_a_large_picture_is_cut_into_tiles_automatically(small_model, upscale, monkeypatch):
     image = picture(61, 83, 3)
     monkeypatch.setattr(upscaler, "TILE", 16)
     cut, shares = Upscaler(small_model, precision="float32"), []
@@ -84,7 +84,7 @@ def noted(upscale):
     return found
 
 
-def test_a_wide_low_picture_is_not_enlarged_at_once_and_as_the_savedmodel_does(small_model):
+def test_a_wide_low_picture_is_enlarged_in_tiles_and_as_the_savedmodel_does(small_model):
     cut, image = Upscaler(small_model, precision="float32"), picture(16, 5000, 3)
     found = noted(cut)
     large = cut(image)
@@ -93,7 +93,7 @@ def test_a_wide_low_picture_is_not_enlarged_at_once_and_as_the_savedmodel_does(s
     assert_equal_but_for_rounding(loaded.signatures["serving_default"](image=image[None])["image"][0].numpy(), large)
 
 
-def test_no_more_pictures_of_a_batch_are_enlarged_at_once_than_fit_in_a_strip(small_model, monkeypatch):
+def test_no_more_pictures_of_a_batch_are_enlarged_together_than_fit_in_a_strip(small_model, monkeypatch):
     monkeypatch.setattr(inference, "STRIP", 1024)
     cut, batch = Upscaler(small_model, precision="float32"), picture(20, 16, 8, 3)
     found = noted(cut)
@@ -102,7 +102,7 @@ def test_no_more_pictures_of_a_batch_are_enlarged_at_once_than_fit_in_a_strip(sm
     assert_equal_but_for_rounding(large[19], cut(batch[19]))
 
 
-def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
+def test_the_size_of_tiles_follows_the_free_memory(upscale, monkeypatch):
     monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
 
     def tile(megabytes):
@@ -112,7 +112,7 @@ def test_tiles_follow_the_memory_there_is(upscale, monkeypatch):
     assert tile(1) < tile(100) < tile(400) < tile(20000) == tile(None) == upscaler.TILE
 
 
-def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model, monkeypatch):
+def test_tiles_are_large_again_after_a_shortage_of_memory(small_model, monkeypatch):
     upscale, sizes = Upscaler(small_model, precision="float32", tile=100), []
     monkeypatch.setattr(upscale, "_fits", lambda size: size <= 100**2)
     enlarge = upscale._enlarge
@@ -131,7 +131,7 @@ def test_after_a_moment_without_memory_tiles_are_as_large_as_before(small_model,
     assert sizes[-1] == 100
 
 
-def test_a_result_that_the_memory_cannot_hold_is_not_begun(upscale, monkeypatch):
+def test_a_result_too_large_for_the_memory_is_not_started(upscale, monkeypatch):
     monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: 16 * 3 * 99)
     with pytest.raises(MemoryError, match="no room"):
         upscale(picture(10, 10, 3))
@@ -140,7 +140,7 @@ def test_a_result_that_the_memory_cannot_hold_is_not_begun(upscale, monkeypatch)
 @pytest.mark.parametrize(
     "limit, field", [("RLIMIT_AS", "VmSize"), pytest.param("RLIMIT_DATA", "VmData", marks=pytest.mark.long)]
 )
-def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp_path, limit, field):
+def test_a_tile_that_exhausts_the_memory_is_halved(small_model, upscale, tmp_path, limit, field):
     """In a process with a real limit: 900 x 900 pixels at once take more."""
     code = """if True:
         import resource, sys
@@ -167,7 +167,7 @@ def test_where_a_tile_exhausts_the_memory_it_is_halved(small_model, upscale, tmp
     assert_equal_but_for_rounding(np.load(tmp_path / "image.npy"), upscale(image))
 
 
-def test_what_tensorflow_finds_too_large_is_halved(small_model, upscale, monkeypatch):
+def test_a_tile_that_is_too_large_for_tensorflow_is_halved(small_model, upscale, monkeypatch):
     image = picture(90, 70, 3)
     whole, tiled, shares = upscale(image), Upscaler(small_model, precision="float32"), []
     enlarge = tiled._enlarge
@@ -182,7 +182,7 @@ def test_what_tensorflow_finds_too_large_is_halved(small_model, upscale, monkeyp
     assert max(shares) < 0.15 and sum(shares) == pytest.approx(1)
 
 
-def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
+def test_without_a_halo_tiles_would_be_visible(small_model, upscale):
     image = picture(61, 83, 3)
     tiled = Upscaler(small_model, tile=16, precision="float32")
     tiled.halo = 0
@@ -190,7 +190,7 @@ def test_without_a_halo_tiles_would_be_seen(small_model, upscale):
 
 
 @pytest.mark.parametrize("halo", [1, 12, 40])
-def test_spans_cover_a_side_once_and_never_look_beyond_it(halo):
+def test_spans_cover_a_side_once_and_never_extend_beyond_it(halo):
     for length in range(1, 60):
         for tile in (1, 2, 16, 64):
             spans = upscaler.spans(length, tile, halo)
@@ -206,7 +206,7 @@ def test_a_tile_stays_within_a_limit(small_model):
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_half_the_bits_come_close_to_float32(small_model, upscale, precision):
+def test_half_precision_is_close_to_float32(small_model, upscale, precision):
     rough = Upscaler(small_model, precision=precision)
     image = picture(32, 24, 3)
     assert (rough.precision, upscale.precision) == (precision, "float32")
@@ -230,7 +230,7 @@ def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
         (None, None, "float32"),
     ],
 )
-def test_auto_takes_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
+def test_auto_selects_bfloat16_where_the_processor_has_it(small_model, tmp_path, monkeypatch, flags, onednn, precision):
     monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr("srgan_tf.networks.precision.CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
@@ -265,7 +265,7 @@ def test_alpha_is_enlarged_as_a_grey_picture(upscale):
     np.testing.assert_array_equal(upscale(image)[..., 3], upscale(image[..., 3]))
 
 
-def test_what_a_network_invents_in_alpha_stays_off_what_is_wholly_transparent_or_opaque():
+def test_alpha_is_unchanged_where_it_is_fully_transparent_or_opaque():
     class Inventive(Enlarger):
         size = Size(4)
 
@@ -279,7 +279,7 @@ def test_what_a_network_invents_in_alpha_stays_off_what_is_wholly_transparent_or
     assert (large[16:24, 28:] == 8).all() and (large[24:32, 36:] == 251).all()  # where it may draw an edge
 
 
-def test_colours_under_transparent_pixels_do_not_shine_through(upscale):
+def test_colours_of_transparent_pixels_do_not_show(upscale):
     y, x = np.mgrid[:24, :24]
     alpha = np.uint8(255) * ((x - 12) ** 2 + (y - 12) ** 2 < 60)
     red = np.zeros((24, 24, 3), np.uint8) + np.array([200, 30, 10], np.uint8)
@@ -303,7 +303,7 @@ def test_bleed_leaves_visible_pixels_alone_and_takes_the_nearest_colours():
 
 
 @pytest.mark.parametrize("kind", [(), (2,), (3,), (4,)])
-def test_16_bits_give_what_8_bits_give_but_finer(upscale, kind):
+def test_16_bits_give_the_result_of_8_bits_with_finer_levels(upscale, kind):
     image = picture(14, 11, *kind)
     deep = upscale(image.astype(np.uint16) * 257)
     assert deep.dtype == np.uint16
@@ -312,7 +312,7 @@ def test_16_bits_give_what_8_bits_give_but_finer(upscale, kind):
     assert (whole == upscale(image)).mean() > (0.999 if kind == (3,) else 0.8)  # 8-bit grey is a mean of rounded ones
 
 
-def test_the_order_of_the_bytes_in_16_bits_does_not_count(upscale):
+def test_the_byte_order_of_16_bits_does_not_matter(upscale):
     image = picture(7, 6, 3).astype(np.uint16) * 257
     np.testing.assert_array_equal(upscale(image.astype(">u2")), upscale(image.astype("<u2")))
 
@@ -333,7 +333,7 @@ def test_16_bits_keep_more_than_256_levels(small_model, precision):
         np.testing.assert_allclose(np.diff(rows), 1000 / 64, atol=2)
 
 
-def test_16_bit_colours_under_transparent_pixels_do_not_shine_through(upscale):
+def test_16_bit_colours_of_transparent_pixels_do_not_show(upscale):
     y, x = np.mgrid[:24, :24]
     alpha = np.uint16(65535) * ((x - 12) ** 2 + (y - 12) ** 2 < 60)
     red = np.zeros((24, 24, 3), np.uint16) + np.array([50001, 7777, 10], np.uint16)
@@ -378,14 +378,14 @@ def test_a_batch_of_16_bits_at_another_size(small_model):
         ({"height": -3}, "--height"),
     ],
 )
-def test_sizes_that_are_none_are_refused(small_model, arguments, problem):
+def test_invalid_sizes_are_refused(small_model, arguments, problem):
     with pytest.raises(UserError, match=problem):
         Upscaler(small_model, **arguments)
 
 
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
-def test_a_picture_keeps_what_its_file_said(upscale, grey, alpha):
+def test_a_picture_keeps_its_metadata(upscale, grey, alpha):
     pixels = np.repeat(picture(6, 5, 1), 3, axis=2) if grey else picture(6, 5, 3)
     small = Picture(
         pixels, picture(6, 5) if alpha else None, grey, exif=b"exif", icc=b"icc", dpi=(300.0, 300.0), notes=("note",)
@@ -416,6 +416,6 @@ def test_other_arrays_are_refused(upscale, image, problem):
         upscale(image)
 
 
-def test_another_scale_than_the_models_is_refused(small_model):
+def test_a_scale_other_than_the_models_is_refused(small_model):
     with pytest.raises(UserError, match="--scale 2"):
         Upscaler(small_model, scale=2)

@@ -123,7 +123,7 @@ def test_every_command_about_serving_works_as_printed(place, small_model, page):
             if text.startswith("docker"):
                 if "compose" in text:
                     stop(servers)
-                port = re.search(r"(\d+):8501", text)
+                port = re.search(r":(\d+):8501", text)
                 servers.append(
                     subprocess.Popen(
                         ["bash", "-c", f"exec {text}"], cwd=folder, env=environment, stdout=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""upscale.py on every kind of picture file that people have: the right result or one clear line each."""
+"""upscale.py on many kinds of image files: the correct result, or one clear error line."""
 
 import os
 import re
@@ -18,12 +18,12 @@ from srgan_tf.upscaling.upscaler import Upscaler
 
 CASES = corpus.cases()
 ENVIRONMENT = {**os.environ, "PYTHONUTF8": "1"}
-ENVIRONMENT.pop("TF_CPP_MIN_LOG_LEVEL", None)  # as commands set it in this process
+ENVIRONMENT.pop("TF_CPP_MIN_LOG_LEVEL", None)  # set by commands in this process
 
 
 @pytest.fixture(scope="module")
 def run(small_model, tmp_path_factory):
-    """One real run over all of it: the folder of results, the lines on stdout and on stderr."""
+    """One run over all files: the folder of results, the lines of stdout and of stderr."""
     folder = tmp_path_factory.mktemp("corpus")
     corpus.build(folder / "in")
     done = subprocess.run(
@@ -53,7 +53,7 @@ def printed(name):
 
 
 def arrays(path, channels):
-    """The pixels in a file as they are stored, [H, W, C]; every frame of an animation."""
+    """The stored pixels of each frame of a file, [H, W, C]."""
     with Image.open(path) if not two_deep_channels(path) else tifffile.TiffFile(path) as file:
         if isinstance(file, tifffile.TiffFile):
             return [file.pages[0].asarray()]
@@ -76,7 +76,7 @@ def arrays(path, channels):
 
 
 def two_deep_channels(path):
-    """Pillow cannot open a TIFF file of grey and alpha in 16 bits."""
+    """Whether a file is TIFF with grey and alpha in 16 bits, which Pillow cannot open."""
     if path.suffix != ".tif":
         return False
     with tifffile.TiffFile(path) as file:
@@ -86,7 +86,7 @@ def two_deep_channels(path):
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.pixels is not None], ids=lambda case: printed(case.name)
 )
-def test_the_result_is_the_picture_four_times_as_large(run, upscale, case):
+def test_the_result_has_the_enlarged_pixels(run, upscale, case):
     folder, out, _ = run
     small = case.pixels if isinstance(case.pixels, list) else [case.pixels]
     height, width, channels = small[0].shape
@@ -105,12 +105,12 @@ def test_the_result_is_the_picture_four_times_as_large(run, upscale, case):
             if case.hard:
                 off[..., -1] = after[..., -1] != 255 * (wanted[..., -1] > 127)
             assert off[..., -1].max() <= case.tolerance
-            off = off[(wanted[..., -1] > 0) & (after[..., -1] > 0)]  # of what is transparent the colour is free
+            off = off[(wanted[..., -1] > 0) & (after[..., -1] > 0)]  # the colour of transparent pixels does not matter
         assert off.max() <= case.tolerance
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.said], ids=lambda case: printed(case.name))
-def test_what_the_file_says_is_said_by_the_result(run, case):
+def test_metadata_is_copied_to_the_result(run, case):
     path = target(case, run[0])
     with Image.open(path) as image:
         image.load()
@@ -153,7 +153,7 @@ def canonical(xmp):
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.refusal], ids=lambda case: printed(case.name)[:60])
-def test_what_cannot_be_enlarged_is_one_line(run, case):
+def test_a_file_that_cannot_be_enlarged_is_reported_in_one_line(run, case):
     folder, out, err = run
     name = printed(os.path.join("in", case.name))
     names = (name, printed(str(Path("out") / target(case))))
@@ -164,7 +164,7 @@ def test_what_cannot_be_enlarged_is_one_line(run, case):
         target(case, folder).stat()
 
 
-def test_the_run_says_a_line_for_each_file_and_writes_nothing_else(run):
+def test_each_file_is_reported_in_one_line_and_nothing_else_is_written(run):
     folder, out, err = run
     good = [case for case in CASES if case.pixels is not None]
     bad = [case for case in CASES if case.pixels is None]
@@ -175,7 +175,7 @@ def test_the_run_says_a_line_for_each_file_and_writes_nothing_else(run):
     assert files == {target(case) for case in good}
 
 
-def test_the_same_run_again_keeps_every_result(run, small_model):
+def test_a_second_run_keeps_every_result(run, small_model):
     folder, out, _ = run
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""`python train.py`, as a person runs it: both phases, killed and started again, and mistakes."""
+"""`python train.py` as a user runs it: both phases, interruption and resumption, and wrong flags."""
 
 import dataclasses
 import json
@@ -71,8 +71,8 @@ def final(run_dir, phase):
         return {name: file[name] for name in file.files}
 
 
-def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
-    """Without VGG19, which is no part of a run's state and takes its time to be loaded; the next test has it."""
+def test_a_run_killed_in_both_phases_and_resumed_gives_the_same_weights_bit_for_bit(pictures, vgg_weights, tmp_path):
+    """Without VGG19, which is not part of the state and slow to load; the next test uses it."""
     whole, parts, more = tmp_path / "whole", tmp_path / "parts", ("--content", "mse")
     done = subprocess.run(command(pictures, whole, vgg_weights, *more), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_killed_in_both_phases_and_started_again_gives_the_same_weights_bit_for_
 
 
 @pytest.mark.long
-def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit_for_bit(
+def test_a_run_killed_at_ten_random_times_and_resumed_gives_the_same_weights_bit_for_bit(
     pictures, vgg_weights, tmp_path
 ):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -124,7 +124,7 @@ def test_killed_at_ten_random_instants_of_both_phases_gives_the_same_weights_bit
 
 
 @pytest.mark.parametrize("sent, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"])
-def test_a_stopped_run_saves_and_says_at_which_step_and_how_to_go_on(pictures, vgg_weights, tmp_path, sent, status):
+def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vgg_weights, tmp_path, sent, status):
     run = tmp_path / "run"
     process = subprocess.Popen(
         command(pictures, run, vgg_weights, "--phase", "srresnet", "--steps", "100000", "--checkpoint_every", "100000"),
@@ -160,7 +160,7 @@ def test_a_stopped_run_saves_and_says_at_which_step_and_how_to_go_on(pictures, v
         (["pictures"], "pictures: not a flag"),
     ],
 )
-def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_path):
+def test_a_wrong_flag_gives_one_line_and_leaves_no_files(wrong, said, tmp_path):
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, str(TRAIN), *wrong], cwd=tmp_path, env=environment, capture_output=True, text=True
@@ -170,7 +170,7 @@ def test_a_mistake_gives_one_line_at_once_and_leaves_nothing(wrong, said, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_with_both_phases_flags_of_the_loss_are_those_of_srgan():
+def test_with_both_phases_the_flags_of_the_loss_apply_to_srgan():
     code = """if True:
         import sys
         from srgan_tf.commands import train
@@ -190,7 +190,7 @@ def test_with_both_phases_flags_of_the_loss_are_those_of_srgan():
 
 
 def recipes(*arguments):
-    """The recipes that `train.py` makes of its arguments, by phase."""
+    """The recipes for a command line of `train.py`, by phase."""
     code = """if True:
         import dataclasses, json, sys
         from srgan_tf.commands import train
@@ -224,7 +224,7 @@ def test_every_setting_of_a_recipe_is_a_flag():
     assert recipes("--phase", "srgan", *flags)["srgan"] == {"phase": "srgan", "scale": 4, **values}
 
 
-def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the_others_once(tmp_path):
+def test_training_uses_the_readable_images_of_a_folder_and_names_the_others_once(tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     y, x = np.mgrid[:40, :48]
@@ -256,7 +256,7 @@ def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the
         "--batch",
         "2",
     ]
-    for part in ("first", "second"):  # decoded, and from the store
+    for part in ("first", "second"):  # decoded, then from the store
         done = subprocess.run(
             [sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part], capture_output=True, text=True
         )
@@ -278,7 +278,7 @@ def test_a_folder_of_odd_pictures_trains_on_those_that_can_be_used_and_names_the
     assert np.abs(pictures["cmyk.jpg"] - rgb).mean() < 4
 
 
-def test_a_folder_of_which_nothing_can_be_used_stops_with_one_line(tmp_path):
+def test_a_folder_without_usable_images_is_one_error_line(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "empty.png").write_bytes(b"")
     done = subprocess.run(
@@ -291,7 +291,7 @@ def test_a_folder_of_which_nothing_can_be_used_stops_with_one_line(tmp_path):
     assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache" / "stores").iterdir())
 
 
-def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_weights, tmp_path):
+def test_srgan_without_a_generator_to_start_from_asks_for_init(pictures, vgg_weights, tmp_path):
     done = subprocess.run(
         command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan"), capture_output=True, text=True
     )
@@ -299,7 +299,7 @@ def test_srgan_without_a_generator_to_start_from_says_what_to_do(pictures, vgg_w
     assert not (tmp_path / "run").exists()
 
 
-def test_smoke_leaves_the_real_runs_folder_alone_and_validates_on_what_is_named(pictures, tmp_path):
+def test_smoke_has_its_own_run_folder_and_uses_validation_dir(pictures, tmp_path):
     arguments = [
         "--smoke",
         "--phase",
@@ -321,14 +321,14 @@ def test_smoke_leaves_the_real_runs_folder_alone_and_validates_on_what_is_named(
     assert sorted(p.name for p in pictures.iterdir()) in map(sorted, stores)
 
 
-def test_without_vgg_a_run_of_both_phases_fails_before_it_trains(pictures, tmp_path):
+def test_a_run_of_both_phases_fails_before_training_if_vgg_is_missing(pictures, tmp_path):
     wrong = tmp_path / "wrong.h5"
     wrong.write_bytes(b"not VGG19")
     done = subprocess.run(command(pictures, tmp_path / "run", wrong), capture_output=True, text=True)
     assert done.returncode == 2 and "--vgg_weights" in done.stderr and not (tmp_path / "run").exists()
 
 
-def test_smoke_with_a_variant_needs_no_pictures_and_ends_with_what_the_variant_names(vgg_weights, tmp_path):
+def test_smoke_with_a_variant_needs_no_images_and_trains_the_phases_of_the_variant(vgg_weights, tmp_path):
     arguments = [
         "--smoke",
         "--variant",

@@ -1,4 +1,4 @@
-"""python upscale.py: pictures in, larger pictures out, one line for each mistake."""
+"""`python upscale.py` as a user runs it: results, messages and wrong flags."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from srgan_tf.upscaling.upscaler import Upscaler
 
 @pytest.fixture
 def run(small_model, tmp_path, monkeypatch, capsys):
-    """The command in this process, in a folder of its own: its exit status, stdout and stderr."""
+    """Run the command in this process, in a new folder: its exit status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, model=str(small_model)):
@@ -37,7 +37,7 @@ def files():
     return sorted(str(path) for path in Path().rglob("*") if path.is_file())
 
 
-def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_model, tmp_path):
+def test_from_the_shell_it_prints_one_line_per_result_and_nothing_else(small_model, tmp_path):
     Image.fromarray(noise(9, 12, 3)).save(tmp_path / "cat.png")
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(
@@ -61,7 +61,7 @@ def test_from_the_shell_it_upscales_a_picture_and_says_nothing_but_that(small_mo
         (["missing.png", "--model", "{model}"], 2, "stderr", "missing.png"),
     ],
 )
-def test_help_and_mistakes_are_answered_without_tensorflow(small_model, arguments, status, stream, text):
+def test_help_and_wrong_flags_do_not_load_tensorflow(small_model, arguments, status, stream, text):
     program = (
         "import sys; from srgan_tf.commands import upscale\n"
         "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules"
@@ -73,7 +73,7 @@ def test_help_and_mistakes_are_answered_without_tensorflow(small_model, argument
     assert stream == "stdout" or output.count("\n") == 1
 
 
-def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path):
+def test_characters_that_the_terminal_cannot_show_are_escaped(small_model, tmp_path):
     for name in ("猫.png", "猫_x4.png"):
         (tmp_path / name).touch()
     done = subprocess.run(
@@ -86,7 +86,7 @@ def test_names_that_the_terminal_cannot_show_are_spelt_out(small_model, tmp_path
     assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png; --overwrite makes it again\n")
 
 
-def test_version_is_one_line_with_the_versions_of_what_matters(run):
+def test_version_is_one_line_with_the_versions_of_the_main_packages(run):
     status, out, err = run("--version")
     assert (status, err) == (0, "") and out.count("\n") == 1
     assert out.startswith(f"srgan_tf {srgan_tf.__version__}, Python 3.") and "tensorflow 2." in out
@@ -131,7 +131,7 @@ def test_help_shows_our_flags_only(run):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "LA", "RGBA", "P", "1", "CMYK"])
-def test_every_kind_of_picture_gets_larger_and_stays_its_kind(run, mode):
+def test_an_image_keeps_its_mode(run, mode):
     kept = {"P": "RGB", "1": "L", "CMYK": "RGB"}.get(mode, mode)
     suffix = "jpg" if mode == "CMYK" else "png"
     original = Image.fromarray(noise(9, 12, 4))
@@ -144,7 +144,7 @@ def test_every_kind_of_picture_gets_larger_and_stays_its_kind(run, mode):
     assert files() == sorted([f"x.{suffix}", f"x_x4.{suffix}"])
 
 
-def test_files_and_folders_go_into_a_new_folder_and_a_summary_ends_it(run):
+def test_results_go_to_a_new_folder_and_a_summary_is_printed(run):
     Path("in").mkdir()
     for name in ("in/a.png", "in/b.jpg", "c.bmp"):
         Image.fromarray(noise(4, 5, 3)).save(name)
@@ -158,7 +158,7 @@ def test_files_and_folders_go_into_a_new_folder_and_a_summary_ends_it(run):
     ]
 
 
-def test_a_folder_of_clips_says_that_they_are_to_be_named(run):
+def test_clips_in_a_folder_are_skipped_with_a_note(run):
     Path("clips").mkdir()
     Path("clips/a.mp4").touch()
     status, out, err = run("clips")
@@ -169,7 +169,7 @@ def test_a_folder_of_clips_says_that_they_are_to_be_named(run):
     assert status == 0 and "Name them" in err and Path("clips/b_x4.png").exists()
 
 
-def test_existing_results_are_kept_unless_told_otherwise(run):
+def test_existing_results_are_kept_without_overwrite(run):
     Image.fromarray(noise(4, 5, 3)).save("a.png")
     Path("a_x4.png").write_bytes(b"mine")
     status, out, _ = run("a.png")
@@ -178,7 +178,7 @@ def test_existing_results_are_kept_unless_told_otherwise(run):
     assert Image.open("a_x4.png").size == (20, 16)
 
 
-def test_the_others_are_done_when_some_fail(run):
+def test_files_that_fail_do_not_stop_the_others(run):
     Image.fromarray(noise(4, 5, 3)).save("a.png")
     Path("b.png").write_text("no picture")
     Image.fromarray(noise(4, 5, 3)).save("c.png")
@@ -190,8 +190,8 @@ def test_the_others_are_done_when_some_fail(run):
     assert files() == ["a.png", "a_x4.png", "b.png", "c.png", "c_x4.png"]
 
 
-# Runs a program as one to whom permissions apply: root keeps its name and loses the right to pass over them.
-HEEDING = """if True:
+# Runs a program for which permissions apply even as root: it drops the capabilities that bypass them.
+WITHOUT_BYPASS = """if True:
     import ctypes, os, sys
     for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
         if os.geteuid() == 0 and ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
@@ -201,7 +201,7 @@ HEEDING = """if True:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gives up a right of root as Linux has it")
-def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path):
+def test_a_folder_without_permission_is_one_line_and_the_rest_is_processed(small_model, tmp_path):
     for name in ("a.png", "locked/b.png", "sub/locked/c.png", "sub/d.png"):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(noise(4, 5, 3)).save(tmp_path / "in" / name)
@@ -211,7 +211,7 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
     command = [ROOT / "upscale.py", "-r", "in", "in/locked/b.png", "-o", "out", "-n", small_model]
     environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(
-        [sys.executable, "-c", HEEDING, *command],
+        [sys.executable, "-c", WITHOUT_BYPASS, *command],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -235,7 +235,7 @@ def test_a_locked_folder_is_one_line_and_the_rest_is_done(small_model, tmp_path)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="gives up a right of root as Linux has it")
-def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(small_model, tmp_path):
+def test_an_unwritable_folder_is_reported_before_anything_is_computed(small_model, tmp_path):
     Image.fromarray(noise(4, 5, 3)).save(tmp_path / "a.png")
     (tmp_path / "out").mkdir(mode=0o555)
     program = (
@@ -243,7 +243,18 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(sm
         "try:\n  upscale.run()\nfinally:\n  assert 'tensorflow' not in sys.modules"
     )
     done = subprocess.run(
-        [sys.executable, "-c", HEEDING, "-c", program, tmp_path / "a.png", "-o", tmp_path / "out", "-n", small_model],
+        [
+            sys.executable,
+            "-c",
+            WITHOUT_BYPASS,
+            "-c",
+            program,
+            tmp_path / "a.png",
+            "-o",
+            tmp_path / "out",
+            "-n",
+            small_model,
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -259,7 +270,7 @@ def test_a_folder_that_may_not_be_written_is_told_before_anything_is_computed(sm
 
 @pytest.fixture
 def command(small_model, tmp_path):
-    """A command line that keeps a.png's result and finds b.png damaged, and the rest that `subprocess` is told."""
+    """A command line with an existing result of a.png and a damaged b.png, and the options for `subprocess`."""
     for name in ("a.png", "a_x4.png", "b.png"):
         (tmp_path / name).touch()
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
@@ -272,7 +283,7 @@ def command(small_model, tmp_path):
     }
 
 
-def test_when_nobody_reads_its_output_any_more_it_ends_at_once_and_silently(command):
+def test_a_closed_pipe_ends_the_command_silently(command):
     arguments, options = command
     read, write = os.pipe()
     os.close(read)
@@ -283,7 +294,7 @@ def test_when_nobody_reads_its_output_any_more_it_ends_at_once_and_silently(comm
 
 @pytest.mark.skipif(os.name == "nt", reason="needs sh")
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
-def test_a_closed_stream_is_no_reason_to_fail(command, closed):
+def test_a_closed_stdout_or_stderr_does_not_stop_the_command(command, closed):
     arguments, options = command
     done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], stdout=subprocess.PIPE, **options)
     assert done.returncode == 1
@@ -310,7 +321,7 @@ def test_a_full_standard_output_does_not_end_the_work(tmp_path, small_model):
     assert (tmp_path / "a_x4.png").is_file() and (tmp_path / "b_x4.png").is_file()
 
 
-def test_tiles_are_not_seen_in_the_result(run):
+def test_tiles_leave_no_seams(run):
     Image.fromarray(noise(50, 40, 3)).save("a.png")
     run("a.png", "-o", "whole.png")
     run("a.png", "-o", "tiled.png", "-t", "16")
@@ -328,7 +339,7 @@ def test_tiles_are_not_seen_in_the_result(run):
         (["--width", "20", "--height", "30"], "small_20x30.png", (20, 30)),
     ],
 )
-def test_any_size_is_in_the_name(run, arguments, name, size):
+def test_the_size_is_part_of_the_name(run, arguments, name, size):
     Image.fromarray(noise(9, 12, 3)).save("small.png")
     status, out, _ = run("small.png", *arguments)
     assert status == 0 and f"{size[0]} x {size[1]}" in out
@@ -392,7 +403,7 @@ def test_fidelity_blends_the_shipped_models(run):
         (["folder", "good.png", "-o", "out.v2"], "End the name of a new folder with /."),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):
+def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments, problem):
     Path("text.png").write_text("no picture")
     Path("empty.png").touch()
     Path("folder").mkdir()
@@ -407,6 +418,6 @@ def test_a_mistake_is_one_line_and_nothing_is_written(run, arguments, problem):
     assert {name: Path(name).read_bytes() for name in files()} == before
 
 
-def test_hints_name_packages_not_extras_of_a_package_that_is_on_no_index():
+def test_hints_name_packages_that_pip_can_install():
     for path in (ROOT / "srgan_tf").rglob("*.py"):
         assert "srgan_tf[" not in path.read_text(encoding="utf-8"), path

@@ -156,6 +156,13 @@ QUALITY = flags.DEFINE_integer(
 KEEP_TIMES = flags.DEFINE_bool(
     "keep_times", False, "Give each result the modification time of its source.", flag_values=FLAGS
 )
+DAMAGED = flags.DEFINE_enum(
+    "damaged",
+    "refuse",
+    ["refuse", "keep"],
+    "What to do with JPEG files that were cut off: refuse them, or keep what can be decoded.",
+    flag_values=FLAGS,
+)
 KEEP_INTERLACED = flags.DEFINE_bool(
     "keep_interlaced", False, "Do not deinterlace interlaced videos (with FFmpeg's bwdif).", flag_values=FLAGS
 )
@@ -189,7 +196,13 @@ def main(argv):
     size = remote.size if remote else _size()
 
     options = {"label": str(size), "recursive": RECURSIVE.value, "format": FORMAT.value, "suffix": SUFFIX.value}
-    files = FileOptions(QUALITY.value, KEEP_INTERLACED.value, KEEP_TIMES.value, LARGE.value)
+    files = FileOptions(
+        quality=QUALITY.value,
+        keep_interlaced=KEEP_INTERLACED.value,
+        keep_times=KEEP_TIMES.value,
+        large=LARGE.value,
+        keep_damaged=DAMAGED.value == "keep",
+    )
     model = {
         "model": MODEL.value,
         "scale": SCALE.value,

@@ -6,10 +6,11 @@ import functools
 import io
 import os
 import stat
+import threading
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from srgan_tf.errors import UserError
 from srgan_tf.images import deep, formats, georeference, metadata, png, tiff, xmp
@@ -35,6 +36,7 @@ _CHANNELS = {
 _BANDS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I;16B": 1, "LA": 2, "PA": 2, "RGB": 3, "RGBX": 3, "YCbCr": 3, "LAB": 3}
 _GAIN_MAP = b"urn:iso:std:iso:ts:21496"  # of JPEG files, in an APP2 segment
 _DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
+_TRUNCATED = threading.Lock()  # around Pillow's global setting
 _MISSING_END = 16  # zero bytes at the end of a JPEG file that show that the rest was never written
 UPRIGHT = {
     1: lambda x: x,
@@ -62,8 +64,12 @@ def read(path):
 
 
 @contextlib.contextmanager
-def opened(path):
+def opened(path, *, keep_damaged=False):
     """An open `PictureFile`, its header parsed and checked. The file is opened and its chunks are scanned once.
+
+    Args:
+        path: of the file.
+        keep_damaged: whether what can be decoded of a JPEG file that was cut off is used; it is refused if not.
 
     Raises:
         UserError: as `read`.
@@ -75,7 +81,7 @@ def opened(path):
         file = open(path, "rb")
     with file:
         with errors_named(path):
-            opened_file = PictureFile(path, file, png.scan(file))
+            opened_file = PictureFile(path, file, png.scan(file), keep_damaged=keep_damaged)
             opened_file.rewind()
         yield opened_file
 
@@ -89,6 +95,7 @@ class PictureFile:
     chunks: the `png.Chunks` of a PNG file; empty for other formats.
     image: Pillow's image, its header parsed; None for a TIFF file that Pillow does not support.
     depth: bits a channel; 8 for less.
+    keep_damaged: as in `opened`.
     """
 
     path: object
@@ -96,6 +103,7 @@ class PictureFile:
     chunks: png.Chunks
     image: Image.Image | None = None
     depth: int = 8
+    keep_damaged: bool = False
 
     def rewind(self):
         """Let Pillow parse the header again: seeking back from a later frame may lose the palette of a PNG file."""
@@ -130,6 +138,26 @@ class PictureFile:
             raise UserError(f"{self.path}: the file holds {self.count} pictures. Split it into single ones.")
         with errors_named(self.path):
             return self._deep_tiff(tiff.tags(self.file)) if self.image is None else self._picture()
+
+    def _load(self):
+        """Decode the image; a tuple of notes about what was damaged and kept."""
+        is_jpeg = self.image.format in ("JPEG", "MPO")
+        try:
+            self.image.load()
+            if is_jpeg and _end_is_missing(self.file):
+                raise ValueError("its end is missing, with zero bytes in its place")
+            return ()
+        except (OSError, ValueError):
+            if not (is_jpeg and self.keep_damaged):
+                raise
+        self.rewind()
+        with _TRUNCATED:
+            ImageFile.LOAD_TRUNCATED_IMAGES = True
+            try:
+                self.image.load()
+            finally:
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+        return ("damaged: the part that cannot be decoded is grey",)
 
     def metadata(self, turned=1):
         """The metadata of the loaded image, as fields of `Picture`, and its orientation.
@@ -200,10 +228,10 @@ class PictureFile:
                 tiff.load_folders(tags)
         if getattr(image, "default_image", False):
             image.seek(1)  # the frame that viewers show
-        image.load()  # the chunks behind the pixels, too
-        if image.format in ("JPEG", "MPO") and _end_is_missing(self.file):
-            raise ValueError("its end is missing, with zero bytes in its place")
+        damaged = self._load()  # the chunks behind the pixels, too
+        image = self.image
         fields, orientation = self.metadata(turned)
+        fields["notes"] += damaged
         if image.mode == "CMYK":
             image, fields["icc"] = _from_cmyk(image, fields["icc"]), None
             fields["notes"] += ("cut to 8 bits a channel",) * is_deep + ("converted from CMYK to sRGB",)

@@ -162,7 +162,7 @@ class _Task:
         formats.check_suffix(self._target)
         with contextlib.ExitStack() as stack:
             with stderr_held_back():  # libtiff's warnings about damaged files
-                file = stack.enter_context(reading.opened(self._source))
+                file = stack.enter_context(reading.opened(self._source, keep_damaged=self._options.keep_damaged))
                 self._check_weight(file)
                 animation = animations.read(file)
                 small = None if animation else file.picture()

@@ -55,7 +55,7 @@ def test_frames_timing_and_plays_come_back_from_every_format(tmp_path, suffix, g
 
 
 @pytest.mark.parametrize("suffix, field", [("gif", "comment"), ("webp", "xmp"), ("png", "xmp"), ("png", "texts")])
-def test_what_the_file_says_goes_along(tmp_path, suffix, field):
+def test_metadata_are_copied(tmp_path, suffix, field):
     said = {"comment": b"a bar", "xmp": b"<x><y>a bar</y></x>", "texts": ((b"tEXt", b"Title\0a bar"),)}[field]
     frames = [dataclasses.replace(picture(i), **{field: said}) for i in range(4)]
     animations.write(tmp_path / f"x.{suffix}", animation(), frames)
@@ -106,7 +106,7 @@ def test_equal_frames_of_a_gif_keep_their_transparency(tmp_path):
 @pytest.mark.parametrize(
     "suffix, plays, kept", [("gif", 65_536, 65_536), ("gif", 65_537, 0), ("webp", 65_536, 0), ("png", 65_537, 65_537)]
 )
-def test_what_plays_more_often_than_a_format_can_count_plays_for_ever(tmp_path, suffix, plays, kept):
+def test_more_plays_than_a_format_can_count_become_endless(tmp_path, suffix, plays, kept):
     animations.write(tmp_path / f"x.{suffix}", animation(plays=plays), [picture(i) for i in range(4)])
     assert read(tmp_path / f"x.{suffix}")[0].plays == kept
 
@@ -136,13 +136,13 @@ def test_large_frames_are_not_all_in_memory(tmp_path, suffix):
     assert most <= 3
 
 
-def test_colours_beyond_a_palette_are_reduced_and_it_is_said_once(tmp_path):
+def test_colours_beyond_a_palette_are_reduced_and_noted_once(tmp_path):
     rng = np.random.default_rng(0)
     frames = [Picture.of(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)) for _ in range(4)]
     assert animations.write(tmp_path / "x.gif", animation(), frames) == ("reduced to 255 colours",)
 
 
-def test_a_failure_on_the_way_leaves_nothing(tmp_path):
+def test_a_failure_while_writing_leaves_nothing(tmp_path):
     def frames():
         yield picture(0)
         raise UserError("no")
@@ -153,7 +153,7 @@ def test_a_failure_on_the_way_leaves_nothing(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_png_files_picture_for_those_who_cannot_animate_is_no_frame(tmp_path):
+def test_the_default_image_of_a_png_animation_is_not_a_frame(tmp_path):
     still, *frames = (writing.as_image(picture(i)) for i in range(3))
     still.save(tmp_path / "x.png", save_all=True, append_images=frames, default_image=True, duration=[40, 60])
     found, frames = read(tmp_path / "x.png")

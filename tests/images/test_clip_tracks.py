@@ -40,7 +40,7 @@ def make_with(path, codec, **settings):
 
 
 @pytest.mark.parametrize("codec, settings", [("dts", {"rate": 48000}), ("dvd_subtitle", {}), ("dvb_subtitle", {})])
-def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec, settings):
+def test_sound_and_subtitles_are_copied_whose_decoder_has_another_name(tmp_path, codec, settings):
     clip = make_with(tmp_path / "clip.mkv", codec, **settings)
 
     def packets(path):
@@ -53,7 +53,7 @@ def test_sound_and_subtitles_stay_whose_decoder_has_another_name(tmp_path, codec
     assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
 
 
-def test_which_sound_plays_by_itself_stays(tmp_path):
+def test_the_default_sound_track_stays_the_default(tmp_path):
     for use in (av.stream.Disposition.default, 0):
         clip = make(tmp_path / "clip.mkv", sound=True, use=use)
         clips.enlarge(clip, tmp_path / "large.mkv", larger)
@@ -189,7 +189,7 @@ def cover_of(path):
 
 
 @pytest.mark.parametrize("source, target", [("clip.mp4", "l.mp4"), ("clip.mp4", "l.mkv"), ("clip.mkv", "l.mp4")])
-def test_a_cover_goes_along(tmp_path, source, target):
+def test_a_cover_is_copied(tmp_path, source, target):
     cover = with_cover(tmp_path / source)
     assert cover_of(tmp_path / source) == cover
     assert clips.enlarge(tmp_path / source, tmp_path / target, larger) == ("1 frames",)

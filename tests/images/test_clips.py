@@ -68,7 +68,7 @@ def test_colours_and_their_tags_stay(tmp_path, matrix, limits):
     np.testing.assert_allclose(centres(rgb_of(frame)).reshape(-1, 3).astype(int), PATCHES, atol=3)
 
 
-def test_a_clip_that_names_no_matrix_is_read_as_players_read_it_and_then_names_it(tmp_path):
+def test_a_clip_without_a_matrix_is_read_as_players_do_and_tagged(tmp_path):
     clip = make(tmp_path / "clip.mp4", frames=1, matrix=2, limits=1)
     [small] = frames_of(clip)
     assert small.colorspace == clip_colours.UNSPECIFIED
@@ -127,7 +127,7 @@ def test_odd_sizes_and_single_frames(tmp_path, frames, shape):
     np.testing.assert_allclose(rgb_of(after[0]).astype(int), 90, atol=3)
 
 
-def test_a_title_goes_along(tmp_path):
+def test_a_title_is_copied(tmp_path):
     clip = make(tmp_path / "clip.mkv", metadata={"title": "Sommer"})
     clips.enlarge(clip, tmp_path / "large.mkv", larger)
     with av.open(str(tmp_path / "large.mkv")) as large:
@@ -156,7 +156,7 @@ def test_a_clip_that_begins_late_begins_at_once_with_its_sound(tmp_path):
     np.testing.assert_allclose(sound[1], np.array(sound[0]) - begins, atol=0.002)
 
 
-def test_a_name_with_a_colon_is_no_protocol(run):
+def test_a_name_with_a_colon_is_not_a_protocol(run):
     os.rename(make("clip.mkv", frames=1), "Dune: Part Two.mkv")
     assert run("Dune: Part Two.mkv")[0] == 0 and Path("Dune: Part Two_x4.mkv").is_file()
 
@@ -325,7 +325,7 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
         ("folder.mp4", "no pictures"),
     ],
 )
-def test_a_file_that_is_no_clip_is_one_line(run, name, problem):
+def test_a_file_that_is_not_a_clip_is_one_line(run, name, problem):
     Path("text.mp4").write_text("no clip")
     Path("empty.mp4").touch()
     Path("folder.mp4").mkdir()
@@ -344,7 +344,7 @@ def test_a_file_that_is_no_clip_is_one_line(run, name, problem):
     assert sorted(os.listdir()) == before
 
 
-def test_without_pyav_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_pyav_the_error_says_what_to_install(tmp_path, monkeypatch):
     clip = make(tmp_path / "clip.mp4")
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(UserError, match="pip install av"):

@@ -149,7 +149,7 @@ def test_one_bit_becomes_grey(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_cmyk_becomes_rgb_and_says_so(tmp_path, suffix):
+def test_cmyk_becomes_rgb_and_is_noted(tmp_path, suffix):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / f"x{suffix}", quality=95)
     found = reading.read(tmp_path / f"x{suffix}")
     assert np.abs(found.pixels.astype(int) - (255, 0, 0)).max() <= 3
@@ -259,7 +259,7 @@ def test_16_bits_a_channel_are_kept(tmp_path, suffix, channels):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".bmp", ".gif"])
-def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suffix):
+def test_16_bits_are_rounded_where_the_format_has_8_and_it_is_noted(tmp_path, suffix):
     deep = np.full((8, 8, 3), 32767, np.uint16)  # 127.5 of 255
     notes = writing.write(tmp_path / f"x{suffix}", Picture.of(deep))
     assert "rounded to 8 bits a channel" in notes
@@ -268,7 +268,7 @@ def test_16_bits_are_rounded_where_they_do_not_fit_and_it_is_said(tmp_path, suff
 
 @pytest.mark.parametrize("bits", [10, 12, 14])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_tiff_of_10_to_14_bits_is_as_light_in_16(tmp_path, bits, channels):
+def test_a_tiff_of_10_to_14_bits_is_scaled_to_16(tmp_path, bits, channels):
     tifffile = pytest.importorskip("tifffile")
     levels = np.linspace(0, 2**bits - 1, 9 * 7 * channels).astype(np.uint16).reshape(9, 7, channels)
     tifffile.imwrite(
@@ -279,16 +279,16 @@ def test_a_tiff_of_10_to_14_bits_is_as_light_in_16(tmp_path, bits, channels):
     np.testing.assert_array_equal(found, np.rint(levels / (2**bits - 1) * 65535))
 
 
-def test_a_16_bit_tiff_without_tifffile_names_the_extra(tmp_path, monkeypatch):
+def test_a_16_bit_tiff_without_tifffile_names_the_packages(tmp_path, monkeypatch):
     writing.write(tmp_path / "x.tif", Picture.of(np.ones((3, 4, 3), np.uint16)))
     monkeypatch.setitem(sys.modules, "tifffile", None)
-    assert_refused(tmp_path / "x.tif", r"srgan_tf\[tiff\]")
+    assert_refused(tmp_path / "x.tif", "pip install tifffile imagecodecs")
     writing.write(tmp_path / "grey.tif", Picture.of(np.ones((3, 4, 1), np.uint16)))
     assert reading.read(tmp_path / "grey.tif").pixels.dtype == np.uint16
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
+def test_exif_is_updated_for_the_larger_picture(tmp_path, suffix):
     exif = Image.Exif()
     exif[0x0112], exif[0x013B], exif[0x0100] = 6, "Zoë".encode(), 7
     exif.get_ifd(0x8769).update({0x829A: (1, 50), 0xA002: 7, 0xA003: 4, 0x9214: (3, 2), 0xA214: (3, 2)})
@@ -306,7 +306,7 @@ def test_exif_is_true_of_the_larger_picture(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_resolution_is_read_from_where_each_format_has_it(tmp_path, suffix):
+def test_resolution_is_read_from_every_format(tmp_path, suffix):
     writing.write(tmp_path / f"a{suffix}", Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
     assert reading.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
 
@@ -322,7 +322,7 @@ STALE = ' tiff:Orientation="6" tiff:ImageWidth="7" exif:PixelXDimension="7" exif
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_folder_within_exif_goes_through_tiff_files(tmp_path, dtype):
+def test_the_folder_within_exif_is_kept_in_tiff_files(tmp_path, dtype):
     tags = Image.Exif()
     tags[0x010E] = "a cat"
     tags.get_ifd(0x8769).update({0x9003: "2020:02:20 20:20:20", 0xA005: {1: "R98", 2: b"0100"}})
@@ -339,7 +339,7 @@ def test_the_folder_within_exif_goes_through_tiff_files(tmp_path, dtype):
 
 @pytest.mark.parametrize("name", ["x.webp", "x.tif"])
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_a_resolution_that_none_has_is_left_out(tmp_path, name, suffix):
+def test_an_impossible_resolution_is_left_out(tmp_path, name, suffix):
     tags = Image.Exif()
     tags[0x011A], tags[0x011B], tags[0x0128] = 4294967295, 4294967295, 2
     Image.fromarray(noise(5, 7, 3)).save(tmp_path / "x.webp", exif=tags)
@@ -389,7 +389,7 @@ WITH_XMP = ["x.png", "x.jpg", "x.webp", "x.tif", "deep.png", "deep.tif"]
 
 
 @pytest.mark.parametrize("source", WITH_XMP)
-def test_xmp_goes_from_every_format_to_every_format(tmp_path, source):
+def test_xmp_is_copied_from_every_format_to_every_format(tmp_path, source):
     packet = XMP.format(stale="").encode()
     save_with_xmp(tmp_path / source, packet)
     found = reading.read(tmp_path / source)
@@ -401,7 +401,7 @@ def test_xmp_goes_from_every_format_to_every_format(tmp_path, source):
 
 
 @pytest.mark.parametrize("name", WITH_XMP)
-def test_xmp_tells_no_orientation_that_is_applied_and_the_size_of_the_result(tmp_path, name):
+def test_xmp_loses_its_orientation_and_gets_the_size_of_the_result(tmp_path, name):
     save_with_xmp(tmp_path / name, XMP.format(stale=STALE).encode())
     found = reading.read(tmp_path / name)
     assert found.pixels.shape == (7, 4, 3)
@@ -420,7 +420,7 @@ REGIONS = (
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_XMP if name != "deep.png"])
-def test_faces_that_xmp_marks_stay_where_they_are_or_are_left_out(tmp_path, name):
+def test_faces_marked_by_xmp_are_scaled_or_left_out(tmp_path, name):
     packet = XMP.format(stale="").replace("<dc:creator>", REGIONS).encode()
     for orientation, note in ((1, ()), (6, ("without the regions that its XMP data marks",))):
         save_with_xmp(tmp_path / name, packet, orientation)
@@ -437,7 +437,7 @@ def test_xmp_among_exif_is_not_written_twice(tmp_path):
     assert 700 not in Image.open(tmp_path / "out.jpg").getexif()
 
 
-def test_what_is_too_long_for_jpeg_is_left_out_and_said(tmp_path):
+def test_metadata_too_long_for_jpeg_are_left_out_and_noted(tmp_path):
     long = Picture(noise(200, 300, 3), xmp=XMP.format(stale="").encode() + b" " * 65503, comment=b"c" * 65501)
     notes = writing.write(tmp_path / "x.jpg", long)
     assert notes == ("without its XMP data, too long for JPEG", "without its comment, too long for JPEG")
@@ -447,7 +447,7 @@ def test_what_is_too_long_for_jpeg_is_left_out_and_said(tmp_path):
     assert Image.open(tmp_path / "x.jpg").info["comment"] == b"c" * 65500
 
 
-def test_a_comment_goes_along_where_there_are_comments(tmp_path):
+def test_a_comment_is_kept_in_formats_with_comments(tmp_path):
     for kind in ("jpg", "gif"):
         Image.fromarray(noise(4, 7)).save(tmp_path / f"in.{kind}", comment="Zoë's".encode())
         found = reading.read(tmp_path / f"in.{kind}")
@@ -457,7 +457,7 @@ def test_a_comment_goes_along_where_there_are_comments(tmp_path):
         assert writing.write(tmp_path / "out.png", found) == ("without its comment",)
 
 
-def test_texts_go_to_png_files_only_and_it_is_said(tmp_path):
+def test_texts_are_kept_in_png_only_and_noted_otherwise(tmp_path):
     info = PngInfo()
     info.add_text("parameters", "a cat")
     Image.fromarray(noise(4, 7, 3)).save(tmp_path / "in.png", pnginfo=info)
@@ -466,7 +466,7 @@ def test_texts_go_to_png_files_only_and_it_is_said(tmp_path):
         assert writing.write(tmp_path / f"out{suffix}", found) == ("without its texts",)
 
 
-def test_gif_keeps_few_colours_exactly_and_says_when_there_are_more(tmp_path):
+def test_gif_keeps_few_colours_exactly_and_notes_more(tmp_path):
     few = np.kron(noise(3, 5, 3), np.ones((20, 20, 1), np.uint8))
     assert writing.write(tmp_path / "few.gif", Picture(few)) == ()
     np.testing.assert_array_equal(reading.read(tmp_path / "few.gif").pixels, few)
@@ -478,7 +478,7 @@ def test_gif_keeps_few_colours_exactly_and_says_when_there_are_more(tmp_path):
     np.testing.assert_array_equal(reading.read(tmp_path / "grey.gif").pixels, grey.pixels)
 
 
-def test_opaque_alpha_is_no_transparency(tmp_path):
+def test_opaque_alpha_is_not_transparency(tmp_path):
     writing.write(tmp_path / "x.jpg", Picture(smooth(9, 9), np.full((9, 9), 255, np.uint8)))
     assert reading.read(tmp_path / "x.jpg").alpha is None
 
@@ -560,7 +560,7 @@ def encoded_array(dtype):
         ),
     ],
 )
-def test_files_that_are_no_sound_picture_are_refused(tmp_path, name, content, problem):
+def test_files_that_are_not_valid_pictures_are_refused(tmp_path, name, content, problem):
     if name == "bomb.png":  # with a checksum that fits, or it would be refused as damaged
         content = content[:29] + struct.pack(">I", zlib.crc32(content[12:29])) + content[33:]
     (tmp_path / name).write_bytes(content)
@@ -573,7 +573,7 @@ def test_missing_files_and_folders_are_refused(tmp_path):
     assert_refused(tmp_path / "folder.png", "folder")
 
 
-def test_content_tells_the_format_not_the_name(tmp_path):
+def test_the_content_determines_the_format_not_the_name(tmp_path):
     (tmp_path / "really_jpeg.png").write_bytes(encoded("JPEG"))
     assert reading.read(tmp_path / "really_jpeg.png").pixels.shape == (40, 40, 3)
 
@@ -594,7 +594,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path, path, pi
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, monkeypatch):
+def test_a_tiff_beyond_4_gigabytes_suggests_png(tmp_path, monkeypatch):
     monkeypatch.setattr("srgan_tf.images.tiff._MAX_BYTES", 1000)  # 4 GB
     with pytest.raises(UserError, match="x.tif.*at most 4 GB.*Choose .png"):
         writing.write(tmp_path / "x.tif", Picture(noise(40, 40, 3)))
@@ -602,7 +602,7 @@ def test_a_tiff_that_would_pass_its_end_advises_a_format_without_one(tmp_path, m
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_an_interrupted_write_keeps_what_was_there(tmp_path, monkeypatch, failure):
+def test_an_interrupted_write_keeps_the_old_file(tmp_path, monkeypatch, failure):
     def fail(self, file, *_, **__):
         file.write(b"half a")
         raise failure

@@ -232,6 +232,21 @@ def test_a_jpeg_whose_second_half_is_zero_bytes_is_damaged(tmp_path):
     assert reading.read(tmp_path / "y.jpg").pixels.shape == (64, 64, 3)
 
 
+@pytest.mark.parametrize("zeros", [False, True])
+def test_what_can_be_decoded_of_a_cut_jpeg_is_kept_when_asked(tmp_path, zeros):
+    pixels = np.kron(colours(8, 8), np.ones((16, 16, 1), np.uint8))
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=95)
+    data = file.getvalue()
+    start = data[: len(data) * 2 // 3]
+    (tmp_path / "x.jpg").write_bytes(start + bytes(len(data) - len(start)) if zeros else start)
+    assert "damaged" in refusal(tmp_path / "x.jpg")
+    with reading.opened(tmp_path / "x.jpg", keep_damaged=True) as opened:
+        picture = opened.picture()
+    assert picture.notes == ("damaged: the part that cannot be decoded is grey",)
+    assert np.abs(picture.pixels[:32].astype(int) - pixels[:32]).mean() < 6
+
+
 def test_postscript_is_refused_without_starting_ghostscript(tmp_path, monkeypatch):
     from PIL import EpsImagePlugin
 

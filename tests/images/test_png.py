@@ -50,7 +50,7 @@ def chunks(path):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_every_kind_of_text_comes_back_as_it_was_wherever_it_lies(tmp_path, deep):
+def test_every_kind_of_text_is_kept_as_it_is(tmp_path, deep):
     parameters = (b"tEXt", b"parameters\0a cat\nSteps: 20, Size: 512x512")
     found = reading.read(write(tmp_path / "in.png", TITLE, AUTHOR, WORKFLOW, behind=[parameters, TITLE], deep=deep))
     assert found.notes == () and writing.write(tmp_path / "out.png", found) == ()
@@ -60,7 +60,7 @@ def test_every_kind_of_text_comes_back_as_it_was_wherever_it_lies(tmp_path, deep
     )
 
 
-def test_texts_about_the_picture_before_it_was_turned_are_left_out(tmp_path):
+def test_texts_about_the_unturned_picture_are_left_out(tmp_path):
     tags = Image.Exif()
     tags[0x0112], tags[0x010E] = 6, "a cat"
     profile = tags.tobytes()
@@ -97,7 +97,7 @@ LIKE_SRGB = (b"gAMA", struct.pack(">I", 45455))
         ([SRGB, LIKE_SRGB], False),
     ],
 )
-def test_what_its_colours_mean_goes_to_png_files_and_is_told_where_it_is_lost(tmp_path, colours, note, deep):
+def test_colour_chunks_are_kept_in_png_and_noted_otherwise(tmp_path, colours, note, deep):
     found = reading.read(write(tmp_path / "in.png", *colours, TITLE, deep=deep))
     assert writing.write(tmp_path / "out.png", found) == ()
     data = (tmp_path / "out.png").read_bytes()
@@ -108,7 +108,7 @@ def test_what_its_colours_mean_goes_to_png_files_and_is_told_where_it_is_lost(tm
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_profile_goes_before_other_words_about_colours(tmp_path, deep):
+def test_a_profile_overrides_other_colour_chunks(tmp_path, deep):
     profile = (b"iCCP", b"x\0\0" + zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()))
     found = reading.read(write(tmp_path / "in.png", HDR, profile, LINEAR, SRGB, deep=deep))
     assert found.icc and found.colours == (HDR,)
@@ -117,7 +117,7 @@ def test_a_profile_goes_before_other_words_about_colours(tmp_path, deep):
     assert b"iCCP" in data and b"sRGB\0" not in data and chunk(*HDR) in data
 
 
-def test_16_bits_of_a_side_that_tensorflow_does_not_encode_are_an_error_that_can_be_told():
+def test_a_side_too_long_for_tensorflow_is_a_value_error():
     with pytest.raises(ValueError):
         png.encode(np.zeros((1, 1_000_001, 1), np.uint16))
 
@@ -176,13 +176,13 @@ def test_a_text_of_2_gigabytes_takes_no_memory(tmp_path):
         (b"zTXt", b"key\0"),
     ],
 )
-def test_texts_that_are_none_do_no_harm(tmp_path, text):
+def test_malformed_texts_do_no_harm(tmp_path, text):
     writing.write(tmp_path / "out.png", reading.read(write(tmp_path / "in.png", text)))
     np.testing.assert_array_equal(reading.read(tmp_path / "out.png").pixels, PIXELS)
     assert chunks(tmp_path / "out.png") == [text]
 
 
-def test_what_is_cut_off_within_a_text_is_damaged(tmp_path):
+def test_a_file_cut_off_within_a_text_is_damaged(tmp_path):
     path = write(tmp_path / "in.png", TITLE)
     path.write_bytes(path.read_bytes()[:45])
     with pytest.raises(reading.UserError, match="damaged|no picture"):

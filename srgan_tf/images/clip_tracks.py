@@ -78,10 +78,13 @@ class Tracks:
 
     def _sound(self, stream):
         codec = stream.codec_context and stream.codec_context.codec
+        if codec and not stream.codec_context.sample_rate:
+            self.notes.append("without a sound track that has no sound")
+            return
         if codec and codec.name in self._supported:
             self._copy(stream)
             return
-        if codec and stream.codec_context.sample_rate:
+        if codec:
             encoder = "flac" if self._matroska and stream.codec_context.layout.nb_channels <= 8 else "aac"
             with contextlib.suppress(av.error.FFmpegError, ValueError):
                 self._writers[stream] = _Encoded(self._out, stream, encoder)

@@ -153,17 +153,17 @@ def fitted(picture, kind):
     if picture.icc and (kind not in _WITH_EXIF or kind in ("WEBP", "AVIF") and picture.icc[16:20] == b"GRAY"):
         picture, others = _without_profile(picture)
         notes += others
-    said = {
+    kept = {
         "exif": metadata.exif_for(kind, picture) if kind in _WITH_EXIF else None,
         "xmp": picture.xmp and xmp.sized(picture.xmp, *picture.pixels.shape[:2]),
         "iptc": picture.iptc,
         "comment": picture.comment,
     }
     for field, longest in metadata.LONGEST_IN_JPEG.items() if kind == "JPEG" else ():
-        if said[field] and len(said[field]) > longest:
-            said[field] = None
+        if kept[field] and len(kept[field]) > longest:
+            kept[field] = None
             notes += (f"without its {_HELD_BY[field][0]}, too long for JPEG",)
-    return dataclasses.replace(picture, **said), notes
+    return dataclasses.replace(picture, **kept), notes
 
 
 def _without_profile(picture):
@@ -195,14 +195,14 @@ def save_options(kind, picture, quality=None):
         options = {"lossless": True}
     elif options and quality is not None:
         options["quality"] = quality
-    said = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
+    kept = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi, "comment": picture.comment}
     if kind == "PNG":
-        said["pnginfo"] = png.chunks_to_write(picture.xmp, picture.texts, picture.colours)
+        kept["pnginfo"] = png.chunks_to_write(picture.xmp, picture.texts, picture.colours)
     else:
-        said["xmp"] = picture.xmp
+        kept["xmp"] = picture.xmp
     if kind == "JPEG" and picture.iptc:
-        said["extra"] = metadata.jpeg_segment(picture.iptc)
-    return {**options, **{name: value for name, value in said.items() if value}}
+        kept["extra"] = metadata.jpeg_segment(picture.iptc)
+    return {**options, **{name: value for name, value in kept.items() if value}}
 
 
 @functools.cache

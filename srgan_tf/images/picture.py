@@ -1,4 +1,4 @@
-"""A picture and what its file said about it."""
+"""A picture and the metadata of its file."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from srgan_tf.images.georeference import Georeference
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture and what its file said about it.
+    """A picture and the metadata of its file.
 
     pixels: uint8 or uint16 [H, W, 3], RGB; three equal channels in a grey picture.
     alpha: of the same type, [H, W], 0 is transparent; None without transparency.
@@ -43,12 +43,12 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, array, **said):
+    def of(cls, array, **metadata):
         """A picture from [H, W, C]: grey, grey and alpha, RGB or RGBA."""
         grey = array.shape[2] < 3
         alpha = np.ascontiguousarray(array[..., -1]) if array.shape[2] in (2, 4) else None
         pixels = np.repeat(array[..., :1], 3, axis=2) if grey else np.ascontiguousarray(array[..., :3])
-        return cls(pixels, alpha, grey, **said)
+        return cls(pixels, alpha, grey, **metadata)
 
     def array(self):
         """[H, W, C]: grey, grey and alpha, RGB or RGBA."""

@@ -37,8 +37,8 @@ def write(path, picture, options=_DEFAULT):
     with written(path) as file:
         if kind == "TIFF":
             fields = ("icc", "dpi", "xmp", "iptc", "georeference")
-            said = {field: getattr(picture, field) for field in fields}
-            tiff.write(file, picture.array(), tags=metadata.tags_for(kind, picture), **said)
+            kept = {field: getattr(picture, field) for field in fields}
+            tiff.write(file, picture.array(), tags=metadata.tags_for(kind, picture), **kept)
         elif picture.pixels.dtype == np.uint16:
             fields = ("exif", "icc", "dpi", "xmp", "texts", "colours")
             file.write(png.encode(picture.array(), **{field: getattr(picture, field) for field in fields}))

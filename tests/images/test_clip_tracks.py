@@ -229,3 +229,19 @@ def test_a_second_video_is_left_out_and_noted(tmp_path):
             out.mux(stream.encode(None))
     notes = clips.enlarge(tmp_path / "clip.mkv", tmp_path / "large.mkv", larger)
     assert notes == ("1 frames", "without 1 other video track")
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])
+def test_a_sound_track_without_sound_is_left_out_and_noted(tmp_path, suffix):
+    with av.open(str(tmp_path / "clip.ts"), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, "yuv420p"
+        out.add_stream("aac", rate=8000, layout="mono")
+        for i in range(30):
+            frame = av.VideoFrame.from_ndarray(patches(), "rgb24")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    notes = clips.enlarge(tmp_path / "clip.ts", tmp_path / f"large{suffix}", larger)
+    assert notes == ("30 frames", "without a sound track that has no sound")
+    assert len(frames_of(tmp_path / f"large{suffix}")) == 30

@@ -1,6 +1,7 @@
 """Files that are there as a whole or not at all, whenever the process ends, and each made by one process only."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -28,8 +29,9 @@ def whole_file(path):
     try:
         with file:
             yield file
+            file.flush()
+            _sync(file)  # else a power failure may leave a file of the right name without content
             if fcntl:  # while it is locked, or a sweep could take it
-                file.flush()
                 os.replace(part, path)
         if not fcntl:
             os.replace(part, path)
@@ -81,6 +83,14 @@ def lock(file):
         except OSError:
             pass
     return True
+
+
+def _sync(file):
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported there
+            raise
 
 
 def _claim(mark):

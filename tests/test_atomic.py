@@ -198,3 +198,26 @@ def test_a_limit_of_the_file_size_is_one_line_for_each_picture(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     assert_one_line_each(folder, lambda: start(None, folder, preexec_fn=limit), "File too large")
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    order = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append(os.fstat(file).st_size), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (order.append("renamed"), replace(*paths)))
+    with atomic.whole_file(tmp_path / "x") as file:
+        file.write(b"whole")
+    assert order == [5, "renamed"]
+
+
+def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
+    with atomic.claimed(tmp_path / "x.png") as mine, atomic.claimed(tmp_path / "y.png") as other:
+        assert mine and other
+        with atomic.claimed(tmp_path / "x.png") as again:
+            assert not again
+        atomic.sweep(tmp_path)
+        with atomic.claimed(tmp_path / "x.png") as again:
+            assert not again
+    assert not list(tmp_path.iterdir())
+    with atomic.claimed(tmp_path / "missing" / "x.png") as mine:
+        assert mine

@@ -5,7 +5,9 @@ import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -16,7 +18,7 @@ _PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"
 
 
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """A binary file to write, which replaces the one at the path when the block ends.
 
     It is written under a hidden name in the same folder and removed when the block fails. A killed process leaves it;
@@ -40,7 +42,7 @@ def whole_file(path):
 
 
 @contextlib.contextmanager
-def claimed(path):
+def claimed(path: str | os.PathLike) -> Iterator[bool]:
     """Claim a file that is to be made: the block gets False where another process is making it.
 
     The claim is the lock of a hidden file in the same folder. It ends with the block or with the process, however that
@@ -60,7 +62,7 @@ def claimed(path):
             file.close()
 
 
-def sweep(folder):
+def sweep(folder: str | os.PathLike) -> None:
     """Remove what killed processes left half-written in a folder; the files of running ones stay."""
     folder = Path(folder)
     for part in [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]:
@@ -73,7 +75,7 @@ def sweep(folder):
             part.unlink(missing_ok=True)
 
 
-def lock(file):
+def lock(file: BinaryIO) -> bool:
     """Lock a file without waiting; false where another holds it. File systems without locks never refuse."""
     if fcntl:
         try:

@@ -22,7 +22,7 @@ _RANGES = {  # of whole numbers
 _SERVED = ("scale", "halo", "pixel_limit", "sha256")  # what a client of a server needs
 
 
-def read(folder):
+def read(folder: str | os.PathLike) -> dict:
     """The attributes of a SavedModel.
 
     Args:
@@ -48,7 +48,7 @@ def read(folder):
     raise UserError(f"{folder}: not a model of srgan_tf: {FILE}: {problem}. Export the model with srgan_tf.")
 
 
-def parse(text, required=_SERVED):
+def parse(text: str | bytes, required: tuple[str, ...] = _SERVED) -> dict:
     """Attributes of JSON from outside: types and ranges are checked, unknown names are kept.
 
     Args:

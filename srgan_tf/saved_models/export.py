@@ -28,7 +28,7 @@ from srgan_tf.saved_models import variables, warmup, zoo
 PIXEL_LIMIT = 2**21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
 
 
-def export(generator, folder, *, attributes=None):
+def export(generator: keras.Model, folder: str | os.PathLike, *, attributes: dict | None = None) -> None:
     """Write a generator as a SavedModel, at once or not at all.
 
     It is written under a hidden name and renamed, so that a server that watches the parent folder never sees half
@@ -62,7 +62,7 @@ def export(generator, folder, *, attributes=None):
         shutil.rmtree(part, ignore_errors=True)
 
 
-def restore(folder):
+def restore(folder: str | os.PathLike) -> keras.Model:
     """The Keras generator in a SavedModel, its variables set: for fine-tuning.
 
     Raises:
@@ -75,7 +75,7 @@ def restore(folder):
     return generator
 
 
-def describe(generator):
+def describe(generator: keras.Model) -> dict:
     """The attributes of a generator that follow from itself: a dict of JSON values."""
     weights = models.named_weights(generator)
     return {

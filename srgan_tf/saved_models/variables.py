@@ -23,7 +23,7 @@ from srgan_tf.saved_models import attributes
 LARGEST = 2**32  # bytes of the variables
 
 
-def read(folder):
+def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
     """All variables of a SavedModel that `export` wrote, checked against its attributes.
 
     Args:
@@ -55,7 +55,7 @@ def read(folder):
     return found
 
 
-def architecture(weights):
+def architecture(weights: dict[str, np.ndarray]) -> dict[str, int]:
     """What network some variables are of.
 
     Args:
@@ -85,7 +85,7 @@ def architecture(weights):
     return {"scale": 2**stages, "blocks": blocks, "features": features, "halo": math.ceil(reach)}
 
 
-def checksum(weights):
+def checksum(weights: dict[str, np.ndarray]) -> str:
     """SHA-256 of arrays by name, as hexadecimal digits: names, shapes and float32 values in the names' order."""
     digest = hashlib.sha256()
     for name in sorted(weights):
@@ -94,7 +94,7 @@ def checksum(weights):
     return digest.hexdigest()
 
 
-def blend(first, second, share):
+def blend(first: dict[str, np.ndarray], second: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
     """Network interpolation: `share` of the first network's variables, 1 - share of the second's, one by one.
 
     Raises:

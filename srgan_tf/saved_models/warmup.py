@@ -5,6 +5,7 @@ algorithms to be found.
 """
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,11 @@ FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the name that the s
 SIDES = (64, 128, 256)  # LR pixels, squares; above, the answer takes longer than what the first one costs more
 
 
-def write(folder, pixel_limit=None):
+def write(folder: str | os.PathLike, pixel_limit: int | None = None) -> None:
     """Put the requests into a SavedModel.
 
     Args:
-        folder: where its `saved_model.pb` lies.
+        folder: where its `saved_model.pb` is.
         pixel_limit: the most LR pixels that one of its pictures may have; the server refuses a version that fails on
             one of the requests.
     """

@@ -1,5 +1,6 @@
 """Which SavedModel a name means, without loading TensorFlow."""
 
+import os
 from pathlib import Path
 
 from srgan_tf.errors import UserError, reason
@@ -13,7 +14,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; in an installed wheel
 
 
-def resolve(model, scale=None, *, flag="--model"):
+def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "--model") -> Path:
     """The folder of the SavedModel that a `--model` means.
 
     Args:
@@ -32,7 +33,7 @@ def resolve(model, scale=None, *, flag="--model"):
     return folder
 
 
-def fidelity_models(fidelity, model=None, scale=None):
+def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tuple[Path, Path]:
     """The folders of the two models that a fidelity blends: the `srresnet` that `srgan` was trained from, and `srgan`.
 
     Raises:
@@ -50,7 +51,7 @@ def fidelity_models(fidelity, model=None, scale=None):
     return origin(vivid), vivid
 
 
-def origin(folder):
+def origin(folder: Path) -> Path:
     """The folder of the shipped `srresnet` that a model was trained from; the newest one where that is not known.
 
     A newer `srresnet` has moved elsewhere in the space of weights: a blend with it would be worse than either.
@@ -61,7 +62,7 @@ def origin(folder):
     return next((child for child in versions if start and attributes(child)["sha256"] == start), newest)
 
 
-def shipped():
+def shipped() -> dict[str, Path]:
     """The folder of each shipped model's newest version by the name of the model, scale included."""
     found = {}
     for weights in reversed(WEIGHTS):

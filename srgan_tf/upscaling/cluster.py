@@ -165,7 +165,7 @@ def _rows(ray, listing, overwrite, worker, upscaler, files):
     """A row for every picture, as it is done."""
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
-    context.target_max_block_size = 1  # as they are: what is listed together is computed together
+    context.target_max_block_size = 1  # blocks as they are: names listed together are computed together
     context.enable_progress_bars = sys.stderr.isatty()
     machines = [
         (int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))

@@ -53,7 +53,7 @@ class Address:
         return self.text
 
 
-def parse(text):
+def parse(text: str) -> Address:
     """An `Address`.
 
     Raises:
@@ -89,7 +89,7 @@ def parse(text):
     )
 
 
-def connect(address, connections, proxy=False):
+def connect(address: Address, connections: int, proxy: bool = False) -> "Rest | Grpc":
     """The endpoint at an `Address`; nothing is sent yet.
 
     Args:
@@ -137,7 +137,7 @@ class Rest:
             raise _invalid(self.address, f"no pictures: {reason(error)}") from None
 
     def close(self):
-        """End what is waited for."""
+        """Give up all requests."""
         for answer in list(self._waiting):
             answer.put(Away("closed"))
         self._pool.close()
@@ -268,7 +268,7 @@ class Grpc:
         return large
 
     def close(self):
-        """End what is waited for."""
+        """Give up all requests."""
         for channel in self._channels:
             channel.close()
 

@@ -56,7 +56,9 @@ class Outcome:
         return f"{self.done} enlarged, {self.kept} kept, {self.failed} failed"
 
 
-def run(jobs, enlarger, *, overwrite=False, reporter=None, options=_DEFAULT):
+def run(
+    jobs, enlarger, *, overwrite: bool = False, reporter: Reporter | None = None, options: FileOptions = _DEFAULT
+) -> Outcome:
     """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
 
     Two runs on one folder share the work: what another process is making is left to it, and made at the end if that
@@ -120,11 +122,11 @@ class _Run:
         return True
 
 
-def kept_line(target):
+def kept_line(target) -> str:
     return one_line(f"kept {target}; --overwrite makes it again")
 
 
-def make(job, enlarger, reporter=None, options=_DEFAULT):
+def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOptions = _DEFAULT) -> Made:
     """Make one result, at once or not at all.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def available(swap=False):
+def available(swap: bool = False) -> int | None:
     """The least of the machine's free memory and what its control group and `ulimit -v` and `-d` leave.
 
     Args:
@@ -23,7 +23,7 @@ def available(swap=False):
     return min((max(0, n) for n in (*found, _left_by_limit()) if n is not None), default=None)
 
 
-def empty(shape, dtype):
+def empty(shape: tuple[int, ...], dtype) -> np.ndarray:
     """`np.empty`, which fails when there is not enough memory instead of when it is used.
 
     Raises:
@@ -31,7 +31,7 @@ def empty(shape, dtype):
     """
     left = available(swap=True)
     if left is not None and math.prod(shape) * np.dtype(dtype).itemsize > left:
-        raise MemoryError(f"no room for {shape} of {np.dtype(dtype)}")
+        raise MemoryError(f"not enough memory for {shape} of {np.dtype(dtype)}")
     return np.empty(shape, dtype)
 
 

@@ -21,7 +21,7 @@ from srgan_tf.errors import UserError, one_line, reason
 _ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
 
 
-def of(text, flag="PATH"):
+def of(text: "str | os.PathLike | Local | Remote", flag: str = "PATH") -> "Local | Remote":
     """The place of a path or a URL.
 
     Args:
@@ -53,7 +53,7 @@ def of(text, flag="PATH"):
 class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be subclassed
     """A path of this machine."""
 
-    def kind(self):
+    def kind(self) -> str | None:
         """ "folder", "file" (or anything else), or None where there is nothing or it cannot be reached."""
         try:
             return ("folder" if self.is_dir() else "file") if self.exists() else None
@@ -69,7 +69,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
                 return
             raise UserError(f"{self}: cannot be written ({reason(error)}). Choose another --output.") from None
 
-    def normalised(self):
+    def normalised(self) -> "Local":
         """The same path, absolute and without `..`; links are not followed."""
         return Local(os.path.abspath(self))
 
@@ -91,7 +91,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
             return [Local(found) for found in sorted(glob.glob(str(self), recursive=True))] or [self]
         return [self]
 
-    def children(self):
+    def children(self) -> tuple[list[str], list[str]]:
         """Names of the folders, linked ones too, and of the files in a folder.
 
         Raises:
@@ -232,7 +232,7 @@ class Remote:
                 yield local
             self.upload(local)
 
-    def upload(self, local):
+    def upload(self, local: os.PathLike) -> None:
         """Copy a file of this machine to this place, where it appears as a whole or not at all.
 
         Raises:

@@ -32,7 +32,7 @@ class Job:
                 object.__setattr__(self, field, places.of(place))
 
 
-def plan(paths, output=None, *, reporter=None, **options):
+def plan(paths, output=None, *, reporter: Reporter | None = None, **options) -> list[Job]:
     """Plan what becomes of what, before anything is read.
 
     Args:
@@ -50,7 +50,7 @@ def plan(paths, output=None, *, reporter=None, **options):
     return planned(Request.of(paths, output, **options), reporter)
 
 
-def planned(request, reporter=None):
+def planned(request: "Request", reporter: Reporter | None = None) -> list[Job]:
     """What `plan` returns, of a `Request`."""
     good, wrong = checked([job for part in request.parts(reporter) for job in part])
     for job, problem in wrong.items():

@@ -30,7 +30,7 @@ class Size:
             if pixels is not None and pixels > LONGEST_SIDE:
                 raise UserError(f"{flag}: out of range. Give at most {LONGEST_SIDE}.")
 
-    def of(self, height, width):
+    def of(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result for a picture's; at least one pixel each."""
         vertical, horizontal = self.factor, self.factor
         if self.width is not None:

@@ -25,7 +25,7 @@ class Span:
         return slice(scale * (self.start - self.first), scale * (self.stop - self.first))
 
 
-def spans(length, tile, halo, part=None):
+def spans(length: int, tile: int, halo: int, part: Span | None = None) -> list[Span]:
     """Cut a side, or a part of it, into tiles of about equal length, at most `tile` each.
 
     The halo is `halo` pixels on both sides, but never beyond the picture: there the network pads as for the whole

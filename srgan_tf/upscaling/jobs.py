@@ -100,19 +100,22 @@ class _Run:
         try:
             if job.problem:
                 raise UserError(job.problem)
+            keep = not (overwrite and self._overwrite)
+            if keep and _exists(job.target):
+                self._keep(job)
+                return True
             if job.target.parent not in self._swept:
                 job.target.parent.sweep()
                 self._swept.add(job.target.parent)
             with job.target.claimed() as mine:
                 if not mine:
                     return False
-                if _exists(job.target) and not (overwrite and self._overwrite):
-                    self.outcome.kept += 1
-                    self._reporter.result(kept_line(job.target))
-                else:
-                    made = make(job, self._enlarger, self._reporter, self._options)
-                    self._reporter.result(made.line(job))
-                    self.outcome.done += 1
+                if _exists(job.target) and keep:  # another process has made it in between
+                    self._keep(job)
+                    return True
+                made = make(job, self._enlarger, self._reporter, self._options)
+            self._reporter.result(made.line(job))
+            self.outcome.done += 1
         except ModelError:
             raise
         except UserError as error:
@@ -120,6 +123,11 @@ class _Run:
             self._reporter.error(error)
         self._reporter.picture()
         return True
+
+    def _keep(self, job):
+        self.outcome.kept += 1
+        self._reporter.result(kept_line(job.target))
+        self._reporter.picture()
 
 
 def kept_line(target) -> str:

@@ -172,8 +172,8 @@ def main(argv):
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
             best = RunFolder(run_dir / phase).best_step
-            if phase == "srresnet" and best not in (None, recipe.steps):  # PSNR does not rank SRGAN's steps
-                print(f"{phase}: the best validation PSNR was at step {best}, which is also saved")
+            if best not in (None, recipe.steps):
+                print(f"{phase}: the best step on validation was {best}, which is also saved")
 
 
 def _check(argv):

@@ -13,7 +13,6 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
-import math
 import shutil
 import sys
 from pathlib import Path
@@ -182,9 +181,6 @@ class Journal:
     Args:
         folder: the folder of the run.
         step: the step from which the run resumes; metrics of later steps are removed.
-
-    Attributes:
-        best_psnr: of all validations; minus infinity before the first.
     """
 
     def __init__(self, folder: Path, step: int):
@@ -193,13 +189,18 @@ class Journal:
             with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line, of a killed process
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
-        self.best_psnr = max([json.loads(line).get("validation_psnr", -math.inf) for line in kept], default=-math.inf)
+        self._kept = [json.loads(line) for line in kept]
         if self.path.exists():
             with atomic.whole_file(self.path) as file:
                 file.write("".join(line + "\n" for line in kept).encode())
         self.events = None
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def best(self, figure: str, lower: bool) -> float | None:
+        """The best value of a figure before the run resumed; None if there is none."""
+        values = [line[figure] for line in self._kept if isinstance(line.get(figure), (int, float))]
+        return (min if lower else max)(values, default=None)
 
     def write(self, step: int, figures: dict) -> None:
         """Append the figures of a step, numbers by name."""

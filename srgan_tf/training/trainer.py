@@ -5,15 +5,17 @@ import dataclasses
 import itertools
 import math
 import signal
+import sys
 import time
 
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.errors import Stopped, UserError
+from srgan_tf.evaluation import perceptual
 from srgan_tf.images import degradation
 from srgan_tf.networks import losses, models
-from srgan_tf.networks.pixels import to_lr
+from srgan_tf.networks.pixels import to_hr, to_lr
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
@@ -65,7 +67,7 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
         step = _restore(folder, state, strategy)
         if not step and (run.init or initial_weights):
             _start_from(state, initial_weights() if initial_weights else _weights(run.init))
-        loop = _Loop(run, state, folder, step, validation, strategy)
+        loop = _Loop(run, state, folder, step, validation, strategy, content_loss)
         with _Interruption() as interruption:
             update = make_step(run.recipe, state, content_loss, strategy=strategy, xla=run.xla)
             loop.run(batches, update, interruption)
@@ -82,15 +84,17 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
 class _Loop:
     """The loop over steps, with validation and checkpoints between them. Of several workers the first one reports."""
 
-    def __init__(self, run, state, folder, step, validation, strategy):
+    def __init__(self, run, state, folder, step, validation, strategy, content_loss):
         self.settings, self.recipe, self.state, self.strategy = run, run.recipe, state, strategy
         self.folder, self.step = folder, step
         self.reports = distribution.is_chief(strategy)
         self.journal = folder.journal(step) if self.reports else None
         self.validator = None
         if self.reports and validation is not None:
-            self.validator = Validator(state, validation, degradation.parse(run.recipe.degradation))
-        self.best_psnr, self.best_step = self.journal.best_psnr if self.journal else math.inf, None
+            damage = degradation.parse(run.recipe.degradation)
+            self.validator = Validator(state, validation, damage, *_distance(content_loss))
+        self.best = self.journal.best(*self.validator.criterion) if self.validator else None
+        self.best_step = None
         self.saved = time.monotonic()
 
     def run(self, batches, update, interruption):
@@ -157,9 +161,13 @@ class _Loop:
         self.journal.write(self.step, figures)
         for kind, pictures in samples.items():
             self.folder.save_sample(f"{self.step:08}" + ("" if kind == "clean" else f"_{kind}"), *pictures)
-        if figures["validation_psnr"] > self.best_psnr:
-            self.best_psnr, self.best_step = figures["validation_psnr"], self.step
-        return {"PSNR": f"{figures['validation_psnr']:.2f}"}
+        name, lower = self.validator.criterion
+        if self.best is None or (figures[name] < self.best if lower else figures[name] > self.best):
+            self.best, self.best_step = figures[name], self.step
+        shown = {"PSNR": f"{figures['validation_psnr']:.2f}"}
+        return (
+            shown if name == "validation_psnr" else {**shown, name.removeprefix("validation_"): f"{figures[name]:.4f}"}
+        )
 
     def _checkpoint_is_due(self):
         return (
@@ -223,6 +231,21 @@ def _content_loss(run):
         return None
     policy = "float32" if run.recipe.precision == "float32" else f"mixed_{run.recipe.precision}"
     return losses.vgg_loss(run.recipe.content, run.vgg or "imagenet", policy)
+
+
+def _distance(content_loss):
+    """The perceptual distance of validation and its name: LPIPS if its weights are installed, or the content loss."""
+    try:
+        return perceptual.Lpips(), "lpips"
+    except UserError as error:
+        if content_loss is None:
+            return ()
+        print(f"validation: without LPIPS. {error}", file=sys.stderr)
+
+    def distance(hr, sr):
+        return content_loss(*(to_hr(picture[None]) for picture in (hr, sr)))
+
+    return distance, "content"
 
 
 def _restore(folder, state, strategy):

@@ -24,18 +24,28 @@ class Validator:
         state: the `State` that is trained.
         store: the `store.Store` of the validation pictures.
         degradation: the `images.degradation.Degradation` of the training pictures, see `centres`.
+        distance: a perceptual distance, a function of HR and SR, uint8 [H, W, 3], such as `perceptual.Lpips`.
+        name: of that distance in the figures.
+
+    Attributes:
+        criterion: the figure that decides which step is the best, and whether lower is better. PSNR prefers smooth
+            pictures, so that for SRGAN it is the perceptual distance if there is one.
     """
 
-    def __init__(self, state: State, store: Store, degradation: Degradation):
+    def __init__(self, state: State, store: Store, degradation: Degradation, distance=None, name="lpips"):
         self.state, self.pictures = state, centres(store, degradation)
         self.generator = state.exported()
+        self.distance, self.name = distance, name
+        perceptual = distance and state.recipe.phase == "srgan"
+        self.criterion = (f"validation_{name}", True) if perceptual else ("validation_psnr", False)
 
     def __call__(self):
         """Score the generator as it is now.
 
         Returns:
-            - figures by name: `validation_psnr`, `validation_ssim` (both bt601) and `validation_consistency`, means
-              over the pictures and then over the kinds of damage; with several kinds, the PSNR of each.
+            - figures by name: `validation_psnr`, `validation_ssim` (both bt601), `validation_consistency` and, as
+              `validation_lpips`, the distance, means over the pictures and then over the kinds of damage; with
+              several kinds, PSNR and distance of each.
             - by kind of damage, (LR, SR, HR) of the first picture.
         """
         models.load_named_weights(self.generator, self.state.export_weights())
@@ -45,12 +55,14 @@ class Validator:
             psnr, ssim = metrics.score(hr, sr, "bt601", border=hr.shape[0] // lr.shape[0])
             consistency = metrics.lr_consistency(lr, sr, border=BICUBIC_REACH)
             samples.setdefault(kind, (lr, sr, hr))
-            scores.setdefault(kind, []).append((min(psnr, PSNR_LIMIT), ssim, min(consistency, PSNR_LIMIT)))
-        means = {kind: np.mean(figures, axis=0).tolist() for kind, figures in scores.items()}
-        psnr, ssim, consistency = np.mean([*means.values()], axis=0).tolist()
-        figures = {"validation_psnr": psnr, "validation_ssim": ssim, "validation_consistency": consistency}
-        if len(means) > 1:
-            figures |= {f"validation_psnr_{kind}": mean[0] for kind, mean in means.items()}
+            found = {"psnr": min(psnr, PSNR_LIMIT), "ssim": ssim, "consistency": min(consistency, PSNR_LIMIT)}
+            if self.distance:
+                found[self.name] = float(self.distance(hr, sr))
+            scores.setdefault(kind, []).append(found)
+        means = {kind: _means(found) for kind, found in scores.items()}
+        figures = {f"validation_{name}": value for name, value in _means([*means.values()]).items()}
+        for kind, mean in means.items() if len(means) > 1 else ():
+            figures |= {f"validation_{name}_{kind}": mean[name] for name in ("psnr", self.name) if name in mean}
         return figures, samples
 
     @tf.function(reduce_retracing=True)
@@ -88,3 +100,7 @@ def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarra
         for kind, damage in degradation.examples().items()
         for i, (lr, hr) in enumerate(pairs)
     ]
+
+
+def _means(figures):
+    return {name: float(np.mean([found[name] for found in figures])) for name in figures[0]}

@@ -244,6 +244,43 @@ def test_each_kind_of_damage_has_a_figure_and_a_sample(data, tmp_path):
     assert {"00000001.png", "00000001_jpeg_low.png"} <= samples
 
 
+def test_the_best_step_of_srgan_is_that_of_the_lowest_perceptual_distance(start, monkeypatch):
+    """A distance that falls while PSNR falls too; after a resume the best step so far is remembered."""
+    distances = iter([0.4, 0.2, 0.3, 0.25])
+    current = {}
+
+    class Distance:
+        def __call__(self, hr, sr):
+            return current["distance"]
+
+    original = validation.Validator.__call__
+
+    def validate(self):
+        current["distance"] = next(distances)
+        return original(self)
+
+    monkeypatch.setattr(trainer.perceptual, "Lpips", Distance)
+    monkeypatch.setattr(validation.Validator, "__call__", validate)
+    recipe = dataclasses.replace(RECIPE, phase="srgan", steps=6, schedule="constant")
+    run = start(recipe)
+    assert checkpoints.marked(run / "checkpoints", "best") == 4
+    found = [line["validation_lpips"] for line in lines(run) if "validation_lpips" in line]
+    assert found == pytest.approx([0.4, 0.2, 0.3])
+    start(dataclasses.replace(recipe, steps=8))
+    assert checkpoints.marked(run / "checkpoints", "best") == 4
+
+
+def test_without_lpips_srgan_is_validated_by_its_content_loss(start, vgg_weights, monkeypatch, capsys):
+    def missing():
+        raise UserError("LPIPS: not installed.")
+
+    monkeypatch.setattr(trainer.perceptual, "Lpips", missing)
+    recipe = dataclasses.replace(RECIPE, phase="srgan", content="vgg22", steps=2)
+    run = start(recipe, vgg=str(vgg_weights))
+    assert any(line.get("validation_content", 0) > 0 for line in lines(run))
+    assert "LPIPS: not installed." in capsys.readouterr().err
+
+
 def test_a_run_that_is_older_than_degradations_resumes(start):
     run = start()
     config = json.loads((run / "config.json").read_text())

@@ -31,6 +31,16 @@ def test_readme_and_the_evaluation_page_have_the_figures_of_the_cards(title, mod
     assert found == card
 
 
+@pytest.mark.parametrize("title, model", [("SRResNet", "srresnet_x4"), ("SRGAN", "srgan_x4")])
+def test_readme_the_evaluation_page_and_the_cards_have_the_same_lpips(title, model):
+    [card] = re.findall(r"on Set5, Set14 and BSD100: (.*?), with", (ROOT / "weights" / model / "README.md").read_text())
+    readme, page = (
+        [[cell.split(" / ")[0] for cell in row[1:]] for row in rows(ROOT / path) if row[0] == title and len(row) == 4]
+        for path in ("README.md", "docs/evaluation.md")
+    )
+    assert readme == page == [re.findall(r"\.\d+", card)]
+
+
 @pytest.mark.parametrize("path", CARDS, ids=lambda path: path.parent.name)
 def test_the_metadata_of_a_card_has_the_figures_of_its_table(path):
     yaml = pytest.importorskip("yaml")

@@ -116,7 +116,7 @@ def test_results_equal_a_local_run_when_a_machine_is_lost(cluster, album, small_
     said, err = process.communicate(timeout=240)
     cluster.nodes.append(cluster.node())
     assert (process.returncode, err.count("\n")) == (1, 1), err
-    assert "text.png, give a PNG" in err and said.splitlines()[-1] == f"{PICTURES} enlarged, 0 kept, 1 failed"
+    assert "text.png: not an image" in err and said.splitlines()[-1] == f"{PICTURES} enlarged, 0 kept, 1 failed"
     assert results(out) == results(album / "local")
     rows = manifest(out)
     assert sorted(Path(row["source"]).name for row in rows) == sorted(os.listdir(album / "in"))

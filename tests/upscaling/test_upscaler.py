@@ -133,7 +133,7 @@ def test_tiles_are_large_again_after_a_shortage_of_memory(small_model, monkeypat
 
 def test_a_result_too_large_for_the_memory_is_not_started(upscale, monkeypatch):
     monkeypatch.setattr(upscaler.memory, "available", lambda swap=False: 16 * 3 * 99)
-    with pytest.raises(MemoryError, match="no room"):
+    with pytest.raises(MemoryError, match="not enough memory"):
         upscale(picture(10, 10, 3))
 
 

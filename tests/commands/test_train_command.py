@@ -299,7 +299,7 @@ def test_srgan_without_a_generator_to_start_from_asks_for_init(pictures, vgg_wei
     assert not (tmp_path / "run").exists()
 
 
-def test_smoke_has_its_own_run_folder_and_uses_validation_dir(pictures, tmp_path):
+def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_time(pictures, tmp_path):
     arguments = [
         "--smoke",
         "--phase",
@@ -315,7 +315,11 @@ def test_smoke_has_its_own_run_folder_and_uses_validation_dir(pictures, tmp_path
         "--cache_dir",
         str(tmp_path / "cache"),
     ]
-    subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path)
+    metrics = tmp_path / "runs" / "smoke_x4" / "srresnet" / "metrics.jsonl"
+    for _ in range(2):
+        subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path)
+        assert "validation_psnr" in metrics.read_text()
+        metrics.write_text("")  # of the run before
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["smoke_x4"]
     stores = [Store(folder).names for folder in (tmp_path / "cache" / "stores").iterdir()]
     assert sorted(p.name for p in pictures.iterdir()) in map(sorted, stores)

@@ -1,1 +1,1 @@
-"""Picture and clip files: read, written, and what they say of themselves; no network is known here."""
+"""Reading and writing of picture and clip files and their metadata, independent of the networks."""

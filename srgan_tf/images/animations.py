@@ -22,12 +22,12 @@ class Animation:
     """A file of several frames.
 
     file: the open `reading.PictureFile`.
-    count: the number of frames, each complete, as it is shown.
-    durations: how long each is shown, ms.
-    plays: how often the animation plays; 0 is for ever.
-    height, width: of every frame.
+    count: the number of complete frames, as a viewer shows them.
+    durations: the display time of each frame, ms.
+    plays: how many times the animation plays; 0 means forever.
+    height, width: the size of every frame.
     alpha: whether any frame has transparent pixels.
-    grey: whether all are grey.
+    grey: whether all frames are grey.
     """
 
     file: object
@@ -40,7 +40,7 @@ class Animation:
     grey: bool
 
     def frames(self):
-        """Every frame as a `picture.Picture`, one decoded after the other, while the file is open."""
+        """Decode the frames one by one, as `picture.Picture`, while the file is open."""
         with errors_named(self.file.path):
             self.file.rewind()
             fields = None
@@ -53,13 +53,13 @@ class Animation:
 
 
 def read(file):
-    """The animation in an open `reading.PictureFile`, which is decoded once to know its timing.
+    """Read the animation in an open `reading.PictureFile`. All frames are decoded once to determine their timing.
 
     Returns:
         An `Animation`; None for a file with one picture.
 
     Raises:
-        UserError: as `reading.read`, and for pages and other sequences that are no animation.
+        UserError: as `reading.read`, and for pages and other sequences that are not animations.
     """
     if file.count == 1:
         return None
@@ -79,29 +79,29 @@ def read(file):
 
 
 def check_fits(path, animation, height, width):
-    """Raise UserError when the path's format cannot hold an animation whose frames have that size."""
+    """Raise UserError if the format of the path cannot store an animation with frames of this size."""
     kind = formats.check_fits(path, height, width)
     if kind not in FORMATS:
         raise UserError(f"{path}: {kind} holds no animation. Choose .gif, .webp or .png.")
 
 
 def write(path, animation, frames, options=_DEFAULT):
-    """Write frames with the timing of an animation, in the format of the path's suffix, at once or not at all.
+    """Write frames with the timing of an animation, atomically, in the format of the path's suffix.
 
-    Pillow takes one frame after the other, so that one is in memory; of a GIF file it keeps the frames of one byte a
-    pixel, of a PNG file all of them. Frames that equal the one before are joined with it.
+    Pillow requests the frames one by one. For GIF it keeps the frames with one byte per pixel in memory, for PNG the
+    complete frames. A frame that equals the previous one is merged with it.
 
     Args:
-        path: of the file.
+        path: the file to write.
         animation: an `Animation`.
-        frames: iterable of `picture.Picture`, as many as the animation has.
-        options: a `options.FileOptions`.
+        frames: an iterable of `picture.Picture`, as many as the animation has.
+        options: an `options.FileOptions`.
 
     Returns:
-        As `writing.write`.
+        See `writing.write`.
 
     Raises:
-        UserError: as `check_fits`, and for a place that cannot be written.
+        UserError: as `check_fits`, and if the file cannot be written.
     """
     kind = formats.check_suffix(path)
     notes = []
@@ -124,10 +124,10 @@ def write(path, animation, frames, options=_DEFAULT):
 
 
 class _Sequence(Image.Image):
-    """Frames as Pillow's writers ask for them: by `seek`, from the first to the last.
+    """Provides the frames to Pillow's writers, which call `seek` from the first frame to the last.
 
-    Each copy has its transparency, and the sequence at the end, but not in between: Pillow's writer of GIF files would
-    crop frames to their opaque part by the palette of the first frame, in which that may be black.
+    Each copy has its transparency, but the sequence itself only at the end. Otherwise Pillow's GIF writer would crop
+    frames to their opaque part by the palette of the first frame, in which the transparent index may be black.
     """
 
     def __init__(self, first, others, count):
@@ -143,7 +143,7 @@ class _Sequence(Image.Image):
 
     def seek(self, frame):
         if frame >= self.n_frames:
-            self.info |= self._transparency  # asked for here if all were equal
+            self.info |= self._transparency  # Pillow reads it here if all frames are equal
             raise EOFError
         if frame == self._place + 1:
             self._place = frame
@@ -159,8 +159,8 @@ class _Sequence(Image.Image):
 
 
 def _arrays(image):
-    """uint8 RGBA of every frame."""
-    first = 1 if getattr(image, "default_image", False) else 0  # of a PNG file, not part of its animation
+    """Yield every frame as uint8 RGBA."""
+    first = 1 if getattr(image, "default_image", False) else 0  # in PNG, not part of the animation
     for i in range(first, image.n_frames):
         image.seek(i)
         image.load()
@@ -169,13 +169,13 @@ def _arrays(image):
 
 def _plays(image):
     loop = image.info.get("loop")
-    if image.format == "GIF":  # it counts how often the animation is repeated
+    if image.format == "GIF":  # GIF stores the number of repetitions
         return 1 if loop is None else loop and loop + 1
     return loop or 0
 
 
 def _loop(kind, plays):
-    """Pillow's option; what the format cannot count plays for ever."""
+    """Pillow's `loop` option; a count that the format cannot store becomes an endless loop."""
     if kind == "GIF" and plays == 1:
         return {}
     loop = plays - 1 if kind == "GIF" and plays else plays
@@ -183,7 +183,7 @@ def _loop(kind, plays):
 
 
 def _in_hundredths(durations):
-    """ms in steps of 10, at most 65,535 steps; frames begin as close to their time as possible, none is skipped."""
+    """Round ms to steps of 10, at most 65,535 steps. Frames start close to their time, and none is dropped."""
     begins = [10 * round(time / 10) for time in itertools.accumulate(durations, initial=0)]
     return [
         duration and min(max(10, end - begin), 655_350) for duration, begin, end in zip(durations, begins, begins[1:])

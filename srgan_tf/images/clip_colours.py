@@ -1,4 +1,4 @@
-"""Colours of clips: frames to RGB and back by their own matrix and range, with the tags that say so."""
+"""Colours of clips: conversion of frames to RGB and back with their own matrix and range, and colour tags."""
 
 import av
 import numpy as np
@@ -7,22 +7,22 @@ from srgan_tf.errors import UserError
 
 UNSPECIFIED = 2  # of primaries, transfer and matrix
 BT709, BT470BG, SMPTE170M, SMPTE240M = 1, 5, 6, 7  # matrices
-# Flags of FFmpeg's swscale: bicubic, FULL_CHR_H_INT, FULL_CHR_H_INP and ACCURATE_RND. Without them colours are some
-# levels off. PyAV for Python 3.10 has no names for them.
+# Flags of FFmpeg's swscale: bicubic, FULL_CHR_H_INT, FULL_CHR_H_INP and ACCURATE_RND. Without them colours are off
+# by several levels. PyAV for Python 3.10 has no names for them.
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 MPEG, JPEG = 1, 2  # ranges: luma 16 to 235, 0 to 255
 
 
 class Colours:
-    """How the colours of a frame are coded.
+    """The colour encoding of a frame.
 
     Args:
         frame: a decoded `av.VideoFrame`.
         source: its file, for an error message.
 
     Attributes:
-        deep: whether it has more than 8 bits a channel.
-        alpha: whether it has an alpha channel.
+        deep: whether the frame has more than 8 bits per channel.
+        alpha: whether the frame has an alpha channel.
     """
 
     def __init__(self, frame, source):
@@ -40,18 +40,18 @@ class Colours:
             )
 
     def to_rgb(self, frame) -> np.ndarray:
-        """A decoded frame as RGB: uint8 or, if `deep`, uint16 [H, W, 3]."""
+        """Convert a decoded frame to RGB: uint8 or, if `deep`, uint16 [H, W, 3]."""
         return frame.to_ndarray(format=self._rgb, **self._conversion(self._range, JPEG))
 
     def from_rgb(self, rgb: np.ndarray, pix_fmt: str):
-        """RGB, uint8 or uint16 [H, W, 3], as a frame to encode."""
+        """Convert RGB, uint8 or uint16 [H, W, 3], to a frame for the encoder."""
         frame = av.VideoFrame.from_ndarray(rgb, self._rgb)
         frame = frame.reformat(format=pix_fmt, **self._conversion(JPEG, self._range))
         self.tag(frame)
         return frame
 
     def tag(self, target):
-        """Write what the colours mean to an encoder or a frame."""
+        """Set the colour tags of an encoder or a frame."""
         target.colorspace, target.color_range = self._matrix, self._range
         target.color_primaries, target.color_trc = self._primaries, self._transfer
 
@@ -71,12 +71,12 @@ class Colours:
 
 
 def swscale_matrix(matrix: int) -> int:
-    """The number of a matrix in swscale, where both of BT.601 are one."""
+    """The number of a matrix in swscale, which has one number for both BT.601 matrices."""
     return BT470BG if matrix == SMPTE170M else matrix
 
 
 def upright(rgb: np.ndarray, frame) -> np.ndarray:
-    """A frame, [H, W, 3], turned and mirrored as the display matrix of its `av.VideoFrame` says."""
+    """Rotate and mirror a frame, [H, W, 3], according to the display matrix of its `av.VideoFrame`."""
     a, b, c, d = _display_matrix(frame)
     if is_turned(frame):
         rgb, a, d = rgb.swapaxes(0, 1), c, b
@@ -88,13 +88,13 @@ def upright(rgb: np.ndarray, frame) -> np.ndarray:
 
 
 def is_turned(frame) -> bool:
-    """Whether the rows of an `av.VideoFrame` become columns when it is shown."""
+    """Whether the display matrix of an `av.VideoFrame` swaps rows and columns."""
     a, b, _, _ = _display_matrix(frame)
     return abs(b) > abs(a)
 
 
 def _display_matrix(frame):
-    """a, b, c, d: a pixel at (x, y) is shown at (a x + c y, b x + d y), but for a shift; for right angles."""
+    """a, b, c, d: pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift; multiples of 90 degrees only."""
     data = _side_data(frame, "DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
@@ -103,7 +103,7 @@ def _display_matrix(frame):
 
 
 def x264_hdr(frame) -> str:
-    """What a frame says about the HDR10 display that it was graded on, as parameters of x264; "" for nothing."""
+    """The HDR10 mastering display metadata of a frame as x264 parameters; "" if it has none."""
     parameters = []
     if (display := _side_data(frame, "MASTERING_DISPLAY_METADATA")) is not None:
         numbers = np.frombuffer(display[:88], "=i4").tolist()  # AVMasteringDisplayMetadata of FFmpeg
@@ -124,7 +124,7 @@ def x264_hdr(frame) -> str:
 
 
 def lost_side_data(frame) -> list[str]:
-    """Notes about what a frame says beside its pixels and the result does not."""
+    """Notes about side data of a frame that the result does not contain."""
     found = {data.type.name for data in frame.side_data}
     return [note for note, names in _LOST.items() if found & names]
 
@@ -141,7 +141,7 @@ def _named(red, green, blue, white):
 
 
 def _matrix(frame):
-    """The frame's matrix; where it names none, what players take: BT.601 up to standard definition, else BT.709."""
+    """The frame's matrix. If unspecified, the players' default: BT.601 up to standard definition, else BT.709."""
     if frame.colorspace != UNSPECIFIED and frame.colorspace:
         return int(frame.colorspace)
     return SMPTE170M if frame.height <= 576 else BT709

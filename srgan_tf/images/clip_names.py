@@ -1,8 +1,8 @@
-"""Which files are clips, by their names; without PyAV."""
+"""Recognise clips by their file names, without PyAV."""
 
 from pathlib import Path
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # formats of results, by suffix
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # output formats by suffix
 SUFFIXES = {
     *CONTAINERS,
     *(".3g2", ".3gp", ".asf", ".avi", ".divx", ".dv", ".f4v", ".flv", ".m2t", ".m2ts", ".m2v", ".mpe", ".mpeg"),
@@ -16,6 +16,6 @@ def is_clip(path) -> bool:
 
 
 def suffix_for(source) -> str:
-    """The suffix of a clip's result: its own if it is in `CONTAINERS`, else .mkv, which holds most kinds of sound."""
+    """The suffix of a clip's result: its own if it is in `CONTAINERS`, else .mkv, which supports most audio codecs."""
     suffix = Path(source).suffix
     return suffix if suffix.lower() in CONTAINERS else ".mkv"

@@ -1,4 +1,4 @@
-"""Reading clips with PyAV: packets and frames of what can be decoded; damaged packets are skipped and counted."""
+"""Reading packets and frames of clips with PyAV; damaged packets are skipped and counted."""
 
 import collections
 import contextlib
@@ -9,16 +9,16 @@ import av
 from srgan_tf.errors import UserError, one_line
 from srgan_tf.images.clip_timing import FrameClock, Timeline
 
-_MOST_FAILURES = 1000  # attempts to read on behind damaged data, one after the other
+_MOST_FAILURES = 1000  # consecutive attempts to continue after damaged data
 
 
 @contextlib.contextmanager
 def opened(source):
-    """A clip as an input container of PyAV."""
-    # PyAV's callback takes the GIL in decoder threads, which the thread that waits for them holds: they would wait
-    # for ever. Without it FFmpeg prints nothing; what is wrong is reported by us.
+    """Open a clip as a PyAV input container."""
+    # PyAV's log callback acquires the GIL in decoder threads while the thread that waits for them holds it: a
+    # deadlock. Without the callback FFmpeg prints nothing; errors are reported by this package.
     av.logging.set_level(None)
-    name = os.path.abspath(source)  # FFmpeg takes what stands before a colon for a protocol
+    name = os.path.abspath(source)  # FFmpeg interprets the text before a colon as a protocol
     try:
         try:
             clip = av.open(name)
@@ -35,7 +35,7 @@ def opened(source):
 
 
 def reason(error) -> str:
-    """What an exception says, in one line."""
+    """The message of an exception, in one line."""
     return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
@@ -44,16 +44,16 @@ class Reader:
 
     Args:
         clip: an input container of PyAV.
-        source: its file, for messages.
+        source: the path of the clip, for messages.
         deinterlace: whether interlaced frames are deinterlaced, by FFmpeg's bwdif filter.
 
     Attributes:
         video: the video stream.
-        damaged: how many packets could not be used, by the type of their stream.
-        deinterlaced: whether any frame was.
+        damaged: the number of unusable packets, by stream type.
+        deinterlaced: whether any frame was deinterlaced.
 
     Raises:
-        UserError: when there is no video that FFmpeg decodes.
+        UserError: if the clip has no video stream that FFmpeg can decode.
     """
 
     def __init__(self, clip, source, *, deinterlace: bool = True):
@@ -69,14 +69,14 @@ class Reader:
         return self._filter is not None
 
     def packets(self, streams):
-        """The packets of some streams in the order of the file, with times that never jump."""
+        """Yield the packets of the given streams in file order, with continuous timestamps."""
         for packet in self._demuxed(streams):
             if packet.size:
                 yield from self._timeline.place(packet)
         yield from self._timeline.release()
 
     def frames(self, packet=None):
-        """The frames that a packet of the video completes; without a packet, those that are left at the end.
+        """Yield the frames that a video packet completes; without a packet, the remaining frames at the end.
 
         Their `pts`, in units of their `time_base`, strictly increase.
         """
@@ -90,7 +90,7 @@ class Reader:
             yield from self._filter(None)
 
     def length(self) -> int:
-        """The number of frames that the file names; 0 where it names none."""
+        """The number of frames according to the file; 0 if unknown."""
         if self.video.frames:
             return self.video.frames
         duration = self.video.duration
@@ -101,7 +101,7 @@ class Reader:
         failures = 0
         while failures < _MOST_FAILURES:
             try:
-                for packet in self._clip.demux(streams):  # anew after an error: it goes on behind it
+                for packet in self._clip.demux(streams):  # a new iterator after an error resumes after it
                     failures = 0
                     yield packet
                 return
@@ -125,7 +125,7 @@ class Reader:
 
 
 class _Bwdif:
-    """FFmpeg's deinterlacer, which passes frames that are not marked as interlaced."""
+    """FFmpeg's deinterlacer, which passes progressive frames through unchanged."""
 
     def __init__(self, frame):
         graph = av.filter.Graph()
@@ -138,7 +138,7 @@ class _Bwdif:
         self._graph = graph
 
     def __call__(self, frame):
-        """The frames that another one completes; None is the end."""
+        """Push a frame, or None at the end, and return the frames that are ready."""
         self._graph.push(frame)
         while True:
             try:
@@ -153,11 +153,11 @@ def _video(clip, source):
         raise UserError(f"{source}: the file holds no moving pictures. Give a clip.")
     if streams[0].codec_context is None:
         raise UserError(f"{source}: FFmpeg does not know the codec of the video. Convert it, for example to H.264.")
-    # Threads for whole frames would report an error some packets late.
+    # Frame threading would report an error several packets late.
     streams[0].thread_type = "SLICE"
     return streams[0]
 
 
 def is_cover(stream) -> bool:
-    """Whether a video stream is a still picture, such as the cover of an album."""
+    """Whether a video stream is a still picture, such as album art."""
     return bool(stream.disposition & av.stream.Disposition.attached_pic)

@@ -1,4 +1,4 @@
-"""The video of a result in segments, encoded one by one and stored, so that a stopped run can be continued."""
+"""Encodes the video of a result in segments and stores each, so that an interrupted run can be resumed."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ class Store:
     """Finished segments in a hidden folder beside the result, which `remove` deletes.
 
     Args:
-        target: the file of the result.
-        key: what the segments depend on. Segments of another key are deleted.
+        target: the path of the result.
+        key: identifies everything that the segments depend on. Segments with another key are deleted.
     """
 
     def __init__(self, target, key: str):
@@ -29,7 +29,7 @@ class Store:
             self.remove()
 
     def load(self, number: int):
-        """A stored segment: ((height, width), packets), each packet (data, pts, dts, duration, keyframe); or None."""
+        """Load a segment: ((height, width), packets) with packets (data, pts, dts, duration, keyframe), or None."""
         content = self._read(f"{number}.segment")
         if content is None:
             return None
@@ -45,7 +45,7 @@ class Store:
         return (tuple(shape), packets) if place == len(data) else None
 
     def save(self, number: int, shape, packets):
-        """Store a finished segment, as `load` gives it."""
+        """Store a finished segment in the form that `load` returns."""
         self._folder.mkdir(exist_ok=True)
         if number == 0 or not (self._folder / "key").exists():
             with whole_file(self._folder / "key") as file:
@@ -66,18 +66,18 @@ class Store:
 
 
 def key_of(source, *parts) -> str:
-    """A `Store` key: the source file as it is now, and what else the frames depend on."""
+    """A `Store` key from the current state of the source file and everything else that the frames depend on."""
     status = os.stat(source)
     return json.dumps([os.path.abspath(source), status.st_size, status.st_mtime_ns, LENGTH, *parts])
 
 
 class Encoder:
-    """Encodes frames by copies of a stream's encoder, one for each segment.
+    """Encodes frames with copies of a stream's encoder, one copy per segment.
 
     Args:
-        stream: an output stream of PyAV, completely configured. It is opened, but encodes nothing itself.
-        options: of its encoder.
-        mux: called with each packet.
+        stream: a fully configured PyAV output stream. It is opened, but does not encode.
+        options: the options of its encoder.
+        mux: a function that is called with each packet.
         store: a `Store`, or None.
     """
 
@@ -86,7 +86,7 @@ class Encoder:
         self._context, self._packets, self._count = None, [], 0
 
     def encode(self, frame):
-        """Encode a frame; the last of a segment ends it."""
+        """Encode a frame, and finish the segment if it is the segment's last frame."""
         if self._context is None:
             self._context = self._copy()
         self._take(self._context.encode(frame))
@@ -95,7 +95,7 @@ class Encoder:
             self.finish()
 
     def finish(self):
-        """End the segment; one that is complete is stored."""
+        """Finish the segment, and store it if it is complete."""
         if self._context is None:
             return
         self._take(self._context.encode(None))

@@ -1,24 +1,24 @@
-"""The times of packets and frames of a clip, made to increase where the file's own jump back, repeat or are missing."""
+"""Repairs the timestamps of a clip's packets and frames where they jump back, repeat or are missing."""
 
 import dataclasses
 import heapq
 from fractions import Fraction
 
-_BACK = Fraction(1, 10)  # s; a smaller step back is an inaccuracy of the file
-_AHEAD = 10  # s; a longer gap in a broadcast is a jump of its clock
-_MOST_HELD = 1000  # packets that wait for the video of a joined recording
-_CONTINUOUS = ("video", "audio")  # streams whose packets follow each other
-_WITH_JUMPS = {"mpegts", "mpeg"}  # formats whose clock may jump ahead, too, as FFmpeg sees them
+_BACK = Fraction(1, 10)  # s; a smaller step back is rounding in the file
+_AHEAD = 10  # s; a longer gap in a broadcast is a clock jump
+_MOST_HELD = 1000  # packets held back until the video of a joined recording starts
+_CONTINUOUS = ("video", "audio")  # streams whose packets follow each other without gaps
+_WITH_JUMPS = {"mpegts", "mpeg"}  # formats whose clock may also jump ahead, by FFmpeg's names
 
 
 @dataclasses.dataclass
 class _Track:
-    """What was read of one stream.
+    """The reading position of one stream.
 
-    first, last: when its first and its last packet begin in the file, in seconds.
-    end: when its last packet ends in the result.
-    part: which of the joined recordings it has reached.
-    joining: whether the packets that overlap the previous recording are still to come.
+    first, last: start times of its first and last packet in the file, in seconds.
+    end: the end time of its last packet in the result.
+    part: the number of the joined recording that it has reached.
+    joining: whether packets that overlap the previous recording can still follow.
     """
 
     first: Fraction | None = None
@@ -29,14 +29,14 @@ class _Track:
 
 
 class Timeline:
-    """Times of packets, counted from the beginning of the clip and without jumps.
+    """Continuous packet timestamps, counted from the beginning of the clip.
 
-    Recordings that were joined without changing their times are put one behind the other. All streams are shifted
-    alike, so that they stay in step.
+    Recordings that were concatenated with their original timestamps are placed one after the other. All streams are
+    shifted by the same amount, so they stay synchronised.
 
     Args:
         clip: an input container of PyAV.
-        video: its video stream, whose frames come without a gap where recordings were joined.
+        video: its video stream, which has no gap where recordings were joined.
     """
 
     def __init__(self, clip, video):
@@ -47,11 +47,11 @@ class Timeline:
         self._frame = Fraction(1) / rate if rate else Fraction(0)
 
     def place(self, packet) -> list:
-        """Change the times of a packet; packets of each stream in the order of the file.
+        """Correct the timestamps of a packet. The packets of each stream must come in file order.
 
         Returns:
-            The packets that are ready: none where sound overlaps what was there before a join, or has reached the next
-            recording before the video, which it then waits for.
+            The packets that are ready to write. Audio that overlaps the previous recording is dropped. Audio that
+            reaches the next recording before the video is held back until the video does.
         """
         if self._held and packet.stream is not self._video:
             self._held.append(packet)
@@ -68,7 +68,7 @@ class Timeline:
         return self._placed(packet, jumps)
 
     def release(self) -> list:
-        """The packets that are held back, at the end of the file."""
+        """Return the packets that are still held back at the end of the file."""
         held, self._held = self._held, []
         ready = []
         for packet in held:
@@ -102,18 +102,18 @@ class Timeline:
         return [packet]
 
     def _jumps(self, track, packet):
-        """Whether a packet belongs to another recording than the previous one of its stream."""
+        """Whether a packet belongs to another recording than the previous packet of its stream."""
         if packet.stream.type not in _CONTINUOUS or packet.dts is None or track.last is None:
             return False
         begins = packet.dts * packet.time_base
         if begins < track.last - _BACK:
             return True
-        # Another stream that is there already shows that this one was silent for a while.
+        # If another stream has already reached this time, this stream merely had a gap.
         others = max(other.end for other in self._tracks.values())
         return self._may_jump and begins + self._shifts[track.part] > max(track.end, others) + _AHEAD
 
     def _join(self, packet):
-        """Add a recording that begins with a packet: its video follows that of the previous one."""
+        """Add a recording that begins with a packet. Its video follows the video of the previous recording."""
         begins, track = packet.dts * packet.time_base, self._tracks[packet.stream.index]
         video = self._tracks.get(self._video.index, track)
         if None not in (video.first, track.first):
@@ -122,14 +122,14 @@ class Timeline:
 
 
 class FrameClock:
-    """The times of the decoded frames of a video stream, which strictly increase.
+    """Strictly increasing timestamps of the decoded frames of a video stream.
 
-    AVI files tell when each packet is decoded, which for the frames in the order in which they are shown are the same
-    times. Frames of other files have times; where they have none, the frame rate tells them.
+    AVI files store only decoding times; in display order, frames are shown at the same times. Frames of other files
+    have presentation times. Missing times are computed from the frame rate.
 
     Args:
-        stream: a video stream of PyAV.
-        decode_times: whether the file tells only when packets are decoded.
+        stream: a PyAV video stream.
+        decode_times: whether the file stores only decoding times.
     """
 
     def __init__(self, stream, *, decode_times: bool):
@@ -139,17 +139,17 @@ class FrameClock:
         self._step = max(1, round(1 / (rate * stream.time_base)))
 
     def send(self, packet):
-        """To be called before a packet is decoded."""
+        """Call before a packet is decoded."""
         if self._decode_times and packet.dts is not None:
             heapq.heappush(self._waiting, packet.dts)
 
     def lose(self):
-        """To be called when a packet could not be decoded."""
+        """Call if a packet could not be decoded."""
         if self._waiting:
             heapq.heappop(self._waiting)
 
     def received(self):
-        """To be called after the frames of a packet: what does not wait for later frames gave none."""
+        """Call after the frames of a packet: a packet that does not wait for later frames produced none."""
         if not self._stream.codec_context.has_b_frames:
             self._waiting.clear()
 

@@ -1,4 +1,4 @@
-"""What a clip holds beside its video: sound, subtitles, covers and attachments; copied, encoded or left out."""
+"""Streams other than the video: audio, subtitles, covers and attachments are copied, encoded or dropped."""
 
 import contextlib
 from pathlib import Path
@@ -8,28 +8,28 @@ import av
 from srgan_tf.images.clip_reading import is_cover
 
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)  # Hz
-_AAC_BITS = 96_000  # a second and channel: hard to tell from what was encoded
-# What files mean that name only the number of their channels.
+_AAC_BITS = 96_000  # bits per second and channel: hard to distinguish from the original
+# Default layouts of files that specify only the number of channels.
 _LAYOUTS = {"1 channels": "mono", "2 channels": "stereo", "6 channels": "5.1", "8 channels": "7.1"}
 _PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
 class Tracks:
-    """The streams of a result that do not come from the network.
+    """All streams of a result except the enlarged video.
 
     Args:
-        out: an output container of PyAV that is not yet started, with its video stream.
+        out: a PyAV output container with its video stream, before its header is written.
         clip: the input container.
         video: the input stream that is enlarged.
 
     Attributes:
-        streams: the input streams whose packets `write` takes.
-        notes: what was encoded or left out.
+        streams: the input streams whose packets `write` accepts.
+        notes: notes about streams that were encoded or dropped.
     """
 
     def __init__(self, out, clip, video):
         self._out, self._matroska = out, out.format.name == "matroska"
-        self._supported = out.supported_codecs  # by the name of the decoder: dca, not dts
+        self._supported = out.supported_codecs  # by decoder name: dca, not dts
         self._writers, self.notes = {}, []
         others = [stream for stream in clip.streams if stream is not video]
         for stream in others:
@@ -48,11 +48,11 @@ class Tracks:
         return list(self._writers)
 
     def start(self, waiting, write):
-        """Take the packets that came before the first frame; covers among them become attachments of Matroska.
+        """Process the packets that precede the first frame. In Matroska, covers become attachments.
 
         Args:
             waiting: packets of `streams`.
-            write: called with each of the others.
+            write: a function that is called with each of the other packets.
         """
         for packet in waiting:
             if is_cover(packet.stream) and self._matroska:
@@ -67,12 +67,12 @@ class Tracks:
         """Write a packet of one of `streams`.
 
         Raises:
-            av.error.InvalidDataError, av.error.ArgumentError: for a packet that the container does not take.
+            av.error.InvalidDataError, av.error.ArgumentError: for a packet that the container does not accept.
         """
         self._writers[packet.stream].write(packet)
 
     def close(self):
-        """Write what encoders hold back."""
+        """Flush the encoders."""
         for writer in self._writers.values():
             writer.close()
 
@@ -147,7 +147,7 @@ class _Copied:
 
 
 class _Encoded:
-    """Sound that is encoded anew; gaps in its times become silence."""
+    """Audio that is re-encoded; gaps in its timestamps become silence."""
 
     def __init__(self, out, source, encoder):
         context = source.codec_context
@@ -158,7 +158,7 @@ class _Encoded:
         if encoder == "aac":
             self.stream.bit_rate = _AAC_BITS * context.layout.nb_channels
         self._out, self._source, self._graph, self._layout = out, source, None, layout
-        self._next = -(2**31)  # when the next packet begins, in samples; AAC begins before 0
+        self._next = -(2**31)  # start of the next packet, in samples; AAC starts before 0
 
     def write(self, packet):
         time_base = packet.time_base
@@ -198,14 +198,14 @@ class _Encoded:
 
     def _mux(self, packets):
         for packet in packets:
-            if packet.pts is None or packet.pts < self._next:  # the last ones come without a time
+            if packet.pts is None or packet.pts < self._next:  # the last packets have no timestamp
                 packet.pts = packet.dts = self._next
             self._next = packet.pts + (packet.duration or 0)
             self._out.mux(packet)
 
 
 def _label(out, source):
-    """Copy what a stream says of itself, such as its language, and whether it plays by default."""
+    """Copy the metadata of a stream, such as its language, and whether it plays by default."""
     out.metadata.update({key: value for key, value in source.metadata.items() if key.upper() != "DURATION"})
     out.disposition = source.disposition
 

@@ -1,4 +1,4 @@
-"""Writing clips with PyAV: the enlarged frames as H.264, and what the clip holds beside its video."""
+"""Writing clips with PyAV: the enlarged frames as H.264, and the other streams of the clip."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +12,8 @@ from srgan_tf.images.clip_names import CONTAINERS
 from srgan_tf.images.clip_segments import LENGTH, Encoder
 from srgan_tf.images.clip_tracks import Tracks
 
-OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to tell from what was encoded
-# What a container says of itself, not of the clip.
+OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to distinguish from the source
+# Metadata that describes the container, not the clip.
 _OF_THE_FILE = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "alpha_mode"),
     *("operational_pattern_ul", "uid", "generation_uid", "product_uid", "material_package_umid"),
@@ -24,16 +24,16 @@ _QUICKTIME = "com.apple.quicktime."
 
 
 class Writer:
-    """The clip that is written. It starts with the first frame, which tells its size.
+    """Writes the enlarged clip. Writing starts with the first frame, which determines the size.
 
     Args:
-        file: binary, to write to; target: its name.
+        file: a binary file to write to; target: its name.
         clip, reader: the input container and its `clip_reading.Reader`; source: its name.
         store: a `clip_segments.Store` of finished segments, or None.
 
     Attributes:
         count: the number of frames written.
-        streams: the input streams, beside the video, whose packets `copy` takes.
+        streams: the input streams, except the video, whose packets `copy` accepts.
     """
 
     def __init__(self, file, target, clip, reader, source, store=None):
@@ -60,7 +60,7 @@ class Writer:
 
     @property
     def notes(self) -> list[str]:
-        """What changed and is worth telling."""
+        """Notes for the user about what changed."""
         damaged = self._reader.damaged
         number = sum(damaged.values())
         return [
@@ -94,7 +94,7 @@ class Writer:
         self.count += 1
 
     def copy(self, packet):
-        """Write a packet of sound or subtitles; it waits for the first frame, because the head comes first."""
+        """Write an audio or subtitle packet; it is held back until the first frame, after the header is written."""
         if self._shape is None:
             self._waiting.append(packet)
         else:
@@ -135,7 +135,7 @@ class Writer:
 
 
 def _has_alpha_layer(stream):
-    """Whether a stream of WebM has transparency, which its decoder leaves out."""
+    """Whether a WebM stream has transparency, which the decoder discards."""
     return any(key.lower() == "alpha_mode" and value == "1" for key, value in stream.metadata.items())
 
 
@@ -144,12 +144,12 @@ def _of_the_clip(metadata):
 
 
 def _since(chapter, begins):
-    """A chapter with its times counted from the beginning of the clip."""
+    """Shift the times of a chapter so that they count from the beginning of the clip."""
     times = {side: chapter[side] - round(begins / chapter["time_base"]) for side in ("start", "end")}
     return {**chapter, **times}
 
 
 def _even(picture):
-    """4:2:0 takes even sides only: repeats the last row or column."""
+    """Repeat the last row or column of odd sides: 4:2:0 requires even sides."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,4 +1,4 @@
-"""Enlarging clips frame by frame: their timing, sound, orientation and colours stay. No networks here."""
+"""Enlarging clips frame by frame, with their timing, audio, orientation and colours. Independent of the networks."""
 
 from pathlib import Path
 
@@ -6,34 +6,34 @@ from srgan_tf.atomic import whole_file
 from srgan_tf.errors import UserError
 from srgan_tf.images.clip_names import CONTAINERS
 
-LONGEST = 16384  # pixels a side that the encoder takes
+LONGEST = 16384  # maximum side that the encoder supports, pixels
 
 
 def enlarge(
     source, target, function, *, frame=lambda done, count: None, keep_interlaced=False, key=None
 ) -> tuple[str, ...]:
-    """Enlarge a clip, at once or not at all; the memory that it takes does not depend on its length.
+    """Enlarge a clip atomically. The memory use does not depend on the length of the clip.
 
-    Every frame keeps its time, counted from the beginning of the clip. Times that jump back, repeat or start anew are
-    made to increase. The first video stream is encoded as H.264 (crf 16, 4:2:0; 10 bits where it has more than 8) with
-    the tags of its colours. Frames are turned and mirrored as their display matrix says, and odd sides get one more row
-    or column. Sound is copied packet by packet, or encoded where the target's container does not hold it. Subtitles,
-    covers, attachments and chapters are copied where the container holds them.
+    Every frame keeps its timestamp, counted from the beginning of the clip. Timestamps that jump back, repeat or
+    restart are corrected to increase. The first video stream is encoded as H.264 (crf 16, 4:2:0; 10 bits if it has
+    more than 8) with its colour tags. Frames are rotated and mirrored according to their display matrix, and odd
+    sides are extended by one row or column. Audio is copied packet by packet, or encoded if the target's container
+    does not support its codec. Subtitles, covers, attachments and chapters are copied if the container supports them.
 
     Args:
-        source: a file that FFmpeg reads. Damaged packets are skipped.
+        source: a file in a format that FFmpeg reads. Damaged packets are skipped.
         target: the file to write; its suffix is one of `CONTAINERS`.
         function: enlarges one frame, RGB, uint8 or uint16 [H, W, 3].
-        frame: called before each frame with the number of frames done and, as far as the file says, of all.
-        keep_interlaced: whether interlaced frames stay so. They are deinterlaced (bwdif) if not.
-        key: a string that names what `function` does. With it, finished segments are stored beside the target, and a
-            run that was stopped continues after the last one.
+        frame: called before each frame with the number of finished frames and the total according to the file.
+        keep_interlaced: whether interlaced frames stay interlaced; otherwise they are deinterlaced (bwdif).
+        key: a string that identifies what `function` computes. If given, finished segments are stored beside the
+            target, and an interrupted run resumes after the last one.
 
     Returns:
-        Notes for the user, such as what was left out.
+        Notes for the user, for example about dropped streams.
 
     Raises:
-        UserError: when PyAV is missing, the source is not a clip, or the target cannot be written.
+        UserError: if PyAV is missing, the source is not a clip, or the target cannot be written.
     """
     try:
         import av

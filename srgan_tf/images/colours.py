@@ -1,22 +1,22 @@
-"""Colours converted to sRGB, for formats that hold no colour profile."""
+"""Conversion to sRGB, for formats that cannot store a colour profile."""
 
 import io
 
 import numpy as np
 from PIL import Image, ImageCms
 
-_SAME = 1  # levels: what two conversions between equal profiles may differ by
+_SAME = 1  # levels: the tolerance between conversions with equal profiles
 
 
 def to_srgb(pixels: np.ndarray, icc: bytes) -> np.ndarray | None:
     """Convert colours to sRGB.
 
     Args:
-        pixels: uint8 [H, W, 3]; three equal channels of a grey picture, too.
-        icc: their profile, of RGB or grey.
+        pixels: uint8 [H, W, 3]; a grey picture has three equal channels.
+        icc: the ICC profile of the pixels, RGB or grey.
 
     Returns:
-        uint8 [H, W, 3], the same array where the profile is that of sRGB; None where the profile does not fit.
+        uint8 [H, W, 3], the input array itself if the profile is sRGB; None if the profile cannot be applied.
     """
     grey = icc[16:20] == b"GRAY"
     image = Image.fromarray(pixels[..., 0] if grey else pixels)

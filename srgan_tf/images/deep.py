@@ -1,4 +1,4 @@
-"""AVIF and JPEG 2000 files of more than 8 bits a channel, which Pillow cuts to 8; read by imagecodecs."""
+"""Reads AVIF and JPEG 2000 files with more than 8 bits per channel with imagecodecs; Pillow truncates them to 8."""
 
 import struct
 
@@ -6,18 +6,18 @@ import numpy as np
 
 from srgan_tf.errors import UserError
 
-_HEAD = 2**16  # bytes in which the codec's configuration stands
+_HEAD = 2**16  # bytes that are searched for the codec's configuration
 
 
 def bits(image, file) -> int:
-    """How many bits a channel has.
+    """The number of bits per channel.
 
     Args:
-        image: Pillow's image.
-        file: its file, binary, open for reading.
+        image: a Pillow image.
+        file: its binary file, open for reading.
 
     Returns:
-        8 for other formats, for up to 8 bits and where the file does not tell.
+        8 for other formats, for 8 bits or fewer, and if the depth is unknown.
     """
     if image.format not in ("AVIF", "JPEG2000"):
         return 8
@@ -36,10 +36,10 @@ def bits(image, file) -> int:
 
 
 def decode(kind: str, data: bytes, depth: int, path) -> np.ndarray:
-    """The pixels of a file as uint16 [H, W, C], white is 65535: grey, grey and alpha, RGB or RGBA.
+    """Decode a file to uint16 [H, W, C], white is 65535: grey, grey and alpha, RGB or RGBA.
 
     Raises:
-        UserError: when imagecodecs is missing, and for channels that are none of these.
+        UserError: if imagecodecs is missing, or for other channels.
         Exception: of several kinds, for a damaged file.
     """
     try:

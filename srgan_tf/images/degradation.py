@@ -1,4 +1,4 @@
-"""How LR is made from HR: shrunk, as in the paper, or damaged as photographs are before people enlarge them.
+"""Makes LR from HR: downscaled as in the paper, or with the damage typical of photographs that people enlarge.
 
 A `Degradation` holds ranges; a `Damage` is one draw from them. The order follows a camera and the web: blur,
 shrinking, sensor noise, JPEG. Sources: Zhang et al. 2021 (BSRGAN), arXiv:2103.14006, section 3; Wang et al. 2021
@@ -25,18 +25,18 @@ REACH = 4  # LR pixels within which blur and shrinking mix neighbours
 
 @dataclasses.dataclass(frozen=True)
 class Damage:
-    """What happens to one picture between HR and LR.
+    """The steps from HR to LR for one picture.
 
     Attributes:
         kernel: the resampling filter, one of `KERNELS`.
         blur: sigma of an isotropic Gaussian, LR pixels.
         motion: sigma of a Gaussian along a line, LR pixels, at most 1.
         angle: direction of that line, radians.
-        noise: standard deviation of the noise, grey levels; of Poisson noise, at white.
+        noise: standard deviation of the noise, grey levels; for Poisson noise, at white.
         grey: whether all channels share the noise.
         poisson: whether the variance of the noise is proportional to the brightness.
-        jpeg: the JPEG qualities that the picture is saved with, one after the other, each from 1 to 95.
-        subsampled: whether JPEG stores chroma at half the resolution (4:2:0) or in full (4:4:4).
+        jpeg: the qualities, 1 to 95, of successive JPEG compressions.
+        subsampled: whether JPEG stores chroma at half (4:2:0) or full resolution (4:4:4).
     """
 
     kernel: str = "bicubic"
@@ -111,7 +111,7 @@ class Degradation:
     subsampled: float = 0.7
 
     def draw(self, rng: np.random.Generator) -> Damage | None:
-        """The damage of one crop, or None for a clean one."""
+        """Draw the damage of one crop; None for a clean crop."""
         if rng.random() < self.clean:
             return None
 
@@ -161,14 +161,14 @@ def shrink(hr: np.ndarray, scale: int, kernel: str = "bicubic", blur: float = 0.
     image = Image.fromarray(hr)
     size = image.width // scale, image.height // scale
     if blur:
-        # Blurred at twice the resolution of LR: a quarter of the work, and no difference that LR could show.
+        # Blur at twice the resolution of LR: a quarter of the work, without a visible difference in LR.
         factor = max(1, scale // 2)
         image = (image.reduce(factor) if factor > 1 else image).filter(ImageFilter.GaussianBlur(blur * scale / factor))
     return np.asarray(image.resize(size, KERNELS[kernel]))
 
 
 def as_jpeg(picture: np.ndarray, quality: int, *, subsampled: bool = True) -> np.ndarray:
-    """A picture, uint8 [H, W, 3], after it was saved as JPEG and opened again."""
+    """Compress a picture, uint8 [H, W, 3], as JPEG and decode it again."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
     return np.asarray(Image.open(file))
@@ -180,13 +180,13 @@ def patch_side(side: int) -> int:
 
 
 def damaged_crop(patch, damage, scale, side, rng):
-    """Damage a patch and cut a crop out of it, so that the crop's border leaves no trace in the damage.
+    """Damage a patch and cut a crop out of it, so that the damage does not depend on the crop's position.
 
-    A crop that was compressed by itself would always have a JPEG block in its corner, and a network that sees
-    where its crop ends would learn the blocks' places by heart.
+    If crops were compressed directly, a JPEG block would always start at their corner, and the network would learn
+    the positions of the blocks from the border of the crop.
 
     Args:
-        patch: HR uint8 [scale H, scale W, 3]; H and W at least `side`, better `patch_side(side)`.
+        patch: HR uint8 [scale H, scale W, 3]; H and W at least `side`, preferably `patch_side(side)`.
         damage: a `Damage`.
         scale: the factor between LR and HR.
         side: LR side of the crop.
@@ -201,13 +201,13 @@ def damaged_crop(patch, damage, scale, side, rng):
 
 
 def parse(text: str) -> Degradation:
-    """Read the value of `--degradation`: a preset's name, changes to it, or changes alone.
+    """Parse the value of `--degradation`: the name of a preset, a preset with changes, or changes alone.
 
-    "photo,jpeg=50:95,noise_share=0" changes a preset. Without a preset nothing else happens to LR: "jpeg=30:95"
+    "photo,jpeg=50:95,noise_share=0" changes a preset. Without a preset all other damage is off: "jpeg=30:95" only
     compresses every crop.
 
     Raises:
-        UserError: for an unknown name or a value of another form.
+        UserError: for an unknown name or an invalid value.
     """
     first, *changes = text.split(",")
     degradation = PRESETS.get(first)
@@ -250,7 +250,7 @@ def _value(text, name, default):
 
 
 def _offset(spare, rng):
-    """Where a crop starts: at least REACH from the patch's border where there is room for that."""
+    """The offset of a crop, at least REACH from the border of the patch if there is enough space."""
     inner = spare - 2 * REACH
     return REACH + int(rng.integers(inner)) if inner > 0 else int(rng.integers(spare + 1))
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and what else is there: for upscaling, training and scoring alike."""
+"""Finds the pictures in folders and counts other files, for upscaling, training and scoring."""
 
 import collections
 import os
@@ -8,7 +8,7 @@ from srgan_tf.images import clip_names, formats
 
 
 def kind(name: str) -> str:
-    """ "picture", "clip", "hidden", or the suffix of another file, such as ".txt"; "no suffix" without one."""
+    """ "picture", "clip", "hidden", or, for other files, the suffix such as ".txt" or "no suffix"."""
     if os.path.basename(name).startswith("."):
         return "hidden"
     if formats.is_picture(name):
@@ -17,7 +17,7 @@ def kind(name: str) -> str:
 
 
 def summary(others: collections.Counter) -> str:
-    """Count other files by kind, in one line, such as "2 .txt, 1 .heic (pip install pillow-heif)"."""
+    """Summarise other files by kind in one line, such as "2 .txt, 1 .heic (pip install pillow-heif)"."""
     counts = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(
         f"{count} {'without a suffix' if kind == 'no suffix' else kind}"
@@ -27,9 +27,10 @@ def summary(others: collections.Counter) -> str:
 
 
 def pictures_below(folder, onerror=None) -> tuple[list[Path], collections.Counter]:
-    """The pictures in a folder and below it, sorted, and how many other files there are by kind.
+    """Find the pictures in a folder and its sub-folders, sorted, and count other files by kind.
 
-    Hidden files and folders are skipped. Links to folders are followed, each folder once, but not to those above.
+    Hidden files and folders are skipped. Links to folders are followed, but not to parent folders, and each folder
+    is visited once.
 
     Args:
         folder: a path.

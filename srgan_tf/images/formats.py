@@ -1,4 +1,4 @@
-"""Formats of picture files: which are read and written, and what each holds."""
+"""Picture formats: which can be read and written, and what each can store."""
 
 import dataclasses
 import functools
@@ -24,8 +24,8 @@ FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
     ".avif": "AVIF",
-}  # formats of results, by suffix
-# What is read, in Pillow's names: files of one picture or an animation, decoded without starting other programs.
+}  # output formats by suffix
+# Readable formats by Pillow's names: one picture or an animation, decoded without starting other programs.
 READ = (
     *("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "GIF", "AVIF", "JPEG2000", "TGA", "PPM", "PSD", "QOI", "DDS"),
     *("PCX", "DCX", "SGI", "SUN", "ICO", "ICNS", "CUR", "IM", "XBM", "XPM", "MSP", "FLI", "BLP", "FTEX", "GBR", "PCD"),
@@ -59,14 +59,14 @@ _EMPTY = {"texts": ()}
 
 
 def check_suffix(path):
-    """The format of a result, one of `FORMATS`, by the suffix of its path; UserError for another suffix."""
+    """Return the output format, one of `FORMATS`, for the suffix of a path; UserError for another suffix."""
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"{path}: unknown format of the result. Choose one of {' '.join(FORMATS)}.")
     return FORMATS[Path(path).suffix.lower()]
 
 
 def is_picture(path) -> bool:
-    """Whether a path's suffix is that of a picture that can be read; with plug-ins of Pillow where installed."""
+    """Whether the suffix of a path belongs to a readable picture format, including installed Pillow plug-ins."""
     suffix = Path(path).suffix.lower()
     if suffix in FORMATS:
         return True
@@ -74,7 +74,7 @@ def is_picture(path) -> bool:
 
 
 def missing_plugin(path) -> str | None:
-    """The package that reads the pictures of a path's suffix and is not installed; None where none is missing."""
+    """The package to install for reading files with the suffix of a path; None if no package is missing."""
     suffix = Path(path).suffix.lower()
     for package, (module, register, suffixes) in _PLUGINS.items():
         if suffix in suffixes and not _loaded(module, register):
@@ -83,31 +83,31 @@ def missing_plugin(path) -> str | None:
 
 
 def missing_plugins() -> list[str]:
-    """The plug-ins of Pillow that are not installed."""
+    """The Pillow plug-ins that are not installed."""
     return [package for package, (module, register, _) in _PLUGINS.items() if not _loaded(module, register)]
 
 
 def load_plugins():
-    """Let Pillow read the formats of the plug-ins that are installed."""
+    """Register the installed Pillow plug-ins."""
     for module, register, _ in _PLUGINS.values():
         _loaded(module, register)
 
 
 def suffix_for(source) -> str:
-    """The suffix of a picture's result: its own where that format keeps its pixels, else .png.
+    """The suffix of a picture's result: its own if that format preserves its pixels, else .png.
 
-    AVIF is written on request: Pillow writes 8 bits a channel, and AVIF files often hold 10.
+    AVIF is written only on request: Pillow writes 8 bits per channel, but AVIF files often have 10.
     """
     suffix = Path(source).suffix
     return suffix if FORMATS.get(suffix.lower(), "AVIF") != "AVIF" else ".png"
 
 
 def check_fits(path, height, width, like=None):
-    """The format of a path; UserError when it cannot hold a picture.
+    """Return the format of a path; UserError if it cannot store the picture.
 
     Args:
-        height, width: of the picture.
-        like: a `picture.Picture` of the same depth and channels, and transparent if the other is.
+        height, width: the size of the picture.
+        like: a `picture.Picture` with the same depth, channels and transparency.
     """
     kind = check_suffix(path)
     if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):
@@ -130,9 +130,9 @@ def check_fits(path, height, width, like=None):
 
 
 def fitted(picture, kind):
-    """A picture as a format can hold it, and notes about what changed or is left out.
+    """Convert a picture to what a format can store. Returns it and notes about what changed or was dropped.
 
-    Colours are converted to sRGB where the format holds no profile.
+    Colours are converted to sRGB if the format cannot store a profile.
     """
     changes, notes = {}, ()
     if kind not in WITH_ALPHA:
@@ -149,7 +149,7 @@ def fitted(picture, kind):
         changes["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)
     picture = dataclasses.replace(picture, **changes)
-    # Pixels of WebP and AVIF are RGB, which a profile of grey does not describe.
+    # WebP and AVIF store RGB pixels, which a grey profile does not describe.
     if picture.icc and (kind not in _WITH_EXIF or kind in ("WEBP", "AVIF") and picture.icc[16:20] == b"GRAY"):
         picture, others = _without_profile(picture)
         notes += others
@@ -175,7 +175,7 @@ def _without_profile(picture):
 
 
 def channels(picture):
-    """How many channels a picture has in a file, 1 to 4."""
+    """The number of channels of a picture in a file, 1 to 4."""
     return (1 if picture.grey else 3) + (picture.alpha is not None)
 
 
@@ -185,10 +185,10 @@ def rounded(array):
 
 
 def save_options(kind, picture, quality=None):
-    """Pillow's options to save a picture that was `fitted` to a format.
+    """Pillow's save options for a picture that was `fitted` to a format.
 
     Args:
-        quality: 1 to 100, for JPEG, WebP and AVIF; None is the default.
+        quality: 1 to 100, for JPEG, WebP and AVIF; None selects the default.
     """
     options = dict(_OPTIONS.get(kind, {}))
     if kind == "WEBP" and picture.lossless and quality is None:
@@ -217,7 +217,7 @@ def _loaded(module, register):
 
 
 def _bmp_size(height, width, picture):
-    """Bytes of a BMP file: rows of whole words, without alpha, behind a header and, for grey, a palette."""
+    """The size of a BMP file in bytes: a header, a palette if grey, and rows padded to whole words, without alpha."""
     return 54 + 1024 * picture.grey + height * (-(-width * (1 if picture.grey else 3) // 4) * 4)
 
 

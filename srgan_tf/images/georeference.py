@@ -1,13 +1,13 @@
-"""GeoTIFF: where on the earth the pixels of a TIFF file lie, kept true of a larger picture.
+"""GeoTIFF: the position of a TIFF file's pixels on the earth, adapted to the enlarged picture.
 
-The tags are those of OGC's GeoTIFF standard 1.1, chapter 7, and GDAL's own.
+The tags are defined in OGC's GeoTIFF standard 1.1, chapter 7, and by GDAL.
 """
 
 import dataclasses
 
 _PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION = 33550, 33922, 34264
 _KEYS = 34735, 34736, 34737
-_GDAL = 42112, 42113  # metadata, the value of missing pixels
+_GDAL = 42112, 42113  # metadata; the value of missing pixels
 _RPC = 50844  # a camera model in pixels of the picture
 _RASTER_TYPE, _PIXEL_IS_POINT = 1025, 2
 _DOUBLE, _SHORT, _ASCII = 12, 3, 2  # types of TIFF
@@ -17,8 +17,8 @@ _DOUBLE, _SHORT, _ASCII = 12, 3, 2  # types of TIFF
 class Georeference:
     """The georeference of a picture.
 
-    tags: as they are in the file, by number.
-    height, width: the size of the picture that they hold of.
+    tags: the unchanged tags of the file, by number.
+    height, width: the size of the picture that the tags describe.
     """
 
     tags: dict
@@ -26,12 +26,12 @@ class Georeference:
     width: int
 
     def tags_for(self, height: int, width: int) -> dict[int, tuple[int, object]]:
-        """The tags of a TIFF file in which the same picture has another size: (type, value) by number."""
+        """The tags for the same picture at another size: (type, value) by number."""
         y, x = height / self.height, width / self.width
         tags = {number: value for number, value in self.tags.items() if number in (*_KEYS, *_GDAL)}
         if scale := self.tags.get(_PIXEL_SCALE):
             tags[_PIXEL_SCALE] = (scale[0] / x, scale[1] / y, *scale[2:])
-        # Where the pixels' centres are numbered, the first of the larger picture lies nearer to the edge.
+        # If coordinates refer to pixel centres, the first centre of the larger picture is closer to the edge.
         half = 0.5 if self._is_point() else 0
         if points := self.tags.get(_TIE_POINTS):
             tags[_TIE_POINTS] = tuple(
@@ -53,12 +53,12 @@ class Georeference:
 
 
 def of(tags, height: int, width: int, *, turned: bool) -> tuple[Georeference | None, tuple[str, ...]]:
-    """The georeference that the tags of a TIFF file tell, and notes.
+    """Read the georeference from the tags of a TIFF file. Returns it and notes.
 
     Args:
         tags: a mapping, such as a `PIL.Image.Exif`.
-        height, width: of the picture.
-        turned: whether the pixels lay otherwise in the file: the georeference is left out then.
+        height, width: the size of the picture.
+        turned: whether the picture was rotated or mirrored while reading; the georeference is then dropped.
     """
     found = {}
     for number in (_PIXEL_SCALE, _TIE_POINTS, _TRANSFORMATION, *_KEYS, *_GDAL):

@@ -1,17 +1,17 @@
-"""What a user may choose about files."""
+"""User options for reading and writing files."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions:
-    """Choices about files.
+    """Options for reading and writing files.
 
-    quality: of JPEG, WebP and AVIF files, 1 to 100; None is the default of the format, 95 or 90.
-    keep_interlaced: whether interlaced clips stay so.
-    keep_times: whether a result gets the time of its source, when it was last modified.
-    keep_damaged: whether what can be decoded of a JPEG file that was cut off is used; it is refused if not.
-    large: whether pictures are read that have far more pixels than their files have bytes.
+    quality: the quality of JPEG, WebP and AVIF files, 1 to 100; None selects the format's default, 95 or 90.
+    keep_interlaced: whether interlaced clips stay interlaced.
+    keep_times: whether a result gets the modification time of its source.
+    keep_damaged: whether the readable part of a truncated JPEG file is used; otherwise the file is rejected.
+    large: whether to accept pictures with far more pixels than their files have bytes.
     """
 
     quality: int | None = None

@@ -1,30 +1,30 @@
-"""Colours reduced to the palette of a GIF file."""
+"""Reduces colours to the palette of a GIF file."""
 
 import math
 
 import numpy as np
 from PIL import Image
 
-_SAMPLE = 2**17  # pixels that choose the palette: all of them would take minutes
+_SAMPLE = 2**17  # pixels from which the palette is computed: all pixels would take minutes
 _TRANSPARENT = 255
 
 
 def with_palette(image, *, dither=True, transparent=False):
-    """Reduce a picture to 255 colours and one that is transparent.
+    """Reduce a picture to 255 colours and a transparent one.
 
     Args:
-        image: Pillow's, RGB, RGBA or LA. What is less than half opaque becomes transparent, all else opaque.
-        dither: whether patterns of dots replace missing colours. In an animation they would flicker.
-        transparent: whether to name the transparent colour though no pixel has it. A viewer of an animation clears
+        image: a Pillow image, RGB, RGBA or LA. Pixels less than half opaque become transparent, all others opaque.
+        dither: whether missing colours are approximated by dithering, which would flicker in an animation.
+        transparent: whether to declare the transparent colour even if no pixel uses it. Viewers of animations clear
             frames with it.
 
     Returns:
-        Pillow's image of mode P; whether it is the same picture.
+        A Pillow image of mode P, and whether its pixels equal those of the input.
     """
     alpha = np.asarray(image.getchannel("A")) if "A" in image.getbands() else None
     rgb = image.convert("RGB")
     hidden = None if alpha is None else alpha < 128
-    if hidden is not None and hidden.any() and not hidden.all():  # what is not seen needs no place in the palette
+    if hidden is not None and hidden.any() and not hidden.all():  # invisible pixels need no palette entries
         pixels = np.array(rgb)
         pixels[hidden] = np.median(pixels[~hidden], axis=0)
         rgb = Image.fromarray(pixels)

@@ -1,4 +1,4 @@
-"""What Pillow lacks for PNG files: 16 bits a channel, by TensorFlow, and chunks as they are in the file."""
+"""PNG features that Pillow lacks: 16 bits per channel, with TensorFlow, and access to the raw chunks."""
 
 import dataclasses
 import io
@@ -8,23 +8,22 @@ import zlib
 import numpy as np
 from PIL import PngImagePlugin
 
-# Limits of TensorFlow's encoder for 16 bits: pixels times channels, and a side.
+# Limits of TensorFlow's 16-bit encoder: pixels times channels, and the side.
 MAX_VALUES, LONGEST_SIDE = 2**31 - 2, 10**6
-# Bytes of one text and of all texts in a file; Pillow's limits are not lower.
+# Maximum bytes of one text and of all texts in a file; Pillow's limits are not lower.
 MAX_TEXT, MAX_TEXTS = 2**20, 2**24
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # with the bytes of each
+_COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # and the length of each in bytes
 _SRGB = {
     b"cICP": bytes((1, 13, 0, 1)),
     b"gAMA": struct.pack(">I", 45455),
     b"cHRM": struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000),
 }
 _XMP = b"XML:com.adobe.xmp"
-_RAW_XMP = b"Raw profile type xmp"  # ImageMagick's: lines of hexadecimal digits behind a name and a length
-# Texts that repeat what stands elsewhere, or describe the picture before it was turned: ImageMagick's EXIF, ICC, XMP
-# and sizes.
+_RAW_XMP = b"Raw profile type xmp"  # by ImageMagick: hexadecimal lines after a name and a length
+# Texts by ImageMagick that duplicate other metadata (EXIF, ICC, XMP) or describe the picture before rotation (sizes).
 _ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
 _NO_LONGER_SO = tuple(
     b":" + name
@@ -41,11 +40,11 @@ _NO_LONGER_SO = tuple(
 
 
 def decode(data, transparent=None):
-    """The pixels of a PNG file of 16 bits a channel.
+    """Decode a PNG file with 16 bits per channel.
 
     Args:
-        data: bytes.
-        transparent: the transparent colour, one number or three; None for none.
+        data: the content of the file, bytes.
+        transparent: the transparent colour, one number or three; None if there is none.
 
     Returns:
         uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
@@ -68,7 +67,7 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=
     """Encode uint16 [H, W, C] as a PNG file, bytes; the metadata are as in `picture.Picture`.
 
     Raises:
-        ValueError: for more pixels than TensorFlow encodes.
+        ValueError: for more pixels than TensorFlow can encode.
     """
     import tensorflow as tf
 
@@ -89,7 +88,7 @@ def encode(array, *, exif=None, icc=None, dpi=None, xmp=None, texts=(), colours=
 
 
 def scan(file):
-    """The `Chunks` of a binary file, which is read once; empty where it is not a PNG file."""
+    """Read the `Chunks` of a binary file in one pass; empty if it is not a PNG file."""
     file.seek(0)
     texts, long, together, colours, profile, pixels, raw_xmp = [], [], 0, {}, False, False, None
     for kind, start, length in _chunks(file):
@@ -117,10 +116,10 @@ def scan(file):
 class Chunks:
     """The metadata in the chunks of a PNG file.
 
-    texts: (kind of chunk, its data), without XMP, what stands elsewhere and what is no longer true.
-    colours: what defines the colours, in the same way, without what a profile overrides.
-    long: (start, stop) in the file of the texts that are too long.
-    raw_xmp: XMP as ImageMagick writes it; None for none, b"" where it is damaged.
+    texts: (kind, data) of the text chunks, without XMP, duplicates of other metadata, and outdated entries.
+    colours: (kind, data) of the chunks that define the colours, without those that a profile overrides.
+    long: (start, stop) in the file of texts that are too long.
+    raw_xmp: XMP as ImageMagick writes it; None if absent, b"" if damaged.
     """
 
     texts: tuple[tuple[bytes, bytes], ...] = ()
@@ -129,9 +128,9 @@ class Chunks:
     raw_xmp: bytes | None = None
 
     def without_long_texts(self, file):
-        """The file at its beginning, or a copy in memory without texts that are too long.
+        """The file, rewound, or a copy in memory without texts that are too long.
 
-        Pillow would refuse the picture, or fill the memory first.
+        With them, Pillow would reject the picture or exhaust the memory first.
         """
         file.seek(0)
         if not self.long:
@@ -146,9 +145,9 @@ class Chunks:
 
 
 def are_srgb(colours):
-    """Whether such chunks define sRGB; no chunks do."""
+    """Whether colour chunks define sRGB, which also holds without any."""
     colours = dict(colours)
-    if b"cICP" in colours:  # which goes before all others
+    if b"cICP" in colours:  # cICP takes precedence over all others
         return colours[b"cICP"] == _SRGB[b"cICP"]
     return b"sRGB" in colours or all(data == _SRGB[kind] for kind, data in colours.items())
 
@@ -166,7 +165,7 @@ def chunks_to_write(xmp, texts, colours):
 
 
 def _chunks(file):
-    """Yield kind, start and length of the data of each chunk of a PNG file, which is then at the data."""
+    """Yield kind, data offset and data length of each chunk of a PNG file, positioned at the data."""
     if file.read(8) != _SIGNATURE:
         return
     while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
@@ -177,7 +176,7 @@ def _chunks(file):
 
 
 def _inflated(kind, data):
-    """Bytes of a text without compression; more than `MAX_TEXT` for any number above."""
+    """The uncompressed size of a text in bytes; sizes above `MAX_TEXT` are not exact."""
     _, _, rest = data.partition(b"\0")
     if kind == b"tEXt" or kind == b"iTXt" and rest[:1] == b"\0":
         return len(data)
@@ -210,7 +209,7 @@ def _still_so(key):
 
 
 def _reason(error):
-    """TensorFlow's message without the name of its operation."""
+    """TensorFlow's message without the name of the operation."""
     return error.message.split("}} ")[-1].split(" [Op")[0]
 
 

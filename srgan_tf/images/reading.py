@@ -1,4 +1,4 @@
-"""Reading picture files: pixels, depth, alpha and metadata, with Pillow. No networks here."""
+"""Reading picture files with Pillow: pixels, depth, alpha and metadata."""
 
 import contextlib
 import dataclasses
@@ -32,12 +32,12 @@ _CHANNELS = {
     "YCbCr": "RGB",
     "HSV": "RGB",
 }  # by Pillow's mode
-# Channels of a TIFF file that each mode of Pillow uses.
+# The number of TIFF channels that each Pillow mode uses.
 _BANDS = {"1": 1, "L": 1, "P": 1, "I;16": 1, "I;16B": 1, "LA": 2, "PA": 2, "RGB": 3, "RGBX": 3, "YCbCr": 3, "LAB": 3}
 _GAIN_MAP = b"urn:iso:std:iso:ts:21496"  # of JPEG files, in an APP2 segment
 _DAMAGED_EXIF = ("without its EXIF data, which is damaged",)
 _TRUNCATED = threading.Lock()  # around Pillow's global setting
-_MISSING_END = 16  # zero bytes at the end of a JPEG file that show that the rest was never written
+_MISSING_END = 16  # trailing zero bytes that indicate an incomplete JPEG file
 UPRIGHT = {
     1: lambda x: x,
     2: np.fliplr,
@@ -51,13 +51,13 @@ UPRIGHT = {
 
 
 def read(path):
-    """The picture in a file; its content determines the format, not its name.
+    """Read the picture in a file. The format is determined by the content, not by the name.
 
-    Palettes become RGB, CMYK becomes sRGB, and the EXIF orientation is applied. 16 bits a channel are kept.
+    Palettes are converted to RGB, CMYK to sRGB, and the EXIF orientation is applied. 16 bits per channel are kept.
 
     Raises:
-        UserError: for a file that is missing, not a picture, damaged, animated, of several pages, or too large, and
-            for types that are not supported (signed, 32 bits, floating point).
+        UserError: for a file that is missing, not a picture, damaged, animated, has several pages, or is too large,
+            and for unsupported types (signed, 32 bits, floating point).
     """
     with opened(path) as file:
         return file.picture()
@@ -65,11 +65,11 @@ def read(path):
 
 @contextlib.contextmanager
 def opened(path, *, keep_damaged=False):
-    """An open `PictureFile`, its header parsed and checked. The file is opened and its chunks are scanned once.
+    """Open a file as a `PictureFile` and check its header. The file is opened and its chunks are scanned once.
 
     Args:
-        path: of the file.
-        keep_damaged: whether what can be decoded of a JPEG file that was cut off is used; it is refused if not.
+        path: the file to read.
+        keep_damaged: whether the readable part of a truncated JPEG file is used; otherwise the file is rejected.
 
     Raises:
         UserError: as `read`.
@@ -88,13 +88,13 @@ def opened(path, *, keep_damaged=False):
 
 @dataclasses.dataclass
 class PictureFile:
-    """An open file with one picture or several, as `opened` gives it.
+    """An open file with one or more pictures, as returned by `opened`.
 
-    path: of the file, for messages.
-    file: binary, open for reading.
+    path: the path of the file, for messages.
+    file: the binary file, open for reading.
     chunks: the `png.Chunks` of a PNG file; empty for other formats.
-    image: Pillow's image, its header parsed; None for a TIFF file that Pillow does not support.
-    depth: bits a channel; 8 for less.
+    image: the Pillow image with a parsed header; None for a TIFF file that Pillow does not support.
+    depth: bits per channel; 8 if fewer.
     keep_damaged: as in `opened`.
     """
 
@@ -106,7 +106,7 @@ class PictureFile:
     keep_damaged: bool = False
 
     def rewind(self):
-        """Let Pillow parse the header again: seeking back from a later frame may lose the palette of a PNG file."""
+        """Make Pillow parse the header again: seeking back from a later frame may lose the palette of a PNG file."""
         self.image = _open(self.chunks.without_long_texts(self.file), self.file)
         if self.image is not None:
             self.depth = max(depth(self.image), deep.bits(self.image, self.file))
@@ -129,7 +129,7 @@ class PictureFile:
             return getattr(image, "n_frames", 1) - bool(getattr(image, "default_image", False))
 
     def picture(self):
-        """The `Picture` in the file, decoded.
+        """Decode the file as a `Picture`.
 
         Raises:
             UserError: as `read`.
@@ -140,7 +140,7 @@ class PictureFile:
             return self._deep_tiff(tiff.tags(self.file)) if self.image is None else self._picture()
 
     def _load(self):
-        """Decode the image; a tuple of notes about what was damaged and kept."""
+        """Decode the image. Returns a tuple of notes about damage that was ignored."""
         is_jpeg = self.image.format in ("JPEG", "MPO")
         try:
             self.image.load()
@@ -163,7 +163,7 @@ class PictureFile:
         """The metadata of the loaded image, as fields of `Picture`, and its orientation.
 
         Args:
-            turned: the orientation that Pillow has applied already.
+            turned: the orientation that Pillow has already applied.
         """
         image = self.image
         fields = {
@@ -198,7 +198,7 @@ class PictureFile:
         return fields, orientation
 
     def _other_parts(self):
-        """Notes about what the file holds beside the picture."""
+        """Notes about other content of the file, beside the picture."""
         image = self.image
         if image.format == "MPO" and image.n_frames > 1:
             return (f"the first of {image.n_frames} pictures in the file",)
@@ -224,11 +224,11 @@ class PictureFile:
         if image.format == "TIFF":
             tags = image.getexif()
             turned = metadata.orientation(tags)  # Pillow applies it when it loads the image
-            with contextlib.suppress(Exception):  # noted below
+            with contextlib.suppress(Exception):  # reported below
                 tiff.load_folders(tags)
         if getattr(image, "default_image", False):
             image.seek(1)  # the frame that viewers show
-        damaged = self._load()  # the chunks behind the pixels, too
+        damaged = self._load()  # also reads the chunks after the pixels
         image = self.image
         fields, orientation = self.metadata(turned)
         fields["notes"] += damaged
@@ -243,7 +243,7 @@ class PictureFile:
             array = deep.decode(image.format, self.file.read(), self.depth, self.path)
         elif image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.uint16)[..., None]
-            if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # 0 is white; Pillow inverts 8 bits only
+            if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # white is 0; Pillow inverts only 8 bits
                 array = 65535 - array
         else:
             array = eight_bits(image)
@@ -268,11 +268,11 @@ class PictureFile:
 
 
 def eight_bits(image):
-    """uint8 [H, W, C] of an image of Pillow: grey, grey and alpha, RGB or RGBA."""
+    """Convert a Pillow image to uint8 [H, W, C]: grey, grey and alpha, RGB or RGBA."""
     channels, palette = _CHANNELS[image.mode], image.mode in ("P", "PA")
     if image.has_transparency_data and not channels.endswith("A"):
         channels += "A"
-    if image.mode in ("1", "PA"):  # Pillow cannot take these two to every mode in one step
+    if image.mode in ("1", "PA"):  # Pillow cannot convert these two directly to every mode
         image = image.convert({"1": "L", "PA": "RGBA"}[image.mode])
     array = np.asarray(image.convert(channels))
     array = array[..., None] if array.ndim == 2 else array
@@ -282,12 +282,12 @@ def eight_bits(image):
 
 
 def has_rgb_profile(image):
-    """Whether the image has a profile for RGB, which does not fit a grey result, however grey the pixels are."""
+    """Whether the image has an RGB profile, which cannot be used for a grey result, even if all pixels are grey."""
     return (image.info.get("icc_profile") or b"")[16:20] == b"RGB "
 
 
 def _open(content, file):
-    """Pillow's image of a file's content; None for a TIFF file that Pillow does not support."""
+    """Open the content of a file with Pillow; None for a TIFF file that Pillow does not support."""
     formats.load_plugins()
     Image.init()
     known = [name for name in formats.READ if name in Image.OPEN]
@@ -301,7 +301,7 @@ def _open(content, file):
 
 
 def _check(image, bits, path):
-    """Refuse what would come out wrong; the header of the file is read, its pixels are not yet."""
+    """Reject files that would be decoded incorrectly, by their headers, before the pixels are read."""
     if image.width * image.height > MAX_PIXELS:
         raise UserError(too_large(path))
     if image.format == "TIFF" and image.tag_v2.get(254, 0) & 1:  # such as a camera's raw data
@@ -319,14 +319,14 @@ def _check(image, bits, path):
 
 
 def _spread_transparency(image):
-    """Scale the transparent grey as Pillow scales the pixels, of 2 and 4 bits, to 0 to 255."""
+    """Scale the transparent grey value to [0, 255], as Pillow scales pixels of 2 and 4 bits."""
     grey = image.info.get("transparency")
     if image.format == "PNG" and image.mode == "L" and isinstance(grey, int) and image.tile:
         image.info["transparency"] = grey * {"L;2": 85, "L;4": 17}.get(image.tile[0][-1], 1)
 
 
 def depth(image):
-    """Bits a channel in the file, 8 for less: Pillow silently cuts RGB with 16 bits to 8."""
+    """Bits per channel in the file, 8 if fewer: Pillow silently truncates 16-bit RGB to 8 bits."""
     if image.format == "TIFF":
         return max(8, *image.tag_v2.get(258, (1,)))
     for *_, arguments in image.tile:
@@ -335,7 +335,7 @@ def depth(image):
             isinstance(raw, str)
             and ";16" in raw
             and raw != "BGR;16"
-            or (  # that is 5, 6 and 5 bits
+            or (  # 5, 6 and 5 bits
                 image.format == "PPM" and isinstance(arguments, tuple) and arguments[1:] > (255,)
             )
         ):
@@ -350,12 +350,12 @@ def _from_cmyk(image, icc):
                 image, ImageCms.ImageCmsProfile(io.BytesIO(icc)), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError):
-            pass  # a profile that does not fit is no reason to refuse the picture
+            pass  # ignore a profile that cannot be applied
     return image.convert("RGB")
 
 
 def _end_is_missing(file):
-    """Whether a JPEG file ends in zero bytes instead of its last data, as after a transfer that was broken off."""
+    """Whether the end of a JPEG file is filled with zero bytes, as after an interrupted transfer."""
     file.seek(0)
     data = file.read()
     kept = data.rstrip(b"\0")

@@ -1,4 +1,4 @@
-"""Exceptions while a picture file is read, as one line for the user: missing, unreadable, unsupported, damaged."""
+"""One-line error messages for picture files that are missing, unreadable, unsupported or damaged."""
 
 import contextlib
 import re
@@ -10,9 +10,9 @@ from PIL import Image, UnidentifiedImageError
 from srgan_tf.errors import UserError
 from srgan_tf.images import formats
 
-MAX_PIXELS = 175_000_000  # a file of a few kilobytes could hold more and fill the memory; Pillow's limit is similar
+MAX_PIXELS = 175_000_000  # a file of a few kilobytes could contain more and fill the memory; like Pillow's limit
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Kinds of files that Pillow may know but not support, by their first bytes.
+# File formats by their first bytes, to name formats that Pillow recognises but may not support.
 _SIGNATURES = {
     b"BM": "BMP",
     b"\x89PNG": "PNG",
@@ -31,7 +31,7 @@ _JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 
 @contextlib.contextmanager
 def errors_named(path):
-    """Turn exceptions because a file is missing, unreadable, unsupported or damaged into a `UserError`."""
+    """Convert exceptions for missing, unreadable, unsupported or damaged files into a `UserError`."""
     path = Path(path)
     try:
         with warnings.catch_warnings():
@@ -58,7 +58,7 @@ def errors_named(path):
 
 
 def too_large(path) -> str:
-    """An error line for a picture of more than `MAX_PIXELS`."""
+    """The error line for a picture with more than `MAX_PIXELS`."""
     return f"{path}: more than {MAX_PIXELS // 10**6} megapixels. Cut it into parts."
 
 
@@ -83,7 +83,7 @@ def _kind(head):
 
 
 def _unreadable(error, path):
-    """An error line for an exception of a decoder: unsupported is not damaged."""
+    """The error line for a decoder's exception, which distinguishes unsupported from damaged files."""
     if _UNSUPPORTED.search(str(error)) or isinstance(error, NotImplementedError):
         with open(path, "rb") as file:
             head = file.read(12)

@@ -1,7 +1,7 @@
-"""TIFF files: read by tifffile where Pillow cannot, and written.
+"""TIFF files: reading with tifffile what Pillow cannot read, and writing.
 
-Written here, because Pillow holds no colours of 16 bits and loses the EXIF folders of compressed files, and tifffile
-writes no EXIF folders.
+This module has its own writer: Pillow does not support 16-bit colour and loses the EXIF directories of compressed
+files, and tifffile does not write EXIF directories.
 """
 
 import itertools
@@ -15,10 +15,10 @@ from PIL import Image, TiffImagePlugin
 from srgan_tf.errors import UserError
 from srgan_tf.images import metadata
 
-SECONDARY = 1 | 4  # types of pages that are no pictures of their own: previews and masks
-_MAX_BYTES = 2**32  # that the offsets of such a file can address
-_STRIP_BYTES = 2**20  # of pixels that are compressed together
-_MAX_PAGES = 9  # that are looked at: a damaged file may have them without end
+SECONDARY = 1 | 4  # page types that are not independent pictures: previews and masks
+_MAX_BYTES = 2**32  # addressable by 32-bit offsets
+_STRIP_BYTES = 2**20  # uncompressed bytes per strip
+_MAX_PAGES = 9  # pages to inspect: the page list of a damaged file may be endless
 _MAX_COUNTED = 5000
 _TO_RGB = ("JPEG", "OJPEG", "JPEG2000", "APERIO_JP2000_YCBC", "JPEGXL", "JPEGXL_DNG", "WEBP")  # decoded as RGB
 _FOLDERS, _INTEROP = (0x8769, 0x8825), 0xA005  # EXIF and GPS tags; within EXIF
@@ -28,18 +28,18 @@ _OFFSETS, _STANDS_FOR_OFFSETS = 273, 275
 
 
 def decode(file, path, max_pixels):
-    """The first picture in a TIFF file that Pillow cannot read, such as of 9 to 16 bits a channel.
+    """Decode the first picture of a TIFF file that Pillow cannot read, for example with 9 to 16 bits per channel.
 
     Args:
-        file: binary, open for reading.
+        file: a binary file, open for reading.
         path: its name, for messages.
-        max_pixels: how many pixels it may have.
+        max_pixels: the maximum number of pixels.
 
     Returns:
-        uint8 or uint16 [H, W, C], white is 255 or 65535: grey, grey and alpha, RGB or RGBA. And a tuple of notes.
+        uint8 or uint16 [H, W, C], white is 255 or 65535: grey, grey and alpha, RGB or RGBA; and a tuple of notes.
 
     Raises:
-        UserError: when tifffile is missing, and for another type, colours or channels.
+        UserError: if tifffile is missing, or for an unsupported type, colour space or number of channels.
         Exception: of many kinds, for a damaged file.
     """
     missing = UserError(f"{path}: such a TIFF file needs more packages. Run pip install tifffile imagecodecs.")
@@ -47,7 +47,7 @@ def decode(file, path, max_pixels):
         import tifffile
     except ImportError:
         raise missing from None
-    tifffile.logger().setLevel(logging.CRITICAL)  # errors are reported in one line by us
+    tifffile.logger().setLevel(logging.CRITICAL)  # this package reports errors in one line
     file.seek(0)
     with tifffile.TiffFile(file) as content:
         page, *others = itertools.islice(content.pages, _MAX_PAGES)
@@ -85,7 +85,7 @@ def decode(file, path, max_pixels):
 
 
 def tags(file):
-    """The tags of an open TIFF file and of its EXIF folders, a `PIL.Image.Exif`; empty for a BigTIFF file."""
+    """The tags of an open TIFF file and of its EXIF directories, a `PIL.Image.Exif`; empty for a BigTIFF file."""
     found = Image.Exif()
     file.seek(0)
     if file.read(4) in (b"II*\0", b"MM\0*"):
@@ -96,9 +96,9 @@ def tags(file):
 
 
 def page_types(file):
-    """The type of each page of an open TIFF file (NewSubfileType), of at most some thousand.
+    """The type (NewSubfileType) of each page of an open TIFF file, up to `_MAX_COUNTED`.
 
-    Pillow's own count decodes every page, and knows no masks.
+    Pillow's own count decodes every page and does not recognise masks.
     """
     file.seek(0)
     header = file.read(8)
@@ -113,23 +113,23 @@ def page_types(file):
 
 
 def load_folders(tags):
-    """Read the folders of EXIF into a `PIL.Image.Exif` while its file is open."""
+    """Read the EXIF directories into a `PIL.Image.Exif` while its file is open."""
     for folder in set(_FOLDERS) & set(tags):
         if _INTEROP in tags.get_ifd(folder):
             tags.get_ifd(_INTEROP)
 
 
 def write(file, array, *, tags, icc=None, dpi=None, xmp=None, iptc=None, georeference=None):
-    """Write a TIFF file, compressed without loss (Deflate).
+    """Write a TIFF file with lossless compression (Deflate).
 
     Args:
-        file: binary, to write and to seek in, empty.
+        file: an empty, binary, writable and seekable file.
         array: uint8 or uint16 [H, W, C]: grey, grey and alpha, RGB or RGBA.
-        tags: a `PIL.Image.Exif`, descriptive ones only.
+        tags: a `PIL.Image.Exif` with descriptive tags only.
         icc, dpi, xmp, iptc, georeference: as in `picture.Picture`.
 
     Raises:
-        ValueError: above 4 GB, which such a file cannot address.
+        ValueError: if the file would exceed 4 GB, the limit of 32-bit offsets.
     """
     header = b"II*\0"
     file.write(header + bytes(4))
@@ -167,7 +167,7 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None, iptc=None, georefe
             directory[tag] = value
     if dpi:
         directory[282], directory[283], directory[296] = *dpi, 2
-    # Pillow changes StripOffsets, as it expects the pixels behind the directory: their tag is set afterwards.
+    # Pillow would change StripOffsets, because it expects the pixels after the directory: the tag is set afterwards.
     for tag, values in ((_STANDS_FOR_OFFSETS, offsets), (279, lengths)):
         directory.tagtype[tag] = _LONG
         directory[tag] = tuple(values)
@@ -179,19 +179,19 @@ def write(file, array, *, tags, icc=None, dpi=None, xmp=None, iptc=None, georefe
 
 
 def _folder(tags, tag):
-    """An EXIF folder with the one in it, of which it holds an offset in another file."""
+    """An EXIF directory with its nested directory in place of the nested one's offset in the source file."""
     folder = tags.get_ifd(tag)
     return {**folder, _INTEROP: tags.get_ifd(_INTEROP)} if _INTEROP in folder else folder
 
 
 def _of_16_bits(array, bits):
-    """Scale to 65535; there are no halves to round."""
+    """Scale to [0, 65535]; rounding never meets an exact half."""
     most = 2**bits - 1
     return array if bits == 16 else ((array.astype(np.uint32) * 65535 + most // 2) // most).astype(np.uint16)
 
 
 def _channels(colour, extra, kinds, photometric):
-    """Colours, black as 0, and the first channel that is alpha; premultiplied colours are divided by it. And notes."""
+    """Extract colours, black as 0 and not premultiplied, and the first alpha channel. Returns them and notes."""
     most, kind_of = np.iinfo(colour.dtype).max, colour.dtype
     if photometric == "MINISWHITE":
         colour = most - colour
@@ -205,12 +205,12 @@ def _channels(colour, extra, kinds, photometric):
 
 
 def further_bands(count: int) -> tuple[str, ...]:
-    """A note about bands beside colours and alpha, such as infrared; none for 0."""
+    """A note about bands other than colours and alpha, such as infrared; empty for 0."""
     return (f"{count} further band{'s' * (count > 1)} left out",) if count > 0 else ()
 
 
 def _differences(strip):
-    """The bytes of a strip, each pixel as the difference to its left neighbour, which compresses better."""
+    """The bytes of a strip after horizontal differencing, which compresses better."""
     strip = strip.astype(strip.dtype.newbyteorder("<"))
     strip[:, 1:] -= strip[:, :-1].copy()
     return strip.tobytes()

@@ -1,4 +1,4 @@
-"""Writing picture files: in the format of the suffix, at once or not at all."""
+"""Writing picture files atomically, in the format of their suffix."""
 
 import contextlib
 import struct
@@ -17,20 +17,20 @@ _DEFAULT = FileOptions()
 
 
 def write(path, picture, options=_DEFAULT):
-    """Write a picture in the format of the path's suffix, at once or not at all.
+    """Write a picture atomically, in the format of the path's suffix.
 
-    Metadata are written where the format holds them. JPEG has quality 95 and no chroma subsampling.
+    Metadata is written if the format supports it. JPEG has quality 95 by default and no chroma subsampling.
 
     Args:
-        path: of the file.
+        path: the file to write.
         picture: a `picture.Picture`.
-        options: a `options.FileOptions`.
+        options: an `options.FileOptions`.
 
     Returns:
-        Notes about what the format does not hold, such as 16 bits a channel.
+        Notes about what the format cannot store, such as 16 bits per channel.
 
     Raises:
-        UserError: as `formats.check_fits`, and for a place that cannot be written.
+        UserError: as `formats.check_fits`, and if the file cannot be written.
     """
     kind = formats.check_fits(path, *picture.pixels.shape[:2], picture)
     picture, notes = formats.fitted(picture, kind)
@@ -53,20 +53,20 @@ def write(path, picture, options=_DEFAULT):
 
 @contextlib.contextmanager
 def written(path):
-    """A binary file to write a picture to, which appears when it is complete; UserError when it cannot be written."""
+    """A binary file that appears at the path when it is complete; UserError if it cannot be written."""
     try:
         with whole_file(path) as file:
             yield file
     except (OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
         if reason := getattr(error, "strerror", None):
             raise UserError(f"{path}: the picture cannot be written ({reason}). Choose another place.") from None
-        # Pillow's own: the format does not hold it
+        # An error of Pillow itself: the format cannot store the picture.
         other = "Choose another format." if Path(path).suffix.lower() == ".png" else "Choose .png."
         raise UserError(f"{path}: the picture cannot be written ({_one_line(error)}). {other}") from None
 
 
 def as_image(picture):
-    """A picture with 8 bits a channel as an image of Pillow: L, LA, RGB or RGBA."""
+    """Convert a picture with 8 bits per channel to a Pillow image: L, LA, RGB or RGBA."""
     array = picture.array()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
 

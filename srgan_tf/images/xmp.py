@@ -1,15 +1,15 @@
-"""XMP, the XML metadata of picture files, kept true of an upright and larger picture."""
+"""XMP, the XML metadata of picture files, adapted to an upright, enlarged picture."""
 
 import itertools
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-LONGEST = 2**20  # bytes; some thousand are usual, and parsing takes many times as much memory
+LONGEST = 2**20  # bytes; a few thousand are typical, and parsing takes many times as much memory
 
 _TIFF, _EXIF, _XMP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "xap"))
 _REGIONS, _DIMENSIONS = "http://www.metadataworkinggroup.com/schemas/regions/", f"{_XMP}sType/Dimensions#"
 _GOOGLE, _PHOTOSHOP = "http://ns.google.com/photos/1.0/", "http://ns.adobe.com/photoshop/1.0/"
-_EXTENDED = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")  # the name of a second part, in places of its own
+_EXTENDED = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")  # refers to a second part in separate segments
 _LAYOUT = {
     (_TIFF, name)
     for name in (
@@ -23,27 +23,27 @@ _LAYOUT = {
         "YCbCrSubSampling",
     )
 } | {(_PHOTOSHOP, "ColorMode"), (_PHOTOSHOP, "ICCProfile"), (_XMP, "Thumbnails"), _EXTENDED}
-# Pictures and clips that telephones append to a JPEG file. They are not in the result.
+# Pictures and clips that phones append to a JPEG file. They are not in the result.
 _WITHOUT_GAIN_MAP = "without its HDR gain map"
 _HIDDEN = {f"{_GOOGLE}container/", f"{_GOOGLE}depthmap/", "http://ns.adobe.com/hdr-gain-map/1.0/"}
-_HIDDEN_NAMES = ("MicroVideo", "MotionPhoto")  # in Google's camera
+_HIDDEN_NAMES = ("MicroVideo", "MotionPhoto")  # of Google's camera app
 _GAIN_MAPS = {"http://ns.adobe.com/hdr-gain-map/1.0/", "http://ns.apple.com/HDRGainMap/1.0/"}
-_PLACES = {(_REGIONS, "Regions"), ("http://ns.microsoft.com/photo/1.2/", "RegionInfo")}  # in the picture as it lies
+_PLACES = {(_REGIONS, "Regions"), ("http://ns.microsoft.com/photo/1.2/", "RegionInfo")}  # positions in the picture
 _WIDTHS = {(_TIFF, "ImageWidth"), (_EXIF, "PixelXDimension")}
 _HEIGHTS = {(_TIFF, "ImageLength"), (_EXIF, "PixelYDimension")}
 _DAMAGED = (ExpatError, ValueError, RecursionError)
 
 
 def upright(data, *, turned):
-    """XMP that is true of the upright pixels: without orientation, layout and thumbnails.
+    """Remove the orientation, the layout and thumbnails, so that the XMP describes the upright pixels.
 
     Args:
-        data: bytes as in the file, or None.
-        turned: whether the pixels lay otherwise in the file: regions are left out then.
+        data: the bytes from the file, or None.
+        turned: whether the picture was rotated or mirrored while reading; regions are then removed, too.
 
     Returns:
-        bytes, the same where there is nothing to leave out; None where there is no XMP or it is damaged. And a tuple of
-        notes: what XMP describes behind the picture, such as a gain map, is not in the result.
+        bytes, unchanged if there is nothing to remove; None if there is no XMP or it is damaged. And a tuple of notes
+        about content that is appended to the picture, such as a gain map, and is not in the result.
     """
     if not isinstance(data, bytes) or not data.strip(b"\0 "):
         return None, ()
@@ -69,7 +69,7 @@ def upright(data, *, turned):
 
 
 def _note(space, name):
-    """What a property shows to be behind the picture."""
+    """A description of the appended content that a property indicates."""
     if (space, name) == _EXTENDED:
         return "without the second part of its XMP data"
     if space in _GAIN_MAPS:
@@ -97,16 +97,16 @@ _SAME = object()
 
 
 def _edited(data, value):
-    """XMP with some properties changed; byte for byte the same if none is.
+    """Change some properties of XMP; the bytes stay the same if no property changes.
 
     Args:
-        value: gives the new value of a property. It is called with the property's namespace and name and with the
-            (namespace, name) of its parent. None removes the property, `_SAME` keeps it.
+        value: a function that returns the new value of a property. It is called with the property's namespace and
+            name and with the (namespace, name) of its parent. None removes the property, `_SAME` keeps it.
     """
     text = data.decode("utf-8-sig").strip("\0 ")
     if "<!DOCTYPE" in text:  # not allowed in XMP; its entities may expand without end
         raise ValueError("it has a document type")
-    # References such as &#10; in an attribute would be written as plain characters, and lost when read again.
+    # References such as &#10; in an attribute would be written as plain characters and lost on the next read.
     mark = next(mark for mark in (f"\ue000{i}" for i in itertools.count()) if mark not in text)
     document, changed = minidom.parseString(text.replace("&#", f"{mark}#")), False
     for element in document.getElementsByTagName("*"):

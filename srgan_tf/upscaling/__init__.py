@@ -1,1 +1,1 @@
-"""Arrays, files, folders and buckets enlarged, on this machine, a server or a cluster."""
+"""Upscaling of arrays, files, folders and buckets on this machine, a server or a cluster."""

@@ -1,14 +1,15 @@
-"""Alpha, enlarged beside the colours: transparent parts stay transparent, and their colours do not show."""
+"""Alpha channels: transparent areas stay transparent, and their hidden colours do not bleed into visible pixels."""
 
 import numpy as np
 
 
 def settle(large, small):
-    """Undo, in place, what a network changed where alpha is uniform.
+    """Restore alpha, in place, in areas where it was uniformly transparent or opaque.
 
     Args:
-        large: uint8 or uint16 [S H, S W], alpha as the network enlarged it.
-        small: the same type, [H, W], alpha before; where it and all within two pixels are 0, or opaque, so is `large`.
+        large: uint8 or uint16 [S H, S W], alpha enlarged by the network.
+        small: the same type, [H, W], the original alpha. If a pixel and all pixels within a distance of two are
+            transparent, or all are opaque, the corresponding pixels of `large` become so, too.
     """
     (height, width), scale = small.shape, len(large) // len(small)
     blocks = large.reshape(height, scale, width, scale)
@@ -20,14 +21,14 @@ def settle(large, small):
 
 
 def bleed(colour, alpha):
-    """Replace the colours of fully transparent pixels by those of visible ones around them.
+    """Replace the colours of fully transparent pixels by those of nearby visible pixels.
 
     Args:
         colour: uint8 or uint16 [H, W, C].
         alpha: the same type, [H, W].
 
     Returns:
-        The same type, [H, W, C]; unchanged where alpha is not 0.
+        The same type, [H, W, C]; pixels with alpha above 0 are unchanged.
     """
     known = alpha > 0
     if known.all() or not known.any():
@@ -36,7 +37,7 @@ def bleed(colour, alpha):
 
 
 def _fill(colour, known):
-    """Unknown pixels take the mean of the known ones in the smallest block of 2, 4, 8 ... that has any."""
+    """Fill unknown pixels with the mean of the known ones in the smallest block (side 2, 4, 8 ...) that has any."""
     if known.all():
         return colour
     height, width = known.shape

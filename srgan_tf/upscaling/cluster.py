@@ -1,8 +1,8 @@
-"""Pictures enlarged by a Ray cluster: the work of `jobs`, as a pipeline of Ray Data.
+"""Upscaling on a Ray cluster: the work of `jobs` as a Ray Data pipeline.
 
-One task lists names, in blocks that Ray streams. A pool of actors, each with one loaded model, reads, enlarges and
-writes the pictures of a block. Results are reported in blocks again. Only names travel through Ray: the machine that
-computes a picture reads it and writes its result, and another machine repeats what a lost one was working on.
+One task lists names in blocks, which Ray streams. A pool of actors, each with one loaded model, reads, enlarges and
+writes the pictures of a block and returns a block of reports. Only names are sent through Ray: the machine that
+computes a picture also reads it and writes its result. If a machine is lost, another one repeats its work.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import jobs, plans, ray_connection
 from srgan_tf.upscaling.reporter import Reporter
 
-SHARE, LARGEST_BLOCK = 64, 32  # an actor gets a 64th of the pictures that are listed so far at once, at most 32
-SEGMENT, SECONDS = 10_000, 60  # rows of the manifest that are written together, and for how long they are collected
-LIVES = 3  # processes that one picture may end, on one machine; then it fails
+SHARE, LARGEST_BLOCK = 64, 32  # a block has 1/64 of the pictures listed so far, at most 32
+SEGMENT, SECONDS = 10_000, 60  # maximum rows per manifest file, and seconds between files
+LIVES = 3  # process crashes per picture and machine after which the picture fails
 
 
 def run(
@@ -46,27 +46,27 @@ def run(
 ):
     """Enlarge pictures on a cluster, by the rules of `plans.plan` and `jobs.run`.
 
-    Existing results are found by listing folders. A manifest is written to `manifest/` in the folder of the results:
-    files of JSON lines with `source`, `result`, `state` ("made", "kept" or "failed"), `small` and `large` (width and
+    Existing results are found by listing folders. A manifest is written to `manifest/` in the result folder: files
+    of JSON lines with `source`, `result`, `state` ("made", "kept" or "failed"), `small` and `large` (width and
     height), `bytes` (of both files), `notes`, `seconds`, and `error`. A file is added every `SECONDS` and at the end.
 
-    Two pictures that would get one name are noticed when their folder is listed; the second fails, the rest goes on.
+    Two pictures with the same result name are detected when their folder is listed; the second fails, and the run
+    continues.
 
     Args:
-        paths, output, label, recursive, format, suffix: as `plans.Request.of` takes them.
-        address: HOST:PORT of a cluster, "auto" for the one that this machine belongs to, "local" for one that is
-            started for this run.
-        upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped is a path that all machines
-            see.
-        files: a `options.FileOptions`.
-        overwrite, reporter: as `jobs.run` takes them.
-        worker: a class to take the place of `Worker`.
+        paths, output, label, recursive, format, suffix: see `plans.Request.of`.
+        address: HOST:PORT of a cluster, "auto" for the cluster of this machine, or "local" to start one for this run.
+        upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped must be a path that is
+            accessible from all machines.
+        files: an `options.FileOptions`.
+        overwrite, reporter: see `jobs.run`.
+        worker: a class to use instead of `Worker`.
 
     Returns:
         A `jobs.Outcome`.
 
     Raises:
-        UserError: when Ray is missing, there is no cluster at the address, or the model is not on its machines.
+        UserError: if Ray is missing, there is no cluster at the address, or its machines do not have the model.
     """
     request = plans.Request.of(paths, output, label=label, recursive=recursive, format=format, suffix=suffix)
     reporter, outcome = reporter or Reporter(), jobs.Outcome()
@@ -91,9 +91,9 @@ def run(
 
 
 class Worker:
-    """An actor with one loaded model. Called with a block of names, it makes their results.
+    """An actor with one loaded model, which processes blocks of names.
 
-    It stands in for its `Upscaler` where `jobs.make` takes one, so that reading and writing run beside it.
+    It takes the place of its `Upscaler` in `jobs.make`, so that files are read and written during computation.
     """
 
     def __init__(self, upscaler, threads=1):
@@ -101,11 +101,11 @@ class Worker:
 
         Args:
             upscaler: keyword arguments of `Upscaler`.
-            threads: how many TensorFlow uses within an operation.
+            threads: the number of threads of TensorFlow within an operation.
         """
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # TensorFlow runs already: a second model in one process
+        with contextlib.suppress(RuntimeError):  # TensorFlow is already initialised by a model in this process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
         from srgan_tf.upscaling.upscaler import Upscaler
@@ -121,7 +121,7 @@ class Worker:
         return self._upscaler.size
 
     def picture(self, picture, step):
-        with self._one_at_a_time:  # while other threads, if there are any, read and write
+        with self._one_at_a_time:  # other threads may read and write meanwhile
             return self._upscaler.picture(picture, step)
 
     def _made(self, row, run, files):
@@ -139,14 +139,14 @@ class Worker:
 
 @contextlib.contextmanager
 def _deaths_counted(source, run):
-    """Count on this machine how many processes a picture has ended: Ray starts another each time, without end.
+    """Count on this machine how many processes a picture has crashed: Ray would restart them indefinitely.
 
     Raises:
-        UserError: when `LIVES` processes have ended before they could remove their mark.
+        UserError: if `LIVES` processes have ended before they could remove their mark.
     """
     name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:32]
     marks, begun = Path(tempfile.gettempdir(), f"srgan_tf-{run}-{name}"), 0
-    with contextlib.suppress(OSError), open(marks, "ab") as file:  # where it cannot be written, nothing is counted
+    with contextlib.suppress(OSError), open(marks, "ab") as file:  # if the file cannot be written, nothing is counted
         begun = file.tell()
         file.write(b".")
     try:
@@ -162,10 +162,10 @@ def _deaths_counted(source, run):
 
 
 def _rows(ray, listing, overwrite, worker, upscaler, files):
-    """A row for every picture, as it is done."""
+    """Yield a row for every picture as soon as it is processed."""
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
-    context.target_max_block_size = 1  # blocks as they are: names listed together are computed together
+    context.target_max_block_size = 1  # no merging: names listed together are processed together
     context.enable_progress_bars = sys.stderr.isatty()
     machines = [
         (int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0)))
@@ -173,8 +173,8 @@ def _rows(ray, listing, overwrite, worker, upscaler, files):
         if node["Alive"]
     ]
     cpus, gpus = map(sum, zip(*machines))
-    # Without a GPU, an actor a core: TensorFlow's threads within a picture gain less. With some, an actor each, and
-    # the cores beside it decode and encode for it: as many as each machine with GPUs has, one with less gets no actor.
+    # Without GPUs, one actor per core: TensorFlow's threads within a picture gain less. With GPUs, one actor per GPU,
+    # and the other cores decode and encode for it: as many as each machine with GPUs has; with fewer, it gets no actor.
     threads = min((max(1, cores // own) for cores, own in machines if own), default=1)
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
@@ -182,7 +182,7 @@ def _rows(ray, listing, overwrite, worker, upscaler, files):
         max_concurrent_calls_per_actor=threads,
         enable_true_multi_threading=threads > 1,
     )
-    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # without this machine the run ends anyway
+    here = {"ray.io/node-id": ray.get_runtime_context().get_node_id()}  # if this machine fails, the run ends anyway
     names = ray.data.from_items([None]).map_batches(
         lambda _: _blocks(_listed(listing, overwrite)), batch_size=None, num_cpus=0, label_selector=here
     )
@@ -201,7 +201,7 @@ def _rows(ray, listing, overwrite, worker, upscaler, files):
 
 
 def _blocks(rows):
-    """Rows together: few at first, so that all actors have some, then more, so that Ray has less to think of."""
+    """Group rows into blocks: small at first, to keep all actors busy, then larger, to reduce Ray's overhead."""
     block, listed = [], 0
     for row in rows:
         block.append(row)
@@ -214,7 +214,7 @@ def _blocks(rows):
 
 
 def _listed(listing, overwrite):
-    """A row for each picture, whether it is to be done, is there already or cannot be done; and for each note."""
+    """Yield a row for each picture, whether it is to be made, exists or cannot be made, and for each note."""
 
     def row(state, job=None, **more):
         source = str(job.source) if job else None
@@ -244,7 +244,7 @@ def _listed(listing, overwrite):
 
 
 class _Notes(Reporter):
-    """Keeps notes, which travel as rows to the machine with the user."""
+    """Collects notes, which are sent as rows to the user's machine."""
 
     def __init__(self):
         self.lines = []
@@ -254,7 +254,7 @@ class _Notes(Reporter):
 
 
 def _there(folder):
-    """Names of the files in a folder of results, where what killed runs left half-written is removed; or a problem."""
+    """Remove unfinished files of killed runs from a result folder. Returns the names of its files, or a problem."""
     try:
         if folder.kind() is None:
             return frozenset(), None
@@ -265,7 +265,7 @@ def _there(folder):
 
 
 def _listing(request, reporter):
-    """A function of a `Reporter` that gives the jobs, a folder at a time, on any machine."""
+    """A function of a `Reporter` that lists the jobs, folder by folder, on any machine."""
     files, folders, anywhere = request.files, request.folders, request.anywhere()
     if not folders:
         planned = plans.planned(request, reporter)
@@ -288,7 +288,7 @@ def _is_in(place, folder, deeply):
 
 
 def _portable(upscaler):
-    """Arguments of an `Upscaler` that mean the same on other machines."""
+    """Arguments of an `Upscaler` that are valid on other machines, too."""
     model = upscaler.get("model")
     if model is None or zoo.resolve(model, upscaler.get("scale")) in zoo.shipped().values():
         return upscaler
@@ -296,7 +296,7 @@ def _portable(upscaler):
 
 
 class _Manifest:
-    """Rows written beside the results, some thousand together, at the latest when the block ends."""
+    """Writes rows beside the results, several thousand per file, at the latest when the `with` block ends."""
 
     def __init__(self, folder):
         self._folder, self._count, self._rows, self._since = folder, 0, [], time.monotonic()

@@ -1,8 +1,8 @@
-"""One model on one TensorFlow Serving server: its address, and the two protocols to ask it.
+"""Clients of one model on one TensorFlow Serving server, over REST and gRPC.
 
-A server is not trusted: every request has a total deadline, answers have a limit, and their types and sizes are
-checked. Both endpoints have `enlarge(batch, scale, precision, timeout)` and `attributes(timeout)`, and raise `Away` for
-failures that may pass and `Refused` for those that will not.
+The server is not trusted: every request has a total deadline, responses have a size limit, and their types and
+shapes are checked. Both clients have `enlarge(batch, scale, precision, timeout)` and `attributes(timeout)`. They raise
+`Away` for temporary failures and `Refused` for permanent ones.
 """
 
 import base64
@@ -22,7 +22,7 @@ import numpy as np
 from srgan_tf.errors import UserError, one_line, reason
 from srgan_tf.saved_models import attributes, serving_messages
 
-CONNECT_TIMEOUT = 10  # seconds; an answer may take longer than a connection
+CONNECT_TIMEOUT = 10  # seconds; a response may take longer than connecting
 LONGEST_ANSWER = 2**30  # bytes over gRPC
 SIGNATURES = {"float32": "serving_default", "bfloat16": "bfloat16"}
 _PORTS = {"grpc": 8500, "http": 8501, "https": 443}
@@ -31,16 +31,16 @@ _PATH = re.compile(r"/(?:v1/models/)?(?P<model>[^/:]+)(?:/versions/(?P<version>\
 
 
 class Away(Exception):
-    """The server did not answer this time; another try may succeed."""
+    """The server did not respond; a retry may succeed."""
 
 
 class Refused(UserError):
-    """The server refuses, or its answer is not valid: another try would fail, too, but another server may answer."""
+    """The server rejects the request, or its response is invalid. A retry would fail; another server may succeed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Address:
-    """`grpc://HOST:8500/MODEL`, `http://HOST:8501/MODEL`, or with `/versions/N`; `/v1/models/` may precede MODEL."""
+    """`grpc://HOST:8500/MODEL` or `http://HOST:8501/MODEL`, optionally `/v1/models/MODEL` and `MODEL/versions/N`."""
 
     text: str
     scheme: str
@@ -54,16 +54,16 @@ class Address:
 
 
 def parse(text: str) -> Address:
-    """An `Address`.
+    """Parse an `Address`.
 
     Raises:
-        UserError: when it is none.
+        UserError: if the text is not a valid address.
     """
     try:
         url = urllib.parse.urlsplit(text.strip())
         port = url.port
         host = (url.hostname or "").encode("idna").decode()
-    except ValueError:  # such as a port of letters, or a host with two dots in a row
+    except ValueError:  # for example a non-numeric port, or a host with two consecutive dots
         url = port = host = None
     path = url and _PATH.fullmatch(url.path)
     if (
@@ -74,7 +74,7 @@ def parse(text: str) -> Address:
         or url.query
         or url.fragment
         or "@" in url.netloc
-    ):  # a name and a password are not sent
+    ):  # user names and passwords are not supported
         raise UserError(
             f"--server {text}: not the address of a model on a server. Give grpc://HOST:8500/MODEL or "
             "http://HOST:8501/MODEL."
@@ -90,20 +90,20 @@ def parse(text: str) -> Address:
 
 
 def connect(address: Address, connections: int, proxy: bool = False) -> "Rest | Grpc":
-    """The endpoint at an `Address`; nothing is sent yet.
+    """Create the client for an `Address`; nothing is sent yet.
 
     Args:
-        connections: how many requests are sent at once.
-        proxy: whether gRPC uses the proxy that `http_proxy`, `https_proxy` or `grpc_proxy` names: it would do so for
-            localhost, too.
+        connections: the number of concurrent requests.
+        proxy: whether gRPC uses the proxy in `http_proxy`, `https_proxy` or `grpc_proxy`. It would also use it for
+            localhost.
     """
     return Grpc(address, connections, proxy) if address.scheme == "grpc" else Rest(address, connections)
 
 
 class Rest:
-    """Asks over HTTP.
+    """A client over HTTP (REST).
 
-    Pictures travel as PNG through `serve_bytes`: lossless, and about a tenth of the bytes of numbers in JSON.
+    Pictures are sent as PNG to `serve_bytes`: lossless, and about a tenth of the size of JSON numbers.
     """
 
     def __init__(self, address, connections):
@@ -159,8 +159,8 @@ class Rest:
     def _post(self, content, timeout, longest):
         """Post JSON; returns the status, its phrase and the body.
 
-        It runs in a thread that is left alone at the deadline: timeouts of sockets count from one byte to the next,
-        and a server that drips would hold the run.
+        The request runs in a thread that is abandoned at the deadline: socket timeouts apply between two bytes, so a
+        server that sends slowly could block the run.
         """
         answer = queue.SimpleQueue()
         self._waiting.add(answer)
@@ -213,14 +213,14 @@ class Rest:
 
 
 class Grpc:
-    """Asks over gRPC, on several connections: load balancers balance connections.
+    """A client over gRPC with several connections, because load balancers distribute connections.
 
-    Pictures travel as tensors. A name may stand for several servers: only answers of the version whose attributes were
-    asked last are accepted, so that no picture is a mixture.
+    Pictures are sent as tensors. A host name may resolve to several servers. Only responses of the model version whose
+    attributes were requested last are accepted, so that no picture mixes versions.
     """
 
     def __init__(self, address, connections, proxy=False):
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its failures become errors, in one line
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # failures are reported in one line
         try:
             import grpc
         except ModuleNotFoundError:
@@ -235,13 +235,13 @@ class Grpc:
             ("grpc.enable_http_proxy", int(proxy)),
             ("grpc.use_local_subchannel_pool", 1),
             ("grpc.max_reconnect_backoff_ms", 2000),
-            ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # the time that a connection may take
-            ("grpc.lb_policy_name", "round_robin"),  # a name may stand for several servers
+            ("grpc.min_reconnect_backoff_ms", 1000 * CONNECT_TIMEOUT),  # also limits the time for connecting
+            ("grpc.lb_policy_name", "round_robin"),  # a host name may resolve to several servers
         ]
         self._channels = [grpc.insecure_channel(f"{host}:{address.port}", options) for _ in range(connections)]
         self._calls = itertools.cycle(
             [
-                # bytes come back: gRPC would print a traceback for those that are no message
+                # Receive raw bytes: gRPC would print a traceback for an invalid message.
                 channel.unary_unary(
                     "/tensorflow.serving.PredictionService/Predict",
                     request_serializer=serving_messages.PredictRequest.SerializeToString,
@@ -291,7 +291,7 @@ class Grpc:
             raise _invalid(address, reason(error)) from None
 
 
-# HTTP statuses as codes of gRPC.
+# gRPC codes by HTTP status.
 _HTTP_STATUS = {
     400: "INVALID_ARGUMENT",
     404: "NOT_FOUND",
@@ -310,7 +310,7 @@ def _raise_for(code, message, address):
         raise Away(message)
     if code == "NOT_FOUND":
         raise Refused(f"--server {address}: the server has no such model ({message}). Name one that it serves.")
-    if code == "RESOURCE_EXHAUSTED" and "batching queue" in message:  # it waited there for too long
+    if code == "RESOURCE_EXHAUSTED" and "batching queue" in message:  # the request waited there for too long
         raise Away(message)
     if code == "RESOURCE_EXHAUSTED":
         raise Refused(f"--server {address}: the server is short of memory ({message}). Give a smaller --tile.")
@@ -348,7 +348,7 @@ def _png(image):
 
 
 def _pixels(encoded, size):
-    """uint8 [H, W, 3] of a PNG file; its header must say the size that was asked for, (height, width)."""
+    """Decode a PNG file to uint8 [H, W, 3]; its header must have the requested size, (height, width)."""
     from PIL import Image
 
     with Image.open(io.BytesIO(encoded), formats=["PNG"]) as image:

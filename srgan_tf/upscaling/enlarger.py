@@ -1,4 +1,4 @@
-"""Pictures of every kind as batches of RGB and back, on NumPy alone."""
+"""Conversion of all kinds of pictures to batches of RGB and back, with NumPy only."""
 
 import dataclasses
 
@@ -9,35 +9,35 @@ from srgan_tf.upscaling.alpha import bleed, settle
 
 
 class Enlarger:
-    """Everything of an upscaler but its network: greyscale, alpha, and the size of results.
+    """Base class of upscalers, without the network: handles greyscale, alpha, and the size of results.
 
-    A subclass has `size`, a `sizes.Size`, and `_enlarge_batch(batch, step)`: uint8 or uint16 [B, H, W, 3] -> the same
-    type [B, scale H, scale W, 3].
+    A subclass defines `size`, a `sizes.Size`, and `_enlarge_batch(batch, step)`: uint8 or uint16 [B, H, W, 3] -> the
+    same type [B, scale H, scale W, 3].
     """
 
     def __call__(self, image, step=lambda share: None):
         """Enlarge a picture or a batch.
 
         Greyscale stays greyscale: the network gets three equal channels, and the result is the rounded mean of its
-        output. Alpha is enlarged as a grey picture; pixels that are fully transparent or opaque, and so are all within
-        two pixels of them, stay so. Colours of fully transparent pixels mean nothing: their neighbours' take their
-        place first, so that they do not show along the edges.
+        output. Alpha is enlarged as a grey picture. Pixels stay fully transparent or opaque if all pixels within a
+        distance of two are so, too. Colours of fully transparent pixels are undefined: they are first replaced by
+        those of their neighbours, so that they do not appear along the edges.
 
         Args:
             image: uint8 or uint16 [H, W], [H, W, 3], [H, W, 2] or [H, W, 4] with alpha last, or [B, H, W, 3].
-            step: called after each tile with its share of the whole work; the shares add up to 1.
+            step: called after each tile with its share of the total work; the shares add up to 1.
 
         Returns:
-            The same type and kind of array, as large as `size` says.
+            An array of the same type and kind, with the size given by `size`.
 
         Raises:
             ValueError: for another type or shape, or an empty picture.
-            UserError: when there is not enough memory even for a small tile.
+            UserError: if there is not enough memory even for a small tile.
         """
         image = np.asarray(image)
         image = image.astype(
             image.dtype.newbyteorder("="), copy=False
-        )  # big-endian, as some readers of files return it
+        )  # native byte order: some file readers return big-endian
         if image.dtype not in (np.uint8, np.uint16):
             raise ValueError(f"image must be uint8 or uint16. Received: {image.dtype}")
         if image.size == 0:
@@ -50,7 +50,7 @@ class Enlarger:
             return self._colours(image[None], step)[0]
         if image.ndim == 3 and image.shape[2] in (2, 4):
             colour, alpha = bleed(image[..., :-1], image[..., -1]), image[..., -1]
-            flat = (alpha == alpha.flat[0]).all()  # nothing to enlarge: keeps opaque pictures opaque
+            flat = (alpha == alpha.flat[0]).all()  # uniform alpha needs no network, and opaque stays opaque
 
             def half(share):
                 step(share if flat else share / 2)
@@ -61,7 +61,7 @@ class Enlarger:
         raise ValueError(f"image must be [H, W], [H, W, 2 to 4] or [B, H, W, 3]. Received: shape {image.shape}")
 
     def picture(self, picture, step=lambda share: None):
-        """Enlarge a `picture.Picture` and keep what its file says about it."""
+        """Enlarge a `picture.Picture` and keep its metadata."""
         colour = picture.pixels[..., :1] if picture.grey else picture.pixels
         alpha = [] if picture.alpha is None else [picture.alpha]
         array = np.dstack([colour, *alpha])
@@ -77,7 +77,7 @@ class Enlarger:
         large = self._enlarge_batch(np.repeat(image[None, ..., None], 3, axis=3), step)[0]
         rows = max(1, 2**20 // large.shape[1])
         grey = np.empty(large.shape[:2], image.dtype)
-        for i in range(0, len(large), rows):  # in parts: sums take more memory than pixels
+        for i in range(0, len(large), rows):  # in parts: the sums take more memory than the pixels
             grey[i : i + rows] = (large[i : i + rows].sum(axis=2, dtype=np.uint32) + 1) // 3
         del large
         finish(grey, image)

@@ -1,4 +1,4 @@
-"""Pictures from files to files: existing results are kept, and a failure does not end the run."""
+"""Enlarging files one by one: existing results are kept, and a failure does not end the run."""
 
 import contextlib
 import dataclasses
@@ -14,19 +14,19 @@ from srgan_tf.upscaling import memory
 from srgan_tf.upscaling.plans import Job
 from srgan_tf.upscaling.reporter import Reporter
 
-PAUSE = 0.5  # seconds between looks at what other processes are making
-HARMLESS_PIXELS = 2**23  # up to here a file may be as small as it likes
-PIXELS_PER_BYTE = 1000  # white in PNG and JPEG has less
+PAUSE = 0.5  # seconds between checks of files that other processes are making
+HARMLESS_PIXELS = 2**23  # up to this size there is no limit on pixels per byte
+PIXELS_PER_BYTE = 1000  # above the ratio of a white picture in PNG and JPEG
 _DEFAULT = FileOptions()
 
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """What is known of a result.
+    """Facts about a result.
 
     small, large: (width, height) before and after; None for a clip.
-    notes: what the user should know.
-    bytes: of the two files.
+    notes: notes for the user.
+    bytes: the sizes of the two files.
     """
 
     small: tuple[int, int] | None
@@ -41,7 +41,7 @@ class Made:
 
 @dataclasses.dataclass
 class Outcome:
-    """How many pictures were done, kept because their result exists, and failed."""
+    """The numbers of pictures that were made, kept because their result exists, and failed."""
 
     done: int = 0
     kept: int = 0
@@ -49,7 +49,7 @@ class Outcome:
 
     @property
     def status(self):
-        """0: no failures; 1: some failed; 2: nothing could be done."""
+        """0: no failures; 1: some failed; 2: all failed."""
         return 0 if not self.failed else 1 if self.done or self.kept else 2
 
     def __str__(self):
@@ -59,25 +59,25 @@ class Outcome:
 def run(
     jobs, enlarger, *, overwrite: bool = False, reporter: Reporter | None = None, options: FileOptions = _DEFAULT
 ) -> Outcome:
-    """Read, enlarge and write one picture after the other; of an animation, one frame after the other.
+    """Read, enlarge and write pictures one by one, and animations frame by frame.
 
-    Two runs on one folder share the work: what another process is making is left to it, and made at the end if that
-    process has ended without a result. What killed runs left half-written beside the results is removed.
+    Two runs on one folder share the work: a result that another process is making is skipped, and made at the end if
+    that process ended without it. Unfinished files of killed runs are removed.
 
     Args:
-        jobs: as `plans.plan` gives them.
-        enlarger: an `enlarger.Enlarger`, or what has its `size` and `picture(picture, step)`, and
-            with a `key` that names what it computes, clips are continued where a run stopped. `picture` is not called
-            before a picture was read, so it may load the network.
-        overwrite: whether results that exist are made again.
+        jobs: jobs as returned by `plans.plan`.
+        enlarger: an `enlarger.Enlarger`, or an object with its `size` and `picture(picture, step)`. If it has a `key`
+            that identifies what it computes, interrupted clips are resumed. `picture` is first called after a picture
+            was read, so it may load the network.
+        overwrite: whether existing results are made again.
         reporter: a `reporter.Reporter`.
-        options: a `options.FileOptions`.
+        options: an `options.FileOptions`.
 
     Returns:
         An `Outcome`.
 
     Raises:
-        ModelError: when the enlarger cannot load its model.
+        ModelError: if the enlarger cannot load its model.
     """
     run = _Run(enlarger, overwrite, reporter or Reporter(), options)
     others = [job for job in jobs if not run.make(job)]
@@ -110,7 +110,7 @@ class _Run:
             with job.target.claimed() as mine:
                 if not mine:
                     return False
-                if _exists(job.target) and keep:  # another process has made it in between
+                if _exists(job.target) and keep:  # another process has made it in the meantime
                     self._keep(job)
                     return True
                 made = make(job, self._enlarger, self._reporter, self._options)
@@ -135,21 +135,21 @@ def kept_line(target) -> str:
 
 
 def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOptions = _DEFAULT) -> Made:
-    """Make one result, at once or not at all.
+    """Make one result atomically.
 
     Args:
-        job, enlarger, reporter, options: as `run` takes them.
+        job, enlarger, reporter, options: see `run`.
 
     Returns:
-        What was `Made`.
+        A `Made`.
 
     Raises:
-        UserError: when the picture cannot be read or enlarged, or its result cannot be written.
+        UserError: if the picture cannot be read or enlarged, or its result cannot be written.
     """
     with job.source.fetched() as source, job.target.stored() as target:
         before = 0
-        with contextlib.suppress(OSError):  # reported when it is read
-            before = os.path.getsize(source)  # now: it may be gone when the result is there
+        with contextlib.suppress(OSError):  # reported when the file is read
+            before = os.path.getsize(source)  # now: the file may be gone when the result is finished
         task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options)
         try:
             made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
@@ -162,7 +162,7 @@ def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOpti
 
 
 class _Task:
-    """One file of this machine to read and one to write."""
+    """One local file to read and one to write."""
 
     def __init__(self, job, name, enlarger, reporter, options):
         self._source, self._target, self._name = job.source, job.target, name
@@ -208,7 +208,7 @@ class _Task:
     def _animation(self, animation):
         height, width = self._enlarger.size.of(animation.height, animation.width)
         animations.check_fits(self._target, animation, height, width)
-        # Pillow keeps a GIF file's frames, and of a PNG file two of each.
+        # Pillow keeps all frames of a GIF file in memory, and two copies of each frame of a PNG file.
         kept = {"GIF": 1, "PNG": 8}.get(formats.check_suffix(self._target), 0) * animation.count
         self._check_memory(height, width, 4 + kept)
         self._target.parent.make_writable_folder()
@@ -241,16 +241,16 @@ class _Task:
             raise UserError(f"{self._name}: {error}") from None
 
     def _check_weight(self, file):
-        """Refuse a small file of a huge picture, which may be made to fill the memory and keep the run busy."""
+        """Reject a small file with a huge picture, which may be crafted to exhaust memory and time."""
         pixels, size = math.prod(file.image.size) if file.image else 0, os.path.getsize(self._source)
         if not self._options.large and pixels > max(HARMLESS_PIXELS, PIXELS_PER_BYTE * size):
             width, height = file.image.size
             raise UserError(f"{self._source}: {width} x {height} pixels in {size} bytes. Give --large if it is wanted.")
 
     def _check_memory(self, height, width, bytes_per_pixel):
-        """Refuse a result that the memory does not hold: else the system may end this process without a word.
+        """Reject a result that does not fit into memory: otherwise the system may kill this process silently.
 
-        The bytes are the least that a pixel takes: its own and the copies that Pillow writes.
+        `bytes_per_pixel` is a lower bound: the pixel itself and the copies that Pillow writes.
         """
         left = memory.available(swap=True)
         if left is not None and height * width * bytes_per_pixel > left:

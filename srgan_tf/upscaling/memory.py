@@ -1,4 +1,4 @@
-"""How much memory this process can still use."""
+"""The memory that this process can still use."""
 
 import math
 from pathlib import Path, PurePosixPath
@@ -9,10 +9,10 @@ PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def available(swap: bool = False) -> int | None:
-    """The least of the machine's free memory and what its control group and `ulimit -v` and `-d` leave.
+    """The minimum of the machine's free memory and the remainders of the control group, `ulimit -v` and `ulimit -d`.
 
     Args:
-        swap: whether free swap space counts, too: it is slow, but memory beyond it ends the process.
+        swap: whether to include free swap space: it is slow, but exceeding it ends the process.
 
     Returns:
         Bytes; None if unknown. Cached files count as free.
@@ -24,10 +24,10 @@ def available(swap: bool = False) -> int | None:
 
 
 def empty(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """`np.empty`, which fails when there is not enough memory instead of when it is used.
+    """`np.empty` that fails immediately if there is not enough memory, instead of on first use.
 
     Raises:
-        MemoryError: the system would promise the memory, and end this process when it is used.
+        MemoryError: if memory is insufficient. The system would grant it and kill this process on use.
     """
     left = available(swap=True)
     if left is not None and math.prod(shape) * np.dtype(dtype).itemsize > left:
@@ -36,7 +36,7 @@ def empty(shape: tuple[int, ...], dtype) -> np.ndarray:
 
 
 def _left_by_cgroup():
-    """What the process' control group and those around it leave, of version 2 and 1."""
+    """The memory left by the control group of the process and its parents, of cgroups version 2 and 1."""
     found = []
     for line in _read(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
@@ -59,7 +59,7 @@ def _left_by_cgroup():
 def _left_by_limit():
     try:
         import resource
-    except ImportError:  # no Unix
+    except ImportError:  # not on Unix
         return None
     now = _fields(PROC / "self" / "status")
     limits = {"VmSize": resource.RLIMIT_AS, "VmData": resource.RLIMIT_DATA}
@@ -70,7 +70,7 @@ def _left_by_limit():
 
 
 def _fields(path):
-    """ "Name:  123 kB" lines as bytes by name."""
+    """Parse "Name:  123 kB" lines to bytes by name."""
     pairs = (line.split(":", 1) for line in _read(path).splitlines() if line.endswith(" kB"))
     return {name: 1024 * int(value.split()[0]) for name, value in pairs}
 

@@ -1,6 +1,6 @@
-"""Where pictures are: `Local` paths of this machine and `Remote` URLs such as s3://bucket/photos, with one interface.
+"""Locations of pictures: `Local` paths and `Remote` URLs such as s3://bucket/photos, with a common interface.
 
-Both have what `Path` has of `name`, `stem`, `suffix`, `parent`, `parents` and `/`, and the methods below `Local`.
+Both have `name`, `stem`, `suffix`, `parent`, `parents` and `/` as in `Path`, and the methods defined in `Local`.
 """
 
 import contextlib
@@ -18,26 +18,26 @@ from pathlib import Path, PurePosixPath
 from srgan_tf import atomic
 from srgan_tf.errors import UserError, one_line, reason
 
-_ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: what is uploaded appears when the upload is complete
+_ONE_UPLOAD = ("s3", "gcs", "abfs")  # object stores: an object appears when its upload is complete
 
 
 def of(text: "str | os.PathLike | Local | Remote", flag: str = "PATH") -> "Local | Remote":
-    """The place of a path or a URL.
+    """Return the place of a path or a URL.
 
     Args:
-        text: a string, a `Path`, or a place, which is returned as it is.
-        flag: what an error names.
+        text: a string, a `Path`, or a place, which is returned unchanged.
+        flag: the flag that error messages name.
 
     Returns:
         A `Local` or a `Remote`.
 
     Raises:
-        UserError: for an empty string, and for a URL with empty, `.` or `..` parts, which file systems would drop.
+        UserError: for an empty string, or a URL with empty, `.` or `..` parts, which file systems would remove.
     """
     if isinstance(text, (Local, Remote)):
         return text
     text = str(text)
-    if not text:  # a variable that a script has not set; `Path` takes it for the current folder
+    if not text:  # probably an unset variable in a script; `Path` would use the current folder
         raise UserError(f"{flag}: empty. Give a picture or a folder.")
     if text.startswith("file://"):
         return Local(urllib.parse.unquote(text.removeprefix("file://")))
@@ -51,17 +51,17 @@ def of(text: "str | os.PathLike | Local | Remote", flag: str = "PATH") -> "Local
 
 
 class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be subclassed
-    """A path of this machine."""
+    """A path on this machine."""
 
     def kind(self) -> str | None:
-        """ "folder", "file" (or anything else), or None where there is nothing or it cannot be reached."""
+        """ "folder", "file" (or anything else), or None if nothing exists or is accessible there."""
         try:
             return ("folder" if self.is_dir() else "file") if self.exists() else None
-        except OSError:  # such as a folder above without permission, or a name that is too long
+        except OSError:  # for example a parent folder without permission, or a name that is too long
             return None
 
     def check_name(self):
-        """Raise UserError where no file of this name can exist, such as one that is too long."""
+        """Raise UserError if no file can have this name, for example because it is too long."""
         try:
             os.stat(self)
         except OSError as error:
@@ -74,7 +74,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         return Local(os.path.abspath(self))
 
     def identity(self):
-        """What all names of a file have in common: links, `a/../b` and, where case does not count, a.png and A.PNG."""
+        """A value that is equal for all names of a file: links, `a/../b` and, if case is ignored, a.png and A.PNG."""
         try:
             status = self.stat()
         except OSError:
@@ -82,20 +82,20 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         return status.st_dev, status.st_ino
 
     def target_identity(self):
-        """What all names of a file to be written have in common; a hard link is a file of its own."""
+        """A value that is equal for all names of a file to be written; a hard link counts as a separate file."""
         return os.path.realpath(self)
 
     def matches(self):
-        """The files that a pattern such as `*.png` means where no file has it as its name; else the path itself."""
+        """The files that match a pattern such as `*.png`; the path itself if it exists or nothing matches."""
         if glob.has_magic(str(self)) and not os.path.lexists(self):
             return [Local(found) for found in sorted(glob.glob(str(self), recursive=True))] or [self]
         return [self]
 
     def children(self) -> tuple[list[str], list[str]]:
-        """Names of the folders, linked ones too, and of the files in a folder.
+        """The names of the folders, including linked ones, and of the files in a folder.
 
         Raises:
-            UserError: when it cannot be read.
+            UserError: if the folder cannot be read.
         """
         folders, files = [], []
         try:
@@ -107,34 +107,34 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         return folders, files
 
     def make_writable_folder(self):
-        """Make the folder and those above it.
+        """Create the folder and its parents.
 
         Raises:
-            UserError: when it cannot be made or written to.
+            UserError: if it cannot be created or written to.
         """
         try:
             self.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self}: the folder cannot be made ({reason(error)}). Choose another --output.") from None
-        if not os.access(self, os.W_OK | os.X_OK):  # now, not after minutes
+        if not os.access(self, os.W_OK | os.X_OK):  # fail now, not after minutes
             raise UserError(f"{self}: no permission to write to the folder. Choose another --output.")
 
     def sweep(self):
-        """Remove what killed runs left half-written in the folder."""
+        """Remove unfinished files of killed runs from the folder."""
         atomic.sweep(self)
 
     def claimed(self):
-        """A block that gets False where another process is making this file, as `atomic.claimed`."""
+        """A context manager that yields False if another process is making this file, see `atomic.claimed`."""
         return atomic.claimed(self)
 
     @contextlib.contextmanager
     def fetched(self):
-        """The file on this machine, as long as the block lasts."""
+        """A context manager that yields a local copy of the file."""
         yield self
 
     @contextlib.contextmanager
     def stored(self):
-        """The path on this machine to write the file to; the block writes it at once or not at all."""
+        """A context manager that yields the local path to write to; the file must be written atomically."""
         yield self
 
 
@@ -143,7 +143,7 @@ class Remote:
     """A file or folder of an object store, or of another file system that pyarrow or fsspec opens.
 
     root: scheme and authority, such as `s3://bucket`.
-    path: what follows, relative.
+    path: the path relative to the root.
     """
 
     root: str
@@ -195,22 +195,22 @@ class Remote:
         system, path = self.open()
         with _failures_named(self, "cannot be read", "Check its name and permissions."):
             for info in system.get_file_info(fs.FileSelector(path)):
-                if info.base_name:  # S3 may hold an empty object with the folder's name
+                if info.base_name:  # S3 may contain an empty object with the folder's name
                     (folders if info.type == fs.FileType.Directory else files).append(info.base_name)
         return folders, files
 
     def make_writable_folder(self):
-        pass  # made when a file is stored
+        pass  # created when a file is stored
 
     def sweep(self):
-        pass  # who else is writing there is not known
+        pass  # other writers are unknown
 
     def claimed(self):
         return contextlib.nullcontext(True)  # there are no locks
 
     @contextlib.contextmanager
     def fetched(self):
-        """As `Local.fetched`; a `UserError` of the block names the URL instead of the copy."""
+        """See `Local.fetched`; a `UserError` in the block names the URL instead of the copy."""
         with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
             local = Local(folder, f"source{self.suffix}")
             system, path = self.open()
@@ -225,7 +225,7 @@ class Remote:
 
     @contextlib.contextmanager
     def stored(self):
-        """As `Local.stored`: the file is uploaded, as a whole, when the block ends."""
+        """See `Local.stored`: the file is uploaded atomically when the block ends."""
         with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
             local = Local(folder, f"result{self.suffix}")
             with _renamed(local, self):
@@ -233,10 +233,10 @@ class Remote:
             self.upload(local)
 
     def upload(self, local: os.PathLike) -> None:
-        """Copy a file of this machine to this place, where it appears as a whole or not at all.
+        """Copy a local file to this place atomically.
 
         Raises:
-            UserError: when it cannot be written.
+            UserError: if it cannot be written.
         """
         import pyarrow
 
@@ -258,7 +258,7 @@ class Remote:
                 raise
 
     def open(self):
-        """pyarrow's file system and the path in it."""
+        """Return the pyarrow file system and the path in it."""
         system, base = _system(self.root)
         return system, "/".join([base.rstrip("/"), *self.path.parts])
 
@@ -266,12 +266,12 @@ class Remote:
 def _is_folder(entry):
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: a file that cannot be read
+    except OSError:  # a circular link: treated as an unreadable file
         return False
 
 
 def _move(system, part, path):
-    """Rename a file: pyarrow asks all file systems of fsspec to move recursively, which that of SFTP cannot do."""
+    """Rename a file. pyarrow requests a recursive move from fsspec, which SFTP does not support."""
     if system.type_name.startswith("py::"):
         system.handler.fs.mv(part, path)
     else:
@@ -279,14 +279,14 @@ def _move(system, part, path):
 
 
 def _write(system, path, content):
-    """In one call: an upload of which a part failed is not completed when its stream is closed."""
+    """Write in one call, so that closing the stream does not complete an upload of which a part failed."""
     with system.open_output_stream(path, compression=None) as remote:
         remote.write(content)
 
 
 @functools.cache
 def _system(root):
-    """pyarrow's file system of a scheme and authority, its own or fsspec's, and the path that the root has in it."""
+    """The file system (pyarrow's own or fsspec's) of a scheme and authority, and the path of the root in it."""
     try:
         import pyarrow
         from pyarrow import fs
@@ -297,13 +297,13 @@ def _system(root):
         with _failures_named(root, "cannot be reached", advice, but=pyarrow.ArrowInvalid):
             return fs.FileSystem.from_uri(root)
     except pyarrow.ArrowInvalid:
-        pass  # another scheme
+        pass  # not a scheme of pyarrow
     with _failures_named(root, "cannot be opened", advice):
         try:
             import fsspec
 
             system, base = fsspec.core.url_to_fs(root)
-        except ImportError as error:  # it says which package knows the scheme
+        except ImportError as error:  # the message names the package for the scheme
             raise UserError(f"{root}: cannot be opened ({error}). Install what is missing.") from None
         except ValueError as error:
             raise UserError(f"{root}: cannot be opened ({error}). Give a folder, s3:// or gs://.") from None
@@ -320,7 +320,7 @@ def _renamed(local, place):
 
 @contextlib.contextmanager
 def _failures_named(place, problem, advice, *, but=UserError):
-    """Turn what a file system fails with, which behind fsspec is anything, into a `UserError`."""
+    """Convert errors of a file system into a `UserError`; fsspec may raise any exception type."""
     try:
         yield
     except (UserError, but):

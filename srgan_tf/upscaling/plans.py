@@ -1,4 +1,4 @@
-"""Which picture becomes which file, before anything is read."""
+"""Plans the result file of each picture before anything is read."""
 
 import collections
 import dataclasses
@@ -17,9 +17,9 @@ LISTED = 500  # pictures of a folder that are planned together
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One picture to read and the file to write it to: places, or what `places.of` makes places of.
+    """One picture to read and the file to write: places, or arguments of `places.of`.
 
-    problem: why nothing can be done; a folder that cannot be read is a job with a problem and without a target.
+    problem: why the job cannot be done. An unreadable folder is a job with a problem and without a target.
     """
 
     source: object
@@ -33,25 +33,25 @@ class Job:
 
 
 def plan(paths, output=None, *, reporter: Reporter | None = None, **options) -> list[Job]:
-    """Plan what becomes of what, before anything is read.
+    """Plan the results of pictures before anything is read.
 
     Args:
-        paths, output, options: as `Request.of` takes them.
-        reporter: a `reporter.Reporter` that is told how many clips and earlier results of a folder are skipped.
+        paths, output, options: see `Request.of`.
+        reporter: a `reporter.Reporter`, which gets the numbers of skipped clips and earlier results of each folder.
 
     Returns:
-        A list of `Job`: files, then folders, in the order of the paths. A file that does not exist is among them, and
-        at the end folders that cannot be read: they fail alone.
+        A list of `Job`: files, then folders, in the order of the paths. Missing files are included, and unreadable
+        folders follow at the end; each of them fails without affecting the others.
 
     Raises:
-        UserError: when there is no picture, two results would get one name, a result would replace a picture given,
-            or a clip is to get the format of a picture.
+        UserError: if there is no picture, two results would get the same name, a result would replace an input
+            picture, or a picture format is requested for a clip.
     """
     return planned(Request.of(paths, output, **options), reporter)
 
 
 def planned(request: "Request", reporter: Reporter | None = None) -> list[Job]:
-    """What `plan` returns, of a `Request`."""
+    """The result of `plan` for a `Request`."""
     good, wrong = checked([job for part in request.parts(reporter) for job in part])
     for job, problem in wrong.items():
         if not job.problem:
@@ -61,11 +61,11 @@ def planned(request: "Request", reporter: Reporter | None = None) -> list[Job]:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """Pictures to enlarge and where their results go, as the user asked for.
+    """The user's request: pictures to enlarge and where to write the results.
 
-    files, folders: places, each once.
-    output: a place, or None for beside each picture.
-    label, recursive, format, suffix: as `of` takes them.
+    files, folders: places without duplicates.
+    output: a place, or None to write beside each picture.
+    label, recursive, format, suffix: see `of`.
     """
 
     files: tuple
@@ -78,17 +78,17 @@ class Request:
 
     @classmethod
     def of(cls, paths, output=None, *, label, recursive=False, format=None, suffix=None):
-        """Look at paths once: which are files, which are folders.
+        """Sort paths into files and folders, with one look at the file system.
 
         Args:
-            paths: pictures and clips; folders, of which the pictures at their top are taken, but no clips, no hidden
-                ones and no earlier results of others; and patterns such as `*.png` that no file has as its name.
-            output: a picture's file name when `paths` is one file, else a folder; None writes `NAME_x4.png` beside
+            paths: pictures and clips; folders, whose direct pictures are used except clips, hidden files and results
+                of other pictures; and patterns such as `*.png`, unless a file has that name.
+            output: a file name if `paths` is one file, otherwise a folder; None writes `NAME_x4.png` beside
                 `NAME.png`.
-            label: "x4" in those names.
-            recursive: whether pictures in sub-folders are taken, too; below `output` they keep their sub-folders.
-            format: a suffix without its dot, for the results of pictures; None keeps each picture's own.
-            suffix: what is appended to the names of results; None is "_" and the label.
+            label: "x4" in these names.
+            recursive: whether to include pictures in sub-folders; the sub-folders are recreated below `output`.
+            format: the suffix, without its dot, of the results of pictures; None keeps the format of each picture.
+            suffix: the text appended to the names of results; None is "_" and the label.
         """
         if suffix and (os.sep in suffix or "\0" in suffix):
             raise UserError(f"--suffix {suffix}: part of a path. Give what is appended to names, such as _large.")
@@ -99,22 +99,22 @@ class Request:
         return cls(files, tuple(folders), output, label, recursive, format, suffix)
 
     def anywhere(self):
-        """The same from any working directory."""
+        """The same request, independent of the working directory."""
         files, folders = (tuple(place.normalised() for place in some) for some in (self.files, self.folders))
         output = self.output and self.output.normalised()
         return dataclasses.replace(self, files=files, folders=folders, output=output)
 
     def result_folder(self):
-        """The folder that all results, or those of the first path, are written to."""
+        """The folder for all results, or for those of the first path."""
         if self.output is not None:
             return self.output if self._output_is_folder() else self.output.parent
         return self.folders[0] if self.folders else self.files[0].parent
 
     def parts(self, reporter=None):
-        """The jobs, some hundred at a time and unchecked: a generator of lists of `Job`.
+        """Yield lists of several hundred `Job`s, which are not yet checked.
 
-        `checked` must be called for each list. That is enough when only one folder is given: the results of a folder's
-        pictures lie in a folder of their own, and those that could get one name are in one list.
+        `checked` must be called for each list. If only one folder is given, this is sufficient: the results of each
+        folder are in a separate folder, and pictures with possibly equal result names are in one list.
 
         Raises:
             UserError: as `plan`.
@@ -140,7 +140,7 @@ class Request:
         return self.output and self.output.kind()
 
     def _output_is_folder(self):
-        """Whether results go into a folder of that name: there is one, or it is not the name of a picture or clip."""
+        """Whether `output` is a folder: it exists as one, or does not have the suffix of a picture or clip."""
         known = {*formats.FORMATS, *clip_names.CONTAINERS}
         return self._output_kind == "folder" or self.output.suffix.lower() not in known
 
@@ -158,7 +158,7 @@ class Request:
         return Job(picture, (self.output / below if self.output else picture.parent) / name)
 
     def _in_folder(self, folder, reporter):
-        """Lists of the jobs in a folder and those below it."""
+        """Yield lists of the jobs in a folder and its sub-folders."""
         own = None if self.output is None else self.output.target_identity()
         pending, empty, clips, results, others = [""], True, 0, 0, collections.Counter()
         above = {parent.target_identity() for parent in folder.normalised().parents}
@@ -199,10 +199,10 @@ class Request:
 
 
 def checked(jobs):
-    """Which of some jobs can be done: each picture once, no earlier results, and no two that get one name.
+    """Select the jobs that can be done: each picture once, no earlier results, and unique result names.
 
     Returns:
-        A list of `Job`, and by job what is wrong with the others.
+        A list of `Job`, and a dict of the problems of the others by job.
     """
     wrong = {job: job.problem for job in jobs if job.problem}
     jobs = [job for job in jobs if not job.problem]
@@ -213,21 +213,21 @@ def checked(jobs):
 
 
 def _originals(names, suffix):
-    """Names of a folder without results of others, sorted; and how many results."""
+    """The sorted names of a folder without results of other pictures, and the number of results."""
     stems = {_stem(name) for name in names}
     own = [name for name in names if not stems.intersection(_origins(_stem(name), suffix))]
     return sorted(own, key=lambda name: (_stem(name), name)), len(names) - len(own)
 
 
 def _origins(stem, suffix):
-    """The stems of the pictures whose result a stem may name."""
+    """The stems of the pictures that a result with this stem may come from."""
     result = RESULT.fullmatch(stem)
     named = [stem.removesuffix(suffix)] if suffix and stem.endswith(suffix) else []
     return [result[1], *named] if result else named
 
 
 def _together(names):
-    """Sorted names in lists of `LISTED` or a few more; those of one stem, whose results could clash, in one list."""
+    """Split sorted names into lists of about `LISTED`; names of one stem, whose results could clash, stay together."""
     some = []
     for name in names:
         if len(some) >= LISTED and _stem(name) != _stem(some[-1]):
@@ -248,7 +248,7 @@ def _name(source, suffix, format):
 
 
 def _without_namesakes(files, suffix, reporter):
-    """Files without earlier results of others, of any size, which a shell's `*.png` names, too."""
+    """Remove files that are earlier results of others, at any scale, which a shell's `*.png` includes."""
 
     def key(file, stem):
         return file.parent.normalised(), stem, clip_names.is_clip(file.name)
@@ -261,13 +261,13 @@ def _without_namesakes(files, suffix, reporter):
 
 
 def _without_results(jobs):
-    """Jobs without those whose picture is the result of another: it was named beside the folder of its picture."""
+    """Remove jobs whose picture is the result of another job: it was given in addition to the original's folder."""
     targets = {job.target.normalised(): job for job in jobs}
     return [job for job in jobs if targets.get(job.source.normalised(), job) is job]
 
 
 def _clashes(jobs):
-    """What is wrong with jobs, by job: their results would replace a picture given or each other."""
+    """Problems by job: results that would replace an input picture or each other."""
     sources, taken, clashes = {job.source.identity() for job in jobs}, {}, {}
     for job in jobs:
         target = job.target.target_identity()

@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster, whose failures are errors of one line."""
+"""A connection to a Ray cluster that reports failures in one line."""
 
 import contextlib
 import logging
@@ -13,23 +13,23 @@ TIMEOUT = 10  # seconds
 
 @contextlib.contextmanager
 def connected(address):
-    """Connect Ray to a cluster as long as the block lasts.
+    """Connect to a Ray cluster for the duration of a `with` block.
 
     Args:
-        address: HOST:PORT, "auto" or "local", as `cluster.run` takes it.
+        address: HOST:PORT, "auto" or "local", see `cluster.run`.
 
     Raises:
-        UserError: when Ray is missing, when nothing at the address answers like Ray within `TIMEOUT`, and when an
-            actor or task raises one.
+        UserError: if Ray is missing, if no Ray server responds at the address within `TIMEOUT`, or if an actor or
+            task raises one.
     """
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of a future change
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about a future change
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         import ray
         import ray.data
     except ImportError:
         raise UserError("--cluster: Ray is missing. Run pip install 'ray[data]'.") from None
-    for name in ("ray", "ray.data"):  # what goes wrong is raised, too
+    for name in ("ray", "ray.data"):  # errors are also raised
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
@@ -72,7 +72,7 @@ def _reason(error):
 
 
 def _knock(address):
-    """Raise OSError within `TIMEOUT` where no Ray is: Ray itself would try for minutes, in silence."""
+    """Raise OSError within `TIMEOUT` if Ray is not running there: Ray itself would retry silently for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError("its address is HOST:PORT")
@@ -96,7 +96,7 @@ def _knock(address):
 
 
 def _user_error(error):
-    """The text of the `UserError` of an actor or task, if it was one."""
+    """The text of the `UserError` raised by an actor or task; None for other errors."""
     for line in str(error).splitlines():
         if found := re.search(rf"\b(?:{UserError.__name__}|{ModelError.__name__}): (.*)", line):
             return found[1]

@@ -1,13 +1,13 @@
-"""What a run says while it works."""
+"""The interface for messages and progress of a run."""
 
 import sys
 
 
 class Reporter:
-    """Receives the lines and the progress of a run. This one prints the lines; a subclass may show progress, too."""
+    """Receives the messages and the progress of a run. This class prints messages; subclasses may show progress."""
 
     def note(self, line: str) -> None:
-        """What the user should know beside results and failures, such as skipped files."""
+        """Other information for the user, such as skipped files."""
         print(line, file=sys.stderr)
 
     def result(self, line: str) -> None:
@@ -19,10 +19,10 @@ class Reporter:
         print(f"error: {problem}", file=sys.stderr)
 
     def tile(self, share: float) -> None:
-        """A tile of a picture, or of a frame, was computed: this share of its work."""
+        """A tile was computed, which is this share of the work of its picture or frame."""
 
     def frame(self, done: int, count: int) -> None:
-        """`done` of the `count` frames of an animation or a clip are done."""
+        """`done` of the `count` frames of an animation or a clip are finished."""
 
     def picture(self) -> None:
-        """A picture is done, kept or failed."""
+        """A picture was made, kept or failed."""

@@ -1,4 +1,4 @@
-"""Pictures enlarged by TensorFlow Serving: tiles side by side, on one server or several."""
+"""Upscaling with TensorFlow Serving: tiles are computed in parallel on one or more servers."""
 
 import collections
 import concurrent.futures
@@ -18,20 +18,20 @@ from srgan_tf.upscaling.enlarger import Enlarger
 from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.tiles import spans
 
-CONNECTIONS = 2  # requests to one server at once: one is computed while the other travels
-ATTEMPTS = 8  # failures in a row after which a server is given up; a picture fails when all are
+CONNECTIONS = 2  # concurrent requests per server: one is computed while the other is transferred
+ATTEMPTS = 8  # consecutive failures until a server is given up; a picture fails when all are
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds
 TILE = 768  # LR pixels a side, as in `upscaler` where the memory is large enough
-TIMEOUT = 600.0  # seconds that a request may take
+TIMEOUT = 600.0  # seconds per request
 
 
 class Remote(Enlarger):
-    """An `upscaler.Upscaler` whose network runs on servers: 8-bit pictures only, as in the model's signatures.
+    """An `upscaler.Upscaler` whose network runs on servers. It supports 8-bit pictures only, like the signatures.
 
         upscale = Remote(["grpc://one:8500/srgan_x4", "grpc://two:8500/srgan_x4"])
 
-    A server that fails is asked again after a pause, which grows, and the others take over its tiles. A picture fails
-    when a server loads another version of the model meanwhile.
+    A failing server is retried after increasing pauses, and the others take over its tiles. A picture fails if a
+    server loads another version of the model in the meantime.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Remote(Enlarger):
         timeout=TIMEOUT,
         proxy=False,
     ):
-        """Ask the servers for the attributes of their model.
+        """Request the attributes of the model from the servers.
 
         Args:
-            servers: addresses as `endpoints.parse` takes them; all serve the same model.
-            scale: the scale that the model must have; None takes any.
-            outscale, width, height, tile: as in `Upscaler`.
-            precision: "float32", "bfloat16", or "auto", which is float32: whether a server has bfloat16 is unknown.
-            timeout: seconds that a request, of one tile, may take in all.
-            proxy: as in `endpoints.connect`.
+            servers: addresses, see `endpoints.parse`; all must serve the same model.
+            scale: the required scale of the model; None accepts any.
+            outscale, width, height, tile: see `Upscaler`.
+            precision: "float32", "bfloat16", or "auto", which is float32: bfloat16 support of servers is unknown.
+            timeout: total seconds for one request, which is one tile.
+            proxy: see `endpoints.connect`.
 
         Raises:
-            UserError: when no server answers with the attributes of such a model.
+            UserError: if no server returns the attributes of such a model.
             ValueError: for a negative tile.
         """
         if tile < 0:
@@ -101,7 +101,7 @@ class Remote(Enlarger):
         some = [slice(first, min(first + together, count)) for first in range(0, count, together)]
         places = list(itertools.product(some, spans(height, tile, self.halo), spans(width, tile, self.halo)))
         tiles = (batch[part, rows.with_halo, columns.with_halo] for part, rows, columns in places)
-        with contextlib.closing(self._enlarged(tiles)) as enlarged:  # at once, also when `step` raises
+        with contextlib.closing(self._enlarged(tiles)) as enlarged:  # close immediately, even if `step` raises
             for (part, rows, columns), sr in zip(places, enlarged, strict=True):
                 within = sr[:, rows.within(scale), columns.within(scale)]
                 large[part, rows.larger(scale), columns.larger(scale)] = within
@@ -109,7 +109,7 @@ class Remote(Enlarger):
         return large
 
     def _enlarged(self, tiles):
-        """Results in the order of the tiles; only a few tiles are cut and sent ahead."""
+        """Yield results in the order of the tiles; only a few tiles are sent in advance."""
         servers, sent = self._servers, 0
         workers = CONNECTIONS * len(servers)
         running = collections.deque()
@@ -126,14 +126,14 @@ class Remote(Enlarger):
                 servers.check(self._timeout)
         except (KeyboardInterrupt, GeneratorExit):
             self._servers = servers.anew()
-            servers.close()  # else Python would wait at exit for unfinished requests
+            servers.close()  # otherwise Python would wait for unfinished requests at exit
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Servers:
-    """Endpoints that take over from each other."""
+    """A pool of endpoints with failover."""
 
     def __init__(self, addresses, facts=None, proxy=False):
         self._all = [_Server(endpoints.connect(address, CONNECTIONS, proxy)) for address in addresses]
@@ -145,9 +145,9 @@ class Servers:
         return len(self._all)
 
     def attributes(self, timeout):
-        """The attributes of the first server that answers; the others are asked when they get a tile.
+        """The attributes from the first server that responds; the others are checked before their first tile.
 
-        A busy server may need long even for this: it gets its full timeout only if no other answers.
+        A busy server may respond slowly: it gets the full timeout only if no other server responds.
         """
         for patience in (min(endpoints.CONNECT_TIMEOUT, timeout), timeout):
             for server in self._all:
@@ -165,7 +165,7 @@ class Servers:
         raise self._gone("does not answer")
 
     def forgive(self):
-        """Before a picture: servers that failed for the last one may be back, and are tried as often again."""
+        """Reset the failure counts before a picture: servers that failed earlier may be available again."""
         with self._changed:
             if all(server.given_up for server in self._all):
                 for server in self._all:
@@ -173,10 +173,10 @@ class Servers:
                     server.pauses_until = 0.0
 
     def enlarge(self, batch, scale, precision, timeout):
-        """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3] by whichever server is free first.
+        """uint8 [B, H, W, 3] -> uint8 [B, scale H, scale W, 3] on the first free server.
 
         Raises:
-            UserError: when every server refuses, or has failed `ATTEMPTS` times in a row.
+            UserError: if every server refuses, or has failed `ATTEMPTS` times in a row.
         """
         while True:
             server = self._take()
@@ -194,12 +194,12 @@ class Servers:
                 raise self._gone("stopped answering")
 
     def check(self, timeout):
-        """After a picture: a server loads a newer version by itself, also between two tiles.
+        """Check after a picture that no server has loaded a newer version, which can happen between two tiles.
 
-        Which version a server had that is away by now is not known.
+        The version of a server that has become unavailable is unknown.
 
         Raises:
-            UserError: when a server has another model than before.
+            UserError: if a server has another model than before.
         """
         for server in self._all:
             if server.greeted:
@@ -214,11 +214,11 @@ class Servers:
                         server.refuse(refusal)
 
     def anew(self):
-        """The same servers, to be used after `close`."""
+        """A new pool of the same servers, for use after `close`."""
         return Servers([server.address for server in self._all], self._facts, self._proxy)
 
     def close(self):
-        """End requests and waiting; nothing can be asked any more."""
+        """Cancel requests and waiting; no further requests are possible."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -226,7 +226,7 @@ class Servers:
             server.endpoint.close()
 
     def _greet(self, server, timeout):
-        """Before its first tile, compare a server's model with that of the others."""
+        """Compare a server's model with the model of the others, before the server's first tile."""
         if server.greeted:
             return
         facts = server.endpoint.attributes(timeout)
@@ -243,7 +243,7 @@ class Servers:
         server.greeted = server.known = True
 
     def _take(self):
-        """The least busy of the servers that are not pausing; waits while all do."""
+        """Return the least busy server that is not pausing; waits while all are pausing."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -282,7 +282,7 @@ class _Server:
 
     def __init__(self, endpoint):
         self.endpoint, self.address = endpoint, endpoint.address
-        self.greeted, self.known = False, False  # since it was last away; ever
+        self.greeted, self.known = False, False  # checked since its last failure; ever checked
         self.busy, self.failures, self.pauses_until = 0, 0, 0.0
         self.failed_at, self.reason, self.refusal = float("-inf"), None, None
 
@@ -291,17 +291,17 @@ class _Server:
         return self.failures >= ATTEMPTS
 
     def fail(self, away, started):
-        """Count a failure of a request begun at `started`; requests that ended together count once."""
-        self.greeted, self.refusal = False, None  # it may come back with another model
+        """Count a failure of a request started at `started`; concurrent failures count once."""
+        self.greeted, self.refusal = False, None  # it may return with another model
         if started < self.failed_at:
             return
         self.failures, self.reason, self.failed_at = self.failures + 1, f"({away})", time.monotonic()
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 9))
-        # at random: the clients of a server must not all come back at once
+        # Random, so that not all clients of a server retry at the same time.
         self.pauses_until = time.monotonic() + pause * random.uniform(0.5, 1.0)
 
     def refuse(self, refusal):
-        """Give a server up until the next picture, or until it answers another request."""
+        """Give up a server until the next picture, or until it responds to another request."""
         self.greeted, self.refusal, self.failures = False, refusal, ATTEMPTS
         self.reason = f"({str(refusal).partition(': ')[2].partition('. ')[0]})"
         self.pauses_until = time.monotonic() + LONGEST_PAUSE

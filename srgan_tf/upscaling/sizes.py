@@ -1,18 +1,18 @@
-"""How large results are, known before any picture is read."""
+"""Sizes of results, specified before any picture is read."""
 
 import dataclasses
 
 from srgan_tf.errors import UserError
 
-LARGEST_FACTOR, LONGEST_SIDE = 10_000, 2**31 - 1  # no format holds more
+LARGEST_FACTOR, LONGEST_SIDE = 10_000, 2**31 - 1  # no format supports more
 
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """The size of results: a factor for each side, or a width or height in pixels.
+    """The size of results: a factor for both sides, or a width or height in pixels.
 
-    factor: how many times longer each side becomes, up to `LARGEST_FACTOR`; unused where pixels are given.
-    width, height: pixels; with one of them the picture keeps its proportions, with both it may be stretched.
+    factor: the factor of each side, up to `LARGEST_FACTOR`; unused if pixels are given.
+    width, height: pixels. With one of them the aspect ratio is kept, with both the picture may be stretched.
     """
 
     factor: float
@@ -31,7 +31,7 @@ class Size:
                 raise UserError(f"{flag}: out of range. Give at most {LONGEST_SIDE}.")
 
     def of(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the result for a picture's; at least one pixel each."""
+        """(height, width) of the result for a picture of this size; at least one pixel each."""
         vertical, horizontal = self.factor, self.factor
         if self.width is not None:
             vertical = horizontal = self.width / width
@@ -41,7 +41,7 @@ class Size:
         return max(1, round(vertical * height)), max(1, round(horizontal * width))
 
     def __str__(self):
-        """The label in a result's name: x4, x2.5, w1920, h1080 or 1920x1080."""
+        """The label in the name of a result: x4, x2.5, w1920, h1080 or 1920x1080."""
         if self.width is not None and self.height is not None:
             return f"{self.width}x{self.height}"
         if self.width is not None:

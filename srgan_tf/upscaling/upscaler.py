@@ -14,10 +14,10 @@ from srgan_tf.upscaling.enlarger import Enlarger
 from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.tiles import Span, spans
 
-TILE = 768  # LR pixels a side: larger tiles save little more of the halo
-SMALL = 2**12  # LR pixels that are computed without a look at the memory: below 100 MB
-LEAST = 16  # LR pixels a side: a tile that does not fit into memory is halved down to this
-TRUNK_BYTES, STRIP_BYTES = 1000, 10_000  # of an LR pixel in the trunk, and in a strip: float32, 64 features
+TILE = 768  # LR pixels per side: larger tiles hardly reduce the overhead of the halo
+SMALL = 2**12  # LR pixels that are computed without a check of the memory: below 100 MB
+LEAST = 16  # LR pixels per side: tiles that do not fit into memory are halved down to this
+TRUNK_BYTES, STRIP_BYTES = 1000, 10_000  # per LR pixel in the trunk, and in a strip: float32, 64 features
 MAX_TILE_PIXELS = 2**21  # of a tile with its halo
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -29,12 +29,12 @@ class Upscaler(Enlarger):
         large = upscale(small)  # uint8 [H, W, 3] -> uint8 [4H, 4W, 3]; uint16 gives uint16
 
     Attributes:
-        scale: how many times longer the network makes each side.
-        size: a `sizes.Size`, how large results are.
-        halo: how far a pixel reaches, in LR pixels.
-        folder: of the SavedModel.
-        attributes: what its export wrote about it, as `attributes.read` returns it.
-        precision: what convolutions of 8-bit pictures compute in: "float32", "bfloat16" or "float16".
+        scale: the factor of each side in the network.
+        size: the size of results, a `sizes.Size`.
+        halo: the radius of the receptive field, in LR pixels.
+        folder: the folder of the SavedModel.
+        attributes: the exported attributes of the model, see `attributes.read`.
+        precision: the precision of convolutions for 8-bit pictures: "float32", "bfloat16" or "float16".
     """
 
     def __init__(
@@ -43,19 +43,20 @@ class Upscaler(Enlarger):
         """Load a model.
 
         Args:
-            model: a shipped model's name or a path, as `zoo.resolve` takes it; None is `zoo.DEFAULT_MODEL`.
-            scale: 2, 4 or 8; None is the model's own.
-            fidelity: instead of a model, a blend of the variables of two: 0 is `srgan`, 1 the
-                `srresnet` that it was trained from.
-            outscale, width, height: how large results are, as in `sizes.Size`; None is the model's scale. The
-                network's output is resized to it by `imresize`.
-            tile: side of a tile in LR pixels without its halo; 0 chooses one, and computes small pictures at once.
-            precision: "float32"; "bfloat16", which costs under 0.02 dB; "float16", for GPUs that do not compute in
-                bfloat16; or "auto", which is bfloat16 where the machine computes in it, else float32. Pictures of
-                16 bits a channel are computed in float32.
+            model: the name of a shipped model or a path, see `zoo.resolve`; None is `zoo.DEFAULT_MODEL`.
+            scale: 2, 4 or 8; None uses the scale of the model.
+            fidelity: instead of a model, a blend of the variables of two models: 0 is `srgan`, 1 is the `srresnet`
+                that it was trained from.
+            outscale, width, height: the size of results, see `sizes.Size`; None uses the scale of the model. The
+                network's output is resized by `imresize`.
+            tile: side of a tile in LR pixels without its halo; 0 selects it automatically, and small pictures are
+                computed in one piece.
+            precision: "float32"; "bfloat16", which costs less than 0.02 dB; "float16", for GPUs without bfloat16; or
+                "auto", which is bfloat16 if the machine supports it, else float32. Pictures with 16 bits per channel
+                are computed in float32.
 
         Raises:
-            ModelError: when there is no such model, or it has another scale or is not valid.
+            ModelError: if the model does not exist, has another scale, or is invalid.
             ValueError: for a negative tile, another precision, or a fidelity outside of [0, 1].
         """
         if tile < 0:
@@ -71,8 +72,8 @@ class Upscaler(Enlarger):
         self.size = Size(self.scale if outscale is None else outscale, width, height)
         self.precision = ("bfloat16" if computes_bfloat16() else "float32") if precision == "auto" else precision
         self._generator = inference.Generator(loaded)
-        self._networks = {}  # by the type of pixels: compiled when the first comes
-        self._largest_tile = max(1, math.isqrt(MAX_TILE_PIXELS) - 2 * self.halo)  # less when memory ran out
+        self._networks = {}  # by pixel type, compiled on first use
+        self._largest_tile = max(1, math.isqrt(MAX_TILE_PIXELS) - 2 * self.halo)  # reduced when memory runs out
         self.tile = min(tile, self._largest_tile)
 
     def _enlarge_batch(self, batch, step):
@@ -88,12 +89,12 @@ class Upscaler(Enlarger):
             side = max(rows.stop - rows.start, columns.stop - columns.start)
             try:
                 if side >= 2 * LEAST and not self._fits((rows.last - rows.first) * (columns.last - columns.first)):
-                    raise MemoryError  # before TensorFlow fails: some of its operations crash
+                    raise MemoryError  # avoid running out of memory in TensorFlow: some of its operations crash
                 self._enlarge(batch, rows, columns, large)
             except (tf.errors.ResourceExhaustedError, MemoryError) as error:
                 if side < 2 * LEAST:
                     raise UserError(f"not enough memory for a tile of {side} pixels. Close other programs.") from None
-                if isinstance(error, tf.errors.ResourceExhaustedError):  # else it may fit the next time
+                if isinstance(error, tf.errors.ResourceExhaustedError):  # otherwise it may fit the next time
                     self._largest_tile = side // 2
                 boxes = [
                     (r, c)
@@ -106,7 +107,7 @@ class Upscaler(Enlarger):
         return large
 
     def _enlarge(self, batch, rows, columns, large):
-        """Compute one tile of all pictures of a batch: small tiles together, large ones in strips."""
+        """Compute one tile for all pictures of a batch: small tiles together, large ones in strips."""
         trunk, enlarge = self._network(batch.dtype)
         levels = batch.dtype.type(257) if batch.dtype == np.uint16 else None
         height, width = rows.last - rows.first, columns.last - columns.first
@@ -134,9 +135,9 @@ class Upscaler(Enlarger):
         return self._networks[pixel]
 
     def _automatic(self, height, width):
-        """The side of tiles that fit into the free memory: the whole picture when it is small.
+        """The side of tiles that fit into the free memory; small pictures are one tile.
 
-        A picture so wide that its lowest strip has too many pixels is not small.
+        A picture so wide that its lowest strip has too many pixels does not count as small.
         """
         tile = min(TILE, self._largest_tile)
         if height * width <= SMALL and max(height, width) <= tile:
@@ -147,9 +148,9 @@ class Upscaler(Enlarger):
         return max(height, width) if small else tile
 
     def _fits(self, pixels):
-        """Whether twice the memory for so many LR pixels at once is free: allocators grow in large steps.
+        """Whether twice the memory for this number of LR pixels is free: allocators grow in large steps.
 
-        A GPU's memory is not looked at: a tile that does not fit there fails cleanly and is halved.
+        GPU memory is not checked: a tile that does not fit there fails cleanly and is halved.
         """
         if pixels <= SMALL:
             return True
@@ -163,7 +164,7 @@ class Upscaler(Enlarger):
 
 
 def _load(model, scale, fidelity):
-    """The folder of a model, or of the first of two that are blended, and the variables."""
+    """The folder of a model, or of the first of two blended models, and the variables."""
     if fidelity is None:
         folder = zoo.resolve(zoo.DEFAULT_MODEL if model is None else model, scale)
         return folder, variables.read(folder)

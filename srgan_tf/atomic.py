@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, whenever the process ends, and each made by one process only."""
+"""Atomic file writes, and claims that let only one process make a file."""
 
 import contextlib
 import errno
@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 try:
     import fcntl
-except ImportError:  # Windows, where an open file cannot be removed anyway
+except ImportError:  # Windows, which does not remove open files anyway
     fcntl = None
 
 _PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"
@@ -19,21 +19,21 @@ _PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"
 
 @contextlib.contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """A binary file to write, which replaces the one at the path when the block ends.
+    """Open a binary file for writing that replaces the file at the path when the block ends.
 
-    It is written under a hidden name in the same folder and removed when the block fails. A killed process leaves it;
-    `sweep` removes it later.
+    It is written under a hidden name in the same folder and removed if the block fails. A killed process leaves it
+    behind; `sweep` removes it later.
 
     Raises:
-        OSError: as `open` and `os.replace` do.
+        OSError: see `open` and `os.replace`.
     """
     part, file = _new(Path(path))
     try:
         with file:
             yield file
             file.flush()
-            _sync(file)  # else a power failure may leave a file of the right name without content
-            if fcntl:  # while it is locked, or a sweep could take it
+            _sync(file)  # otherwise a power failure may leave an empty file under the final name
+            if fcntl:  # while it is locked, otherwise a sweep could remove it
                 os.replace(part, path)
         if not fcntl:
             os.replace(part, path)
@@ -43,10 +43,10 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def claimed(path: str | os.PathLike) -> Iterator[bool]:
-    """Claim a file that is to be made: the block gets False where another process is making it.
+    """Claim a file before making it. Yields False if another process is making it.
 
-    The claim is the lock of a hidden file in the same folder. It ends with the block or with the process, however that
-    ends. Where there is no such folder, or it may not be written, or locks are not supported, nothing is refused.
+    The claim is a lock on a hidden file in the same folder. It is released when the block or the process ends, for
+    any reason. If the folder does not exist, is not writable, or does not support locks, every claim succeeds.
     """
     file = None
     name = hashlib.sha256(os.fsencode(Path(path).name)).hexdigest()[:16]
@@ -58,25 +58,25 @@ def claimed(path: str | os.PathLike) -> Iterator[bool]:
     finally:
         if file:
             if fcntl:
-                mark.unlink(missing_ok=True)  # while it is locked, or it could be another's
+                mark.unlink(missing_ok=True)  # while it is locked, otherwise it could belong to another process
             file.close()
 
 
 def sweep(folder: str | os.PathLike) -> None:
-    """Remove what killed processes left half-written in a folder; the files of running ones stay."""
+    """Remove unfinished files of killed processes from a folder; those of running processes stay."""
     folder = Path(folder)
     for part in [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]:
         with contextlib.suppress(OSError):
-            with open(part, "r+b") as file:  # NFS locks only what may be written
+            with open(part, "r+b") as file:  # NFS locks only writable files
                 if not lock(file):
                     continue
                 if fcntl:
-                    part.unlink()  # while it is locked, or `_new` could have taken it
+                    part.unlink()  # while it is locked, otherwise `_new` could use it
             part.unlink(missing_ok=True)
 
 
 def lock(file: BinaryIO) -> bool:
-    """Lock a file without waiting; false where another holds it. File systems without locks never refuse."""
+    """Lock a file without waiting; False if another process holds it. On file systems without locks always True."""
     if fcntl:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,12 +91,12 @@ def _sync(file):
     try:
         os.fsync(file.fileno())
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # not supported there
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # locks are not supported
             raise
 
 
 def _claim(mark):
-    """The open and locked file of a claim; False where another process has it."""
+    """The open, locked file of a claim; False if another process holds it."""
     while True:
         file = open(mark, "ab")
         if not lock(file):
@@ -104,14 +104,14 @@ def _claim(mark):
             return False
         if not fcntl or os.fstat(file.fileno()).st_nlink:
             return file
-        file.close()  # removed between its opening and its lock
+        file.close()  # removed between opening and locking
 
 
 def _new(path):
-    """A new part and its file, locked as long as it is open, which shows that a process is writing it."""
+    """Create an unfinished file. Returns its path and the file, locked while open to show that it is in use."""
     while True:
         part = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}")
         file = open(part, "xb")
         if lock(file) and (not fcntl or os.fstat(file.fileno()).st_nlink):
             return part, file
-        file.close()  # swept between its creation and its lock
+        file.close()  # swept between creation and locking

@@ -7,10 +7,10 @@ from srgan_tf.errors import UserError
 
 
 def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/srgan_tf`, where the variable is ~/.cache by default.
+    """`$XDG_CACHE_HOME/srgan_tf`; the variable defaults to ~/.cache.
 
     Raises:
-        UserError: when there is no home directory, as in a container with a user of its own.
+        UserError: if there is no home directory, as for a user that only exists in a container.
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if base.startswith("~"):

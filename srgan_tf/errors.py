@@ -1,4 +1,4 @@
-"""What the user sees when something goes wrong: errors, text from outside made safe, and no noise of C libraries."""
+"""Error messages for users: exceptions, sanitising of untrusted text, and suppression of output of C libraries."""
 
 import contextlib
 import os
@@ -9,14 +9,14 @@ import threading
 import unicodedata
 
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, separators of lines and paragraphs
-_REORDERING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # would reverse what follows
+_REORDERING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # would reorder the following text
 _CREDENTIALS = re.compile(r"(\b[\w+.-]+://)(?:[^\s/@]+|[^\s/@:]+:(?!\d+/)[^\s@]+)@")  # scheme://KEY:SECRET@
 
 
 class UserError(Exception):
     """A wrong flag, file or environment: one line, `FILE or --flag: what is wrong. What to do.`
 
-    Commands print it as `error: ...` without a traceback. Every other exception is a bug and shows one.
+    Commands print it as `error: ...` without a traceback. Any other exception is a bug and shows a traceback.
     """
 
     def __str__(self) -> str:
@@ -32,13 +32,13 @@ class Stopped(Exception):
 
 
 class ModelError(UserError):
-    """A model that cannot be used: no picture can be enlarged, so it ends a run instead of failing one picture."""
+    """A model that cannot be used. It ends the run instead of failing one picture, since no picture can be enlarged."""
 
 
 def one_line(text) -> str:
-    r"""Make text from outside safe to print: file names, servers' messages and model files may hold anything.
+    r"""Make untrusted text safe to print: file names, messages of servers and model files may contain anything.
 
-    Characters that would end the line or steer a terminal are spelt out (`\n`), and credentials in URLs are masked.
+    Line breaks and control characters are escaped (`\n`), and credentials in URLs are masked.
     """
     return "".join(
         character.encode("unicode_escape").decode()
@@ -54,20 +54,20 @@ def masked(text: str) -> str:
 
 
 def reason(error: BaseException, longest: int = 300) -> str:
-    """What an exception of another library says, in one line: the system's message where there is one."""
+    """The message of a library's exception in one line; the message of the operating system if there is one."""
     text = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
     return one_line(text if len(text) <= longest else text[:longest] + "...")
 
 
 class _Held:
-    """The process' standard error while at least one thread holds it back: there is one file descriptor for all."""
+    """Standard error of the process while at least one thread holds it back: all threads share the descriptor."""
 
     lock, holders, stderr, file = threading.Lock(), 0, None, None
 
 
 @contextlib.contextmanager
 def stderr_held_back():
-    """Hold back standard error, of all threads, while the block runs; show it only if the block fails with a bug."""
+    """Buffer standard error of all threads while the block runs; print it only if the block fails with a bug."""
     with _Held.lock:
         _Held.holders += 1
         if _Held.holders == 1:

@@ -1,7 +1,7 @@
-"""MATLAB's imresize with the bicubic kernel, which makes LR and is the bicubic baseline.
+"""MATLAB's imresize with the bicubic kernel, used to make LR and as the bicubic baseline.
 
 Results of super-resolution depend on how LR was made: a model that is trained with one kernel and evaluated with
-another loses several dB. MATLAB's is that of DIV2K, the benchmark sets and the paper.
+another loses several dB. DIV2K, the benchmark sets and the paper use MATLAB's kernel.
 """
 
 import functools

@@ -1,1 +1,1 @@
-"""Trained networks as files: the SavedModels that are shipped, served and restored."""
+"""SavedModels: shipping, serving and restoring trained networks."""

@@ -1,4 +1,4 @@
-"""What an export says about its model: JSON in a SavedModel's folder and in a server's answer, not trusted."""
+"""The attributes of an exported model: JSON in the SavedModel's folder or a server's response, which is validated."""
 
 import json
 import os
@@ -8,32 +8,33 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 
-FILE = Path("assets.extra", "attributes.json")  # a folder that loaders and servers leave alone
+FILE = Path("assets.extra", "attributes.json")  # a folder that loaders and servers ignore
 LONGEST = 2**20  # bytes
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGES = {  # of whole numbers
+_RANGES = {  # ranges of integers
     "scale": (2, 8),
     "blocks": (0, 999),
     "features": (1, 4096),
     "halo": (0, 9999),
     "pixel_limit": (1, 2**40),
 }
-_SERVED = ("scale", "halo", "pixel_limit", "sha256")  # what a client of a server needs
+_SERVED = ("scale", "halo", "pixel_limit", "sha256")  # required by clients of a server
 
 
 def read(folder: str | os.PathLike) -> dict:
-    """The attributes of a SavedModel.
+    """Read the attributes of a SavedModel.
 
     Args:
-        folder: where its `saved_model.pb` is.
+        folder: the folder that contains `saved_model.pb`.
 
     Returns:
-        A dict: `network`, "srresnet"; `scale`; `blocks`; `features`; `halo`, how far a pixel reaches, in LR pixels;
-        `pixel_limit`, LR pixels that a server takes at once; `sha256` of the variables; and more, such as `step`.
+        A dict: `network`, "srresnet"; `scale`; `blocks`; `features`; `halo`, the radius of the receptive field in LR
+        pixels; `pixel_limit`, the most LR pixels per picture on a server; `sha256` of the variables; and more, such
+        as `step`.
 
     Raises:
-        UserError: naming the folder, when they are missing or cannot be those of a model of this package.
+        UserError: naming the folder, if the attributes are missing or not valid for a model of this package.
     """
     path = Path(folder) / FILE
     try:
@@ -49,20 +50,20 @@ def read(folder: str | os.PathLike) -> dict:
 
 
 def parse(text: str | bytes, required: tuple[str, ...] = _SERVED) -> dict:
-    """Attributes of JSON from outside: types and ranges are checked, unknown names are kept.
+    """Parse attributes from untrusted JSON: types and ranges are checked, unknown names are kept.
 
     Args:
         text: str or bytes.
-        required: names that must be there.
+        required: names that must be present.
 
     Raises:
-        ValueError: saying what is wrong.
+        ValueError: with a description of the problem.
     """
     if len(text) > LONGEST:
         raise ValueError(f"more than {LONGEST} bytes")
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):  # nested too deeply
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
         raise ValueError("no valid JSON") from None
     if not isinstance(found, dict):
         raise ValueError("no JSON object")

@@ -1,13 +1,13 @@
-"""Keras generator -> SavedModel for upscaling and serving, and back.
+"""Conversion of Keras generators to SavedModels for upscaling and serving, and back.
 
 The signatures of a SavedModel (docs/serving.md):
 
 - `serving_default`: `image` uint8 [B, H, W, 3] -> `image` uint8 [B, scale H, scale W, 3], any B, H and W.
-- `bfloat16`: the same, convolutions in bfloat16: nearly twice as fast where the processor has it.
+- `bfloat16`: the same with convolutions in bfloat16: nearly twice as fast on processors that support it.
 - `serve_bytes`: `image_bytes` string [B], PNG or JPEG of any sizes -> `image_bytes` string [B], PNG.
-- `attributes`: `any` string [B], which is ignored -> `attributes` string [B], each the JSON object that
-  `assets.extra/attributes.json` holds, too: a server answers with it, and a program reads the file before it loads
-  TensorFlow. TF Serving's REST API and its batching need an input and an answer with a batch.
+- `attributes`: `any` string [B], which is ignored -> `attributes` string [B], each the JSON object in
+  `assets.extra/attributes.json`. Clients request it from a server; programs read the file before they load
+  TensorFlow. TF Serving's REST API and its batching require an input and an output with a batch dimension.
 
 `assets.extra/tf_serving_warmup_requests` makes a server compute one request of each kind before it reports ready.
 """
@@ -25,24 +25,24 @@ import tensorflow as tf
 from srgan_tf.networks import inference, models
 from srgan_tf.saved_models import variables, warmup, zoo
 
-PIXEL_LIMIT = 2**21  # LR pixels of one picture: full HD; takes about 3.5 GB in float32
+PIXEL_LIMIT = 2**21  # LR pixels per picture: full HD; takes about 3.5 GB in float32
 
 
 def export(generator: keras.Model, folder: str | os.PathLike, *, attributes: dict | None = None) -> None:
-    """Write a generator as a SavedModel, at once or not at all.
+    """Write a generator as a SavedModel, atomically.
 
-    It is written under a hidden name and renamed, so that a server that watches the parent folder never sees half
-    of it. A SavedModel that is there already is replaced.
+    It is written under a hidden name and renamed, so that a server that watches the parent folder never sees an
+    incomplete model. An existing SavedModel is replaced.
 
     Args:
         generator: a `models.srresnet` that computes in float32.
-        folder: where to write it; its parents are made.
-        attributes: more facts for the attributes, JSON values by name, such as `{"step": 160000}`;
-            `pixel_limit` sets how many LR pixels one picture may have, else `PIXEL_LIMIT`.
+        folder: the folder to write; its parents are created.
+        attributes: additional attributes, JSON values by name, such as `{"step": 160000}`. `pixel_limit` sets the
+            most LR pixels of one picture, by default `PIXEL_LIMIT`.
 
     Raises:
-        ValueError: for a generator of another precision: its layers, not only its variables, are exported.
-        FileExistsError: when something else than a SavedModel is there.
+        ValueError: for a generator with another precision: its layers, not only its variables, are exported.
+        FileExistsError: if the folder exists and is not a SavedModel.
     """
     for layer in generator.layers:
         if layer.compute_dtype != "float32":
@@ -63,7 +63,7 @@ def export(generator: keras.Model, folder: str | os.PathLike, *, attributes: dic
 
 
 def restore(folder: str | os.PathLike) -> keras.Model:
-    """The Keras generator in a SavedModel, its variables set: for fine-tuning.
+    """Restore the Keras generator with its weights from a SavedModel, for fine-tuning.
 
     Raises:
         UserError: as `variables.read`.
@@ -76,7 +76,7 @@ def restore(folder: str | os.PathLike) -> keras.Model:
 
 
 def describe(generator: keras.Model) -> dict:
-    """The attributes of a generator that follow from itself: a dict of JSON values."""
+    """The attributes that are derived from a generator, as a dict of JSON values."""
     weights = models.named_weights(generator)
     return {
         "network": "srresnet",
@@ -90,8 +90,8 @@ def describe(generator: keras.Model) -> dict:
 def _archive(generator, facts):
     """An ExportArchive with the signatures.
 
-    `track(generator)` is left out on purpose: it would write every variable a second time; those that the
-    signatures use are tracked anyway.
+    `track(generator)` is not called on purpose: it would write every variable twice. Variables that the signatures
+    use are tracked automatically.
     """
     archive, limit = keras.export.ExportArchive(), facts["pixel_limit"]
     enlarge = inference.Generator(
@@ -106,7 +106,7 @@ def _archive(generator, facts):
     def bfloat16(image):
         return {"image": enlarge(_checked(image, limit), tf.bfloat16)}
 
-    def serve_bytes(image_bytes):  # one after the other: pictures of different sizes make no batch
+    def serve_bytes(image_bytes):  # one by one: pictures of different sizes cannot form a batch
         return {
             "image_bytes": tf.map_fn(
                 lambda i: tf.io.encode_png(upscale(_decoded(image_bytes[i], i, limit)[None])["image"][0]),
@@ -129,9 +129,9 @@ def _archive(generator, facts):
 def _checked(image, limit):
     """Check in the graph that a tensor is a batch of pictures, not empty and not too large.
 
-    A server feeds what it receives, of any rank, and a convolution of oneDNN that gets another rank ends the process.
+    A server feeds inputs of any rank, and a oneDNN convolution crashes the process if the rank is wrong.
     """
-    unknown = tf.raw_ops.PlaceholderWithDefault(input=image, shape=None)  # else the next check is optimised away
+    unknown = tf.raw_ops.PlaceholderWithDefault(input=image, shape=None)  # preserves the next check
     image = tf.ensure_shape(unknown, (None, None, None, 3))
     shape = tf.shape(image)
     with tf.control_dependencies(
@@ -144,7 +144,7 @@ def _checked(image, limit):
 
 
 def _decoded(encoded, i, limit):
-    """Element i of `image_bytes` as uint8 [H, W, 3]; refused by its header if it is too large."""
+    """Decode element i of `image_bytes` to uint8 [H, W, 3]; rejected by its header if it is too large."""
     name = tf.strings.format("image_bytes[{}]", i)
     broken = name, " is broken, or neither PNG nor JPEG"
     size = _attempt(_header_size, encoded, otherwise=tf.zeros(2, tf.int32))
@@ -164,7 +164,7 @@ def _header_size(encoded):
 
 
 def _decode(encoded):
-    """uint8 [H, W, 3] of a PNG or JPEG picture; 16 bits are rounded to 8 (the decoder itself would cut them off)."""
+    """Decode a PNG or JPEG picture to uint8 [H, W, 3]; 16 bits are rounded to 8 (the decoder would truncate them)."""
 
     def png():
         deep = tf.cast(tf.io.decode_png(encoded, channels=3, dtype=tf.uint16), tf.int32)  # 8 bits: times 257
@@ -178,8 +178,8 @@ def _is_png(encoded):
 
 
 def _attempt(function, argument, otherwise):
-    """function(argument), or another value of that type where it fails: only tf.data catches errors in a graph."""
-    options = tf.data.Options()  # nothing to gain for one element, and tuning threads complain when it is over
+    """function(argument), or a value of the same type if it fails: only tf.data can catch errors in a graph."""
+    options = tf.data.Options()  # useless for one element, and tuning threads log warnings at the end
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     results = tf.data.Dataset.from_tensors(argument).map(function).ignore_errors().with_options(options)
@@ -187,7 +187,7 @@ def _attempt(function, argument, otherwise):
 
 
 def _require_within(limit, size, name):
-    height, width = tf.unstack(tf.cast(size, tf.int64), num=2)  # 50,000 x 50,000 is beyond int32
+    height, width = tf.unstack(tf.cast(size, tf.int64), num=2)  # 50,000 x 50,000 exceeds int32
     return _require(
         height * width <= limit,
         name,
@@ -200,7 +200,7 @@ def _require_within(limit, size, name):
 
 
 def _require(condition, *message):
-    """An operation that ends the call with an invalid argument unless the condition holds; message: its parts."""
+    """An operation that fails with InvalidArgumentError unless the condition holds; `message` is given in parts."""
     text = tf.strings.join(
         [part if isinstance(part, str) or part.dtype == tf.string else tf.strings.as_string(part) for part in message]
     )
@@ -221,7 +221,7 @@ def _move_into_place(part, folder):
     try:
         os.rename(part, folder)
     except OSError:
-        os.rename(old, folder)  # a server must find the old model again
+        os.rename(old, folder)  # restore the old model for servers
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -1,8 +1,8 @@
-"""The messages of TensorFlow Serving's API that are used here, and arrays as its tensors.
+"""The TensorFlow Serving API messages used by this package, and conversion of arrays to and from tensors.
 
-They are declared on protobuf alone: the package `tensorflow-serving-api` declares the same, but requires one version
-of TensorFlow and takes seconds to load it. The numbers of fields are the API and never change;
-`tests/saved_models/test_serving_messages.py` compares them with that package's.
+They are declared with protobuf only: the package `tensorflow-serving-api` declares the same messages, but requires a
+specific version of TensorFlow and takes seconds to load it. The field numbers are part of the API and never change;
+`tests/saved_models/test_serving_messages.py` compares them with those of that package.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError  # noqa: F401  what `FromString` raises
 
 STRING = 7  # DataType.DT_STRING
-_DTYPES = {1: np.float32, 4: np.uint8}  # DataType -> types of this project's models, besides strings
+_DTYPES = {1: np.float32, 4: np.uint8}  # DataType -> NumPy types of this project's models, except strings
 
-# name: {field: (its number, its type)}; [x]: repeated, {x}: a map from strings. `float_val` and `int_val` are repeated
-# numbers, packed in one string of bytes: NumPy reads it faster than protobuf by more than a second a tile.
+# name: {field: (number, type)}; [x]: repeated, {x}: a map from strings. `float_val` and `int_val` are packed repeated
+# numbers, declared as bytes: NumPy decodes them faster than protobuf by more than a second per tile.
 _MESSAGES = {
     "Int64Value": {"value": (1, "int64")},
     "Dimension": {"size": (1, "int64")},
@@ -38,8 +38,8 @@ def request(name, signature, inputs, version=None):
     """A PredictRequest.
 
     Args:
-        name, version: of the model; no version is the newest.
-        signature: its name.
+        name, version: the name and version of the model; None requests the newest version.
+        signature: the name of the signature.
         inputs: TensorProtos by name.
     """
     message = PredictRequest()
@@ -68,7 +68,7 @@ def array(message):
     """The array, or list of bytes, in a TensorProto.
 
     Raises:
-        ValueError: for another type, or a number of values that does not fit its shape.
+        ValueError: for another type, or if the number of values does not match the shape.
     """
     shape = [dim.size for dim in message.tensor_shape.dim]
     if message.dtype == STRING:
@@ -78,19 +78,19 @@ def array(message):
     if message.dtype not in _DTYPES:
         raise ValueError(f"a tensor of type {message.dtype}")
     dtype = _DTYPES[message.dtype]
-    if dtype == np.uint8 and message.int_val:  # which a server prefers
+    if dtype == np.uint8 and message.int_val:  # the encoding that servers prefer
         return _whole_numbers(message.int_val).reshape(shape)
     return np.frombuffer(message.float_val or message.tensor_content, dtype).reshape(shape)
 
 
 def _whole_numbers(packed):
-    """uint8 of numbers as protobuf packs them: from 128 on, a second byte follows, of no more information."""
+    """Decode protobuf's packed varints to uint8: values from 128 on have a second byte, which is redundant."""
     packed = np.frombuffer(packed, np.uint8)
     return packed[np.concatenate([[True], packed[:-1] < 128])]
 
 
 def _declare():
-    """A class for each of `_MESSAGES`, in a pool of their own: TensorFlow declares the same names in the common one."""
+    """Create a class for each of `_MESSAGES`, in a separate pool: TensorFlow uses the same names in the default one."""
     file = descriptor_pb2.FileDescriptorProto(name="serving.proto", syntax="proto3")
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
@@ -104,7 +104,7 @@ def _declare():
 def _add_field(message, name, number, kind):
     repeated = not isinstance(kind, str)
     [base] = kind if repeated else [kind]
-    if isinstance(kind, set):  # on the wire a map is a repeated pair
+    if isinstance(kind, set):  # a map is encoded as a repeated pair
         entry = message.nested_type.add(name=name.title() + "Entry")
         entry.options.map_entry = True
         _add_field(entry, "key", 1, "string")

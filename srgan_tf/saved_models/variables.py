@@ -1,7 +1,7 @@
-"""The variables of a SavedModel as arrays by name, read without loading its graphs: 40 ms instead of a second.
+"""Reads the variables of a SavedModel as arrays by name, without loading its graphs: 40 ms instead of a second.
 
-They are checked against the model's attributes, so that neither damage nor a mix-up goes unnoticed. A graph is never
-run: a SavedModel of a stranger gives numbers only.
+They are checked against the model's attributes to detect damaged and mixed-up files. Graphs are never executed, so
+an untrusted SavedModel can only provide numbers.
 """
 
 import contextlib
@@ -20,21 +20,21 @@ from tensorflow.core.protobuf import trackable_object_graph_pb2
 from srgan_tf.errors import UserError, reason
 from srgan_tf.saved_models import attributes
 
-LARGEST = 2**32  # bytes of the variables
+LARGEST = 2**32  # maximum bytes of the variables
 
 
 def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
-    """All variables of a SavedModel that `export` wrote, checked against its attributes.
+    """Read all variables of a SavedModel written by `export`, and check them against its attributes.
 
     Args:
-        folder: where its `saved_model.pb` is.
+        folder: the folder that contains `saved_model.pb`.
 
     Returns:
-        float32 arrays by "layer/variable", as `models.named_weights` calls them.
+        float32 arrays by "layer/variable", as in `models.named_weights`.
 
     Raises:
-        UserError: naming the folder, when the variables are missing or damaged, are not those of the attributes'
-            checksum, or are of another network than the attributes say.
+        UserError: naming the folder, if the variables are missing or damaged, do not match the checksum in the
+            attributes, or belong to another network than the attributes describe.
     """
     facts = attributes.read(folder)
     try:
@@ -56,16 +56,16 @@ def read(folder: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def architecture(weights: dict[str, np.ndarray]) -> dict[str, int]:
-    """What network some variables are of.
+    """Determine the network that some variables belong to.
 
     Args:
         weights: arrays by "layer/variable".
 
     Returns:
-        A dict of scale, blocks, features and halo, how far a pixel reaches, in LR pixels.
+        A dict of scale, blocks, features and halo, the radius of the receptive field in LR pixels.
 
     Raises:
-        ValueError: when they are not those of a `models.srresnet`, or not all numbers.
+        ValueError: if the variables are not those of a `models.srresnet`, or contain invalid values.
     """
     layers = {name.partition("/")[0] for name in weights}
     blocks = sum(bool(re.fullmatch(r"block\d+_conv1", name)) for name in layers)
@@ -80,13 +80,13 @@ def architecture(weights: dict[str, np.ndarray]) -> dict[str, int]:
             raise ValueError(f"{name} is not as in an srresnet of {blocks} blocks and {features} features")
         if not np.isfinite(weights[name]).all() or name.endswith("variance") and (weights[name] < 0).any():
             raise ValueError(f"{name} holds values that are not valid numbers")
-    # 9 x 9 at both ends, 3 x 3 between; those behind a depth to space reach half as far, a quarter, ...
+    # 9 x 9 at both ends, 3 x 3 in between. After each depth to space a kernel spans half as many LR pixels.
     reach = 4 + 2 * blocks + 1 + sum(2.0**-k for k in range(stages)) + 4 / 2**stages
     return {"scale": 2**stages, "blocks": blocks, "features": features, "halo": math.ceil(reach)}
 
 
 def checksum(weights: dict[str, np.ndarray]) -> str:
-    """SHA-256 of arrays by name, as hexadecimal digits: names, shapes and float32 values in the names' order."""
+    """SHA-256 of arrays in hexadecimal digits: names, shapes and float32 values, sorted by name."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(f"{name} {tuple(weights[name].shape)}\n".encode())
@@ -95,10 +95,10 @@ def checksum(weights: dict[str, np.ndarray]) -> str:
 
 
 def blend(first: dict[str, np.ndarray], second: dict[str, np.ndarray], share: float) -> dict[str, np.ndarray]:
-    """Network interpolation: `share` of the first network's variables, 1 - share of the second's, one by one.
+    """Network interpolation: share * first + (1 - share) * second for each variable.
 
     Raises:
-        ValueError: when they are not variables of the same network.
+        ValueError: if they are not variables of the same network.
     """
     if {name: v.shape for name, v in first.items()} != {name: v.shape for name, v in second.items()}:
         raise ValueError("two networks of different layers cannot be blended")
@@ -159,7 +159,7 @@ def _read(folder):
 
 @contextlib.contextmanager
 def _readable(folder):
-    """A path of the folder that TensorFlow can read: it takes [ ] * ? and backslashes in one for a pattern."""
+    """A path to the folder that TensorFlow can read: it interprets [ ] * ? and backslashes as a pattern."""
     if not glob.has_magic(str(folder)) and "\\" not in str(folder):
         yield folder
         return
@@ -170,7 +170,7 @@ def _readable(folder):
 
 
 def _check_sizes(reader, folder):
-    """Refuse an index of more numbers than there are bytes: TensorFlow would make room for them first."""
+    """Reject an index with more numbers than the file has bytes: TensorFlow would allocate memory for them first."""
     shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     there = sum(path.stat().st_size for path in folder.iterdir())
     if there > LARGEST:

@@ -1,7 +1,7 @@
-"""Requests that TensorFlow Serving makes to itself before it calls a version of a model ready.
+"""Warmup requests, which TensorFlow Serving runs before it reports a model version as ready.
 
-Without them the first request of each kind waits for the graph to be optimised and, on a GPU, for the fastest
-algorithms to be found.
+Without them the first request of each kind waits for graph optimisation and, on a GPU, for the selection of the
+fastest algorithms.
 """
 
 import io
@@ -14,17 +14,17 @@ from PIL import Image
 
 from srgan_tf.saved_models import serving_messages
 
-FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the name that the server looks for
-SIDES = (64, 128, 256)  # LR pixels, squares; above, the answer takes longer than what the first one costs more
+FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the file name that the server expects
+SIDES = (64, 128, 256)  # squares, LR pixels; for larger ones, computing takes longer than the first request's overhead
 
 
 def write(folder: str | os.PathLike, pixel_limit: int | None = None) -> None:
-    """Put the requests into a SavedModel.
+    """Write the requests into a SavedModel.
 
     Args:
-        folder: where its `saved_model.pb` is.
-        pixel_limit: the most LR pixels that one of its pictures may have; the server refuses a version that fails on
-            one of the requests.
+        folder: the folder that contains `saved_model.pb`.
+        pixel_limit: the most LR pixels per picture of the model. The server rejects a version that fails on one of
+            the requests.
     """
     with tf.io.TFRecordWriter(str(Path(folder) / FILE)) as file:
         for log in _logs(pixel_limit or SIDES[-1] ** 2):
@@ -48,7 +48,7 @@ def _log(signature, inputs):
 
 
 def _grey(side):
-    """One picture of middle grey: a tensor's missing values are equal to its last one."""
+    """A medium grey picture with one stored value: missing values of a tensor equal the last one."""
     tensor = serving_messages.tensor(np.full((1, 1, 1, 1), 100, np.uint8))
     del tensor.tensor_shape.dim[:]
     tensor.tensor_shape.dim.extend(serving_messages.Dimension(size=length) for length in (1, side, side, 3))

@@ -1,4 +1,4 @@
-"""Which SavedModel a name means, without loading TensorFlow."""
+"""Finds the SavedModel for a model name, without loading TensorFlow."""
 
 import os
 from pathlib import Path
@@ -15,17 +15,17 @@ WEIGHTS = (_PACKAGE.parent / "weights", _PACKAGE / "weights")  # in a checkout; 
 
 
 def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "--model") -> Path:
-    """The folder of the SavedModel that a `--model` means.
+    """Return the folder of the SavedModel for a value of `--model`.
 
     Args:
-        model: a shipped model (`srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a SavedModel, or
-            the path of a folder with a SavedModel for each version, of which the largest is taken.
-        scale: the scale it must have; None takes any, and of a shipped model's scales `DEFAULT_SCALE`.
-        flag: what an error names.
+        model: a shipped model (`srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a SavedModel, or the
+            path of a folder with one SavedModel per version, of which the highest version is used.
+        scale: the required scale; None accepts any, and selects `DEFAULT_SCALE` for a shipped model.
+        flag: the flag that error messages name.
 
     Raises:
-        UserError: listing the shipped models, when it is none of these; when its attributes are not valid; or when it
-            has another scale.
+        UserError: if there is no such model (the message lists the shipped ones), its attributes are not valid, or
+            it has another scale.
     """
     folder = _find(str(model), scale, flag)
     if scale is not None and (own := attributes(folder)["scale"]) != scale:
@@ -34,10 +34,10 @@ def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "
 
 
 def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tuple[Path, Path]:
-    """The folders of the two models that a fidelity blends: the `srresnet` that `srgan` was trained from, and `srgan`.
+    """The folders of the two models blended by a fidelity: the `srresnet` that `srgan` was trained from, and `srgan`.
 
     Raises:
-        UserError: when a model is given, too, or one of the two is not shipped at that scale.
+        UserError: if a model is also given, or one of the two is not shipped at that scale.
         ValueError: for a fidelity outside of [0, 1].
     """
     if not 0 <= fidelity <= 1:
@@ -52,9 +52,9 @@ def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tu
 
 
 def origin(folder: Path) -> Path:
-    """The folder of the shipped `srresnet` that a model was trained from; the newest one where that is not known.
+    """The folder of the shipped `srresnet` that a model was trained from; the newest one if unknown.
 
-    A newer `srresnet` has moved elsewhere in the space of weights: a blend with it would be worse than either.
+    The weights of a newer `srresnet` have diverged: a blend with it would be worse than either model.
     """
     facts = attributes(folder)
     newest, start = resolve("srresnet", facts["scale"]), facts.get("start")
@@ -63,7 +63,7 @@ def origin(folder: Path) -> Path:
 
 
 def shipped() -> dict[str, Path]:
-    """The folder of each shipped model's newest version by the name of the model, scale included."""
+    """The folders of the newest versions of the shipped models, by name including the scale."""
     found = {}
     for weights in reversed(WEIGHTS):
         for folder in weights.glob("*_x*"):
@@ -83,7 +83,7 @@ def _find(model, scale, flag):
         if found := _saved_model(path):
             return found
         problem = "holds no SavedModel" if path.exists() else "neither a shipped model nor a folder"
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~ and no name of a person
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~ with an unknown user
         problem = f"cannot be read ({reason(error)})"
     names = ", ".join(sorted(models)) or "none"
     if any(name.startswith(f"{model}_x") for name in models):
@@ -92,7 +92,7 @@ def _find(model, scale, flag):
 
 
 def _saved_model(folder):
-    """The folder itself if it is a SavedModel, its largest version if it has some, else None."""
+    """The folder itself if it is a SavedModel, its highest version if it has versions, else None."""
     if (folder / "saved_model.pb").is_file():
         return folder
     versions = [child for child in folder.iterdir() if child.name.isdecimal()] if folder.is_dir() else []

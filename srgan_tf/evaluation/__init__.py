@@ -1,1 +1,1 @@
-"""Benchmark sets, metrics, and the pages that show what was measured."""
+"""Benchmark sets, metrics, and pages with the results."""

@@ -32,7 +32,7 @@ BENCHMARKS = {
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One image of a set. Without an LR file, LR is made from HR: by imresize, or as `damage` says."""
+    """One image of a set. Without an LR file, LR is made from HR: by imresize, or according to `damage`."""
 
     name: str
     hr_path: pathlib.Path
@@ -53,7 +53,7 @@ def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[
         All pairs of the set, in the order of their numbers.
 
     Raises:
-        UserError: if the folder or a file is missing: the mean over fewer images is not the figure of the set.
+        UserError: if the folder or a file is missing: a mean over fewer images is not comparable.
     """
     title, count = BENCHMARKS[name]
     folder = pathlib.Path(data_dir) / title / f"image_SRF_{scale}"
@@ -88,7 +88,7 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
     if not hr:
         raise UserError(f"{folder / 'HR'}: no images. Put HR images there.")
     name = folder.resolve().name
-    name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # the paper's figures are of another set
+    name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # it is not the paper's set
     if not (folder / "LR").is_dir():
         return name, [Pair(stem, path, None) for stem, path in hr.items()]
     lr = {
@@ -107,15 +107,15 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
 def read_pair(pair: Pair, scale: int = 4) -> tuple[np.ndarray, np.ndarray]:
     """Read both images of a pair; without an LR file HR is cropped to a multiple of the scale and downscaled.
 
-    LR is made as that of the sets was, with the edge pixel repeated outside the image. `lr_consistency` does the same,
-    so that it is infinite for HR itself.
+    LR is made in the same way as the LR of the sets, with the edge pixel repeated outside the image. `lr_consistency`
+    does the same, so that it is infinite for HR itself.
 
     Returns:
         (hr, lr): uint8 [scale h, scale w, 3] and [h, w, 3]; a grey file stays [H, W].
 
     Raises:
-        UserError: for a file that cannot be read, has more than 8 bits a channel or transparency, or is of the wrong
-            size or too small to be scored.
+        UserError: for a file that cannot be read, has more than 8 bits per channel or transparency, has the wrong
+            size, or is too small to be scored.
     """
     hr, lr = _files(pair, scale)
     if lr is None and pair.damage:
@@ -142,7 +142,7 @@ def read_hr(pair: Pair, scale: int = 4) -> np.ndarray:
 
 
 def check(pairs: Iterable[Pair], scale: int = 4, metrics: tuple[str, ...] = ()) -> None:
-    """Read all images, to report an unusable one before anything is computed.
+    """Read all images, to report unusable ones before anything is computed.
 
     Args:
         pairs, scale: as for `read_pair`.
@@ -210,7 +210,7 @@ def read_image(path: pathlib.Path) -> np.ndarray:
     """Read a file to be scored: uint8 [H, W, 3], or [H, W] if it is grey.
 
     Raises:
-        UserError: for a file that cannot be read, has transparent parts or more than 8 bits a channel.
+        UserError: for a file that cannot be read, has transparent parts or more than 8 bits per channel.
     """
     picture = reading.read(path)
     if picture.alpha is not None and picture.alpha.min() < 255:

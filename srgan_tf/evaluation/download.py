@@ -1,4 +1,4 @@
-"""Download of the benchmark sets from their public release."""
+"""Downloads the benchmark sets from their public release."""
 
 import concurrent.futures
 import io
@@ -19,13 +19,13 @@ RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7
 RELEASED_SCALES = (2, 4)
 ATTEMPTS = 4
 CONNECTIONS = 4
-TEMPORARY = (408, 429)  # status codes worth another attempt, as are those from 500: timeout, too many requests
+TEMPORARY = (408, 429)  # status codes to retry, in addition to 500 and above: timeout, too many requests
 
 
 def download(
     name: str, data_dir: str | Path, scale: int = 4, *, url: str = RELEASE, timeout: float = 30, pause: float = 1
 ) -> None:
-    """Download a benchmark set, file by file; files that are there and correct are kept.
+    """Download a benchmark set, file by file; existing correct files are kept.
 
     A file appears only when it is complete and verified: its SHA-256 must be that of `released_sums`. Urban100 and
     scale 2, whose checksums are not known, come from a fixed commit of the release and must be readable images.
@@ -107,7 +107,7 @@ def _fetch(url, digest, timeout, pause):
 
 
 def _cause(error):
-    """What failed first: requests and urllib3 wrap it in long texts of their own."""
+    """The original error: requests and urllib3 wrap it in long messages."""
     while error.__context__ is not None:
         error = error.__context__
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The metrics of `evaluate.py --metrics`: what they are called, how they are printed, and what they need."""
+"""The metrics of `evaluate.py --metrics`: their names, formats and requirements."""
 
 import dataclasses
 from collections.abc import Callable
@@ -42,7 +42,7 @@ METRICS = {
 }
 DEFAULT = ("psnr", "ssim", "consistency")
 
-# HR -> (SR -> figure), images uint8 [H, W, 3]: what depends on HR alone is computed once
+# HR -> (SR -> figure), images uint8 [H, W, 3]: values that depend only on HR are computed once.
 Measure = Callable[[np.ndarray], Callable[[np.ndarray], float]]
 
 
@@ -67,7 +67,7 @@ def load(
     lpips_weights: str | Path | None = None,
     vgg_weights: str | Path | None = None,
 ) -> dict[str, Measure]:
-    """Load the metrics that networks or other parameters compute: `lpips`, `niqe` and `vgg54`.
+    """Load the metrics that need networks or other parameters: `lpips`, `niqe` and `vgg54`.
 
     As for PSNR and SSIM, `scale` pixels are cropped at each side before LPIPS and NIQE are computed. VGG54 distances
     are those of whole images, as in the loss.

@@ -57,8 +57,8 @@ def score(hr: np.ndarray, sr: np.ndarray, protocol: str, border: int = 4) -> tup
 def lr_consistency(lr: np.ndarray, sr: np.ndarray, border: int = 0) -> float:
     """Consistency of SR with the LR it was made from: PSNR in dB over RGB of LR and SR downscaled to its size.
 
-    SR is downscaled as the LR of the benchmark sets was: the edge pixel is repeated outside the image. LR that was
-    made with mirrored edges, such as DIV2K's, differs in its outer two pixels even for SR = HR.
+    SR is downscaled like the LR of the benchmark sets: the edge pixel is repeated outside the image. LR that was made
+    with mirrored edges, such as DIV2K's, differs in its outer two pixels even for SR = HR.
 
     Args:
         lr, sr: uint8 [h, w] or [h, w, 3], and [H, W] or [H, W, 3].

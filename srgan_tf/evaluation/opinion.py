@@ -22,7 +22,7 @@ from srgan_tf.evaluation.results import write_json
 FORMAT = "srgan_tf opinion test 1"
 RATINGS = (1, 2, 3, 4, 5)
 HR = "hr"
-FULL_SIZE = 0.99  # screen pixels a pixel, from which a picture counts as shown at full size
+FULL_SIZE = 0.99  # minimum screen pixels per picture pixel for a picture to count as shown at full size
 
 
 class OpinionTest:
@@ -33,7 +33,7 @@ class OpinionTest:
     """
 
     def __init__(self, folder, methods, *, seed=0, scale=4):
-        """Claim the folder: a new or empty one, or that of an earlier test.
+        """Claim the folder, which must be new, empty, or contain an earlier test.
 
         Args:
             folder: where `index.html` and `pictures/` go.
@@ -65,10 +65,10 @@ class OpinionTest:
         self.nearest[set_name, name] = self._save(worst, set_name, name, "calibration")
 
     def finish(self, results):
-        """Write the page. One picture, drawn by the seed, is for calibration, and not rated if there are others.
+        """Write the page. One picture, selected by the seed, is for calibration, and not rated if there are others.
 
         Args:
-            results: from `evaluate.evaluate`, with those of `results.provenance`.
+            results: from `evaluate.evaluate`, merged with those of `results.provenance`.
 
         Returns:
             The path of the page.
@@ -107,7 +107,7 @@ class OpinionTest:
 
 
 def read_answers(files):
-    """Read answer files, as the pages save them.
+    """Read answer files that were saved by the pages.
 
     Args:
         files: paths or patterns such as `answers/*.json`.
@@ -138,8 +138,8 @@ def read_answers(files):
 def score(sessions):
     """Mean opinion scores by set and method, after screening.
 
-    Raters are screened as in ITU-R BT.500. The confidence interval is that of the means of the raters, 1.96 standard
-    deviations over the square root of their number, because ratings of one rater are not independent.
+    Raters are screened as in ITU-R BT.500. The confidence interval is computed from the means of the raters, as 1.96
+    standard deviations over the square root of their number, because ratings of one rater are not independent.
 
     Args:
         sessions: from `read_answers`.
@@ -194,7 +194,7 @@ def screen(sessions):
 
 
 def format_table(scores):
-    """The scores as plain text, beside the paper's, which had other raters, pictures and models."""
+    """The scores as plain text, beside those of the paper, which used other raters, pictures and models."""
     raters, left_out = len(scores["raters"]), scores["left_out"]
     lines = [
         f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
@@ -267,7 +267,7 @@ def _key(answer):
 
 
 def _shown(answer):
-    """Screen pixels for each pixel of the picture, along a side; 1 if the file does not tell."""
+    """Screen pixels per picture pixel, along a side; 1 if not recorded."""
     return answer.get("shown", 1) * answer.get("pixel_ratio", 1)
 
 

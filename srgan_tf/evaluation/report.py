@@ -20,14 +20,14 @@ INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
 
 
 class Report:
-    """Collects the pictures while they are scored, and writes the page when the figures are known.
+    """Collects the pictures during scoring, and writes the page when the figures are known.
 
     report = Report(folder, methods)
     report.finish(evaluate.evaluate(methods, sets, seen=report.add) | provenance(...))
     """
 
     def __init__(self, folder, methods):
-        """Claim the folder: a new or empty one, or that of an earlier report.
+        """Claim the folder, which must be new, empty, or contain an earlier report.
 
         Args:
             folder: where `index.html`, `pictures/` and the figures go.
@@ -43,7 +43,7 @@ class Report:
 
     def add(self, set_name, name, hr, lr, srs):
         """Add one picture; the arguments are those of `seen` of `evaluate.evaluate`."""
-        del lr  # nearest shows it
+        del lr  # shown by nearest
         shown = {**srs, "hr": as_rgb(hr)}
         files = {}
         for method, image in shown.items():
@@ -64,7 +64,7 @@ class Report:
         """Write the montages, the figures and the page.
 
         Args:
-            results: from `evaluate.evaluate`, with those of `results.provenance`.
+            results: from `evaluate.evaluate`, merged with those of `results.provenance`.
 
         Returns:
             The path of the page.
@@ -155,7 +155,7 @@ def most_different(a, b):
 
 
 def file_names(names):
-    """Names as parts of file names that are valid on any system and in URLs; they remain distinct."""
+    """Convert names to distinct parts of file names that are valid on any system and in URLs."""
     found = []
     for name in names:
         plain = base = re.sub(r"[^A-Za-z0-9]+", "-", Path(name).as_posix()).strip("-")[-40:].lower() or "x"
@@ -168,7 +168,7 @@ def file_names(names):
 
 
 def _ends(shown):
-    """The two pictures to compare: bicubic, or else the first, and that of the last method."""
+    """The two pictures to compare: bicubic, otherwise the first one, and the picture of the last method."""
     methods = [image for method, image in shown.items() if method != "hr"]
     first = shown.get("bicubic", methods[0])
     return first, methods[-1] if methods[-1] is not first else shown["hr"]

@@ -1,4 +1,4 @@
-"""SR files that another program made, as a method to be scored beside the models."""
+"""SR files of other programs, scored as a method beside the models."""
 
 import concurrent.futures
 import os
@@ -13,7 +13,7 @@ from srgan_tf.evaluation import benchmark_sets, paper_table
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.images import folders
 
-# endings that programs add to the name of their input, such as _x4, -4x, _SR and _out
+# Endings that programs append to the name of their input, such as _x4, -4x, _SR and _out.
 _ENDING = re.compile(r"[ _.-]*(x[248]|[248]x|sr|hr|lr|out|output|result|upscaled|enlarged)$", re.IGNORECASE)
 
 
@@ -31,10 +31,10 @@ class ResultFolder:
         """Match the files.
 
         Args:
-            name: what the method is called.
-            folder: where its files are.
+            name: the name of the method.
+            folder: the folder of its files.
             sets: a mapping of names to lists of `benchmark_sets.Pair`.
-            scale: of the sets.
+            scale: the scale of the sets.
 
         Raises:
             UserError: if the folder or a file is missing, or two files match one image.

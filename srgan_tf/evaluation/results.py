@@ -24,7 +24,7 @@ PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
 
 
 def provenance(command, models, sets, vgg_weights=None, folders=None):
-    """The facts needed to repeat an evaluation, as a dict of plain values to be added to its results.
+    """The facts needed to repeat an evaluation, as a dict of plain values to merge into its results.
 
     Args:
         command: the command line.
@@ -64,7 +64,7 @@ def claim(folder):
 def write_results(results, folder):
     """Write `results.json`, all results, and `results.csv`, a row for each image and method.
 
-    Infinite figures, which JSON cannot hold, are null in it. The files are complete whenever they exist.
+    Infinite figures, which JSON cannot represent, are null. The files are written atomically.
 
     Raises:
         UserError: if they cannot be written.
@@ -121,7 +121,7 @@ class LrFiles:
 
 
 def finite(value):
-    """Plain values with None in place of infinite and undefined numbers, which JSON cannot hold."""
+    """Replace infinite and undefined numbers, which JSON cannot represent, by None in plain values."""
     if isinstance(value, dict):
         return {key: finite(v) for key, v in value.items()}
     if isinstance(value, list):

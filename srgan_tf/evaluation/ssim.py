@@ -6,7 +6,7 @@ Protocols `bt601` and `rgb` use `ssim`; `daala.paper_ssim` uses the same formula
 import numpy as np
 
 PEAK = 255  # in every protocol, although the luma of two of them ends at 235
-WINDOW = 11  # pixels a side of `ssim`'s window
+WINDOW = 11  # side of the window of `ssim`, pixels
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:

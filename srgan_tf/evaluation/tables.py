@@ -1,4 +1,4 @@
-"""Tables of mean figures, the paper's beside ours: plain text, Markdown or LaTeX."""
+"""Tables of mean figures compared with the paper: plain text, Markdown or LaTeX."""
 
 import math
 
@@ -10,9 +10,9 @@ STYLES = ("text", "markdown", "latex")
 
 
 def format_table(results: dict, style: str = "text") -> str:
-    """The means of an evaluation, a table for each set and a row for each method, the paper's row below its own.
+    """Format the means of an evaluation: a table per set and a row per method, followed by the paper's row.
 
-    The paper's figures are in the columns of protocol `paper` only: those of other protocols cannot be compared.
+    The paper's figures are in the columns of protocol `paper` only: other protocols are not comparable.
 
     Args:
         results: from `evaluate.evaluate`.
@@ -35,7 +35,7 @@ def figure(figures: dict, protocol: str | None, metric: str) -> float:
 
 
 def caption(results: dict, name: str) -> str:
-    """What a table shows: the set, the number of images, the scale, and how LR was made if not as usual."""
+    """The caption of a table: the set, the number of images, the scale, and the degradation of LR, if any."""
     count = len(results["sets"][name]["pictures"])
     degradation = results.get("degradation")
     return f"{set_title(name)}: {count} {'picture' if count == 1 else 'pictures'}, scale {results['scale']}" + (
@@ -44,7 +44,7 @@ def caption(results: dict, name: str) -> str:
 
 
 def _rows(results, name):
-    """(label, method is ours, cells): our methods, each with the paper's row below, then the paper's other rows."""
+    """(label, is ours, cells): our methods, each followed by the paper's row, then the other rows of the paper."""
     heads, means = columns(results), results["sets"][name]["mean"]
     paper = dict(paper_table.paper_rows(name, results["scale"]))
     if "paper" not in results["protocols"] or results.get("degradation"):

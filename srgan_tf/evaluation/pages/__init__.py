@@ -1,4 +1,4 @@
-"""Static pages, without dependencies and network access: the report and the opinion test."""
+"""Static pages without dependencies or network access: the report and the opinion test."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def claim(folder, flag, page):
-    """Create the folder of a page ("report" or "opinion"), or accept one that holds an earlier page of its kind.
+    """Create the folder of a page ("report" or "opinion"), or accept one with an earlier page of the same kind.
 
     Raises:
         UserError: for a folder with other files in it, and for one that cannot be written.

@@ -21,7 +21,7 @@ class View:
     """Position and orientation of a code in an image.
 
     Attributes:
-        pitch: LR pixels a module.
+        pitch: LR pixels per module.
         centre: position of its centre.
         angle: rotation, degrees.
         shear: shear.

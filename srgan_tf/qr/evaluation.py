@@ -1,4 +1,4 @@
-"""The share of codes that scanners read: codes x methods x readers, by pixels a module."""
+"""The share of codes that scanners can read: codes x methods x readers, by pixels per module."""
 
 import collections
 import concurrent.futures
@@ -17,7 +17,7 @@ from srgan_tf.images.degradation import Damage
 from srgan_tf.qr import codes
 from srgan_tf.qr.drawing import picture_of, whole_view
 
-SIZES = (0.80, 0.95, 1.05, 1.20, 1.30, 1.40, 1.50, 1.60, 2.00)  # LR pixels a module, limits of the columns
+SIZES = (0.80, 0.95, 1.05, 1.20, 1.30, 1.40, 1.50, 1.60, 2.00)  # LR pixels per module, limits of the columns
 CODES = 504  # 63 for each column
 CONDITIONS = {  # rotation to either side, degrees; damage of LR
     "clean": (0.0, Damage()),
@@ -45,7 +45,7 @@ def samples(count=CODES, scale=4):
 
 
 def evaluate(networks, readers, *, count=CODES, scale=4, done=None, seen=None):
-    """Read codes as they are upscaled by methods.
+    """Read codes after they are upscaled by each method.
 
     Args:
         networks: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR; LR itself,
@@ -59,8 +59,8 @@ def evaluate(networks, readers, *, count=CODES, scale=4, done=None, seen=None):
         A dict of plain values: `{"scale", "codes", "readers", "methods", "conditions": {CONDITION: {"rotation",
         "blur", "noise", "sizes": [{"from", "to", "codes", "read": {READER: {METHOD: SHARE}}, "wrong": {READER:
         {METHOD: COUNT}}}]}}, "readings": [{"code", "condition", "pitch", "version", "level", "method", "reader",
-        "outcome"}]}`. `read` is the share of codes in which the reader found the text that was drawn and no other,
-        `wrong` counts those in which it found another.
+        "outcome"}]}`. `read` is the share of codes in which the reader found the encoded text and no other, `wrong`
+        counts those in which it found another text.
     """
     methods = {
         "LR": None,

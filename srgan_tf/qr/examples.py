@@ -1,4 +1,4 @@
-"""An image of codes and what a scanner reads: codes as rows, methods as columns, the text found below each."""
+"""An image of codes with the texts that a scanner reads: codes as rows, methods as columns, the text below each."""
 
 import io
 import pathlib

@@ -14,7 +14,7 @@ class Options:
     All others are upright and clean. All are turned by a random multiple of 90 degrees.
     """
 
-    pitch: tuple = (0.8, 2.0)  # LR pixels a module
+    pitch: tuple = (0.8, 2.0)  # LR pixels per module
     hard: tuple = (0.92, 1.25)  # around the limit of legibility of clean codes
     hard_changed: tuple = (1.0, 1.6)  # and of changed ones
     hard_share: float = 0.65  # share of the codes with `hard` pitch
@@ -30,7 +30,7 @@ class Options:
 
 
 ANY = (0, 100)
-LIMITS = {  # beyond which it would not be a code
+LIMITS = {  # beyond these limits the image would not be a code
     "pitch": (0.5, 16),
     "hard": (0.5, 16),
     "hard_changed": (0.5, 16),

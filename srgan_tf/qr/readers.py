@@ -1,4 +1,4 @@
-"""Scanners, which find texts in an image."""
+"""Scanners, which find and decode codes in an image."""
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def load_readers():
     def opencv(picture):
         try:
             text, _, _ = cv2.QRCodeDetector().detectAndDecode(np.ascontiguousarray(picture[..., ::-1]))
-        except cv2.error:  # it mistook something else for the corners of a code
+        except cv2.error:  # it mistook other shapes for the corners of a code
             return []
         return [text] if text else []
 

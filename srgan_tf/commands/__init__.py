@@ -1,4 +1,4 @@
-"""The command lines, and what they share: start-up, help, error messages and exit status.
+"""The command lines and their common parts: start-up, help, error messages and exit status.
 
 A command is a module of this package with `USAGE` (a description with examples), its flags, `KEY_FLAGS` (the flags that
 `--help` shows) and `main(argv)`. It may define its flags in its own `FLAGS = flags.FlagValues()`.
@@ -57,10 +57,10 @@ def start(main, argv=None):
 
 
 class _Output:
-    """Standard output of which a failure, such as a full disk, does not end the work that is reported.
+    """Standard output whose failures, such as a full disk, do not end the work that is reported.
 
     stream: the stream itself.
-    failure: the first `OSError`, None without one. A reader that has ended is not one.
+    failure: the first `OSError`, or None. A closed pipe does not count.
     """
 
     def __init__(self, stream):
@@ -76,7 +76,7 @@ class _Output:
         self._tried(self.stream.flush)
 
     def discard(self):
-        """Write what follows nowhere, and what is buffered, too."""
+        """Discard all further and all buffered output."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.stream.fileno())
 
     def _tried(self, action):

@@ -1,4 +1,4 @@
-"""The functions of the Python API: load a model, train one, evaluate some."""
+"""The functions of the Python API: `load`, `train` and `evaluate`."""
 
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -102,7 +102,7 @@ def evaluate(
     """Score models on test sets, by default with PSNR in dB, SSIM in [-1, 1] and LR consistency in dB.
 
     Args:
-        models: what is scored: a name ("srgan", "srresnet", "bicubic", "nearest") or the path of a SavedModel; a
+        models: the models to score: a name ("srgan", "srresnet", "bicubic", "nearest") or the path of a SavedModel; a
             `keras.Model` as returned by `load`; a function of uint8 LR [H, W, 3] that returns uint8 SR
             [scale H, scale W, 3]; a list of names; or a mapping of labels to any of these.
         sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if they are not in `data_dir`.

@@ -19,19 +19,19 @@ def asked_for(paths, output) -> bool:
 
 
 def run(paths, output, enlarger, *, format=None, overwrite=False, options):
-    """Enlarge one picture through a pipe; what is reported goes to standard error.
+    """Enlarge one picture through a pipe; messages go to standard error.
 
     Args:
         paths: one path, or `NAME`.
         output: a file, or `NAME`; None is `NAME`.
-        enlarger, overwrite, options: as `jobs.run` takes them.
-        format: the format that is written to standard output, a suffix without its dot; None is PNG.
+        enlarger, overwrite, options: see `jobs.run`.
+        format: the format for standard output, a suffix without its dot; None is PNG.
 
     Returns:
         A `jobs.Outcome`.
 
     Raises:
-        UserError: for several paths, a terminal as standard output, and when standard input or output fails.
+        UserError: for several paths, for a terminal as standard output, or if standard input or output fails.
     """
     if len(paths) != 1:
         raise UserError(f"{NAME}: takes one picture, not {len(paths)} paths. Give a folder with --output for several.")

@@ -250,7 +250,7 @@ class _Local:
 
     @functools.cached_property
     def key(self):
-        """A string that names what is computed, for clips that are continued."""
+        """A string that identifies what is computed, for resuming clips."""
         models = [zoo.attributes(folder)["sha256"] for folder in _model_folders()]
         return json.dumps([models, FIDELITY.value, str(self.size), TILE.value, PRECISION.value])
 
@@ -294,7 +294,7 @@ def _model_folders():
 
 
 def _check_output():
-    """Refuse what looks like a mistyped suffix, such as large.pgn: it would become a folder."""
+    """Reject an output that looks like a mistyped suffix, such as large.pgn, which would become a folder."""
     output = OUTPUT.value
     if not output or output == "-" or output.endswith(("/", os.sep)):
         return

@@ -30,7 +30,7 @@ from srgan_tf.networks.kernels import (
 )
 
 TOGETHER = 2**18  # LR pixels of a batch that the trunk computes at once: about 1 kB each in float32
-STRIP = 2**16  # LR pixels that are enlarged at once: about 8 kB each in float32
+STRIP = 2**16  # LR pixels that are enlarged at a time: about 8 kB each in float32
 REACH = 3  # LR rows or columns: 1 + 1/2 + 1/4 ... of the 3 x 3 convolutions, 4 / scale of the last one, rounded up
 ROWS = 16  # least LR rows or columns of a strip: smaller strips would mostly compute their overlap
 

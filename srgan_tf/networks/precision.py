@@ -1,4 +1,4 @@
-"""The precisions that a device computes in natively."""
+"""The precisions that a device supports natively."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def computes_bfloat16():
-    """Whether this machine computes convolutions in bfloat16 natively: a GPU since Ampere, or a CPU with the flag.
+    """Whether this machine supports bfloat16 convolutions natively: a GPU since Ampere, or a CPU with the flag.
 
     Without oneDNN, TensorFlow emulates it on the CPU, slower than float32.
     """

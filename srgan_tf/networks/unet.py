@@ -1,23 +1,23 @@
 """A U-Net discriminator with spectral normalisation (Wang et al. 2021, Real-ESRGAN, arXiv:2107.10833, section 3.2).
 
-It gives a verdict for every pixel, so its gradient tells the generator where a picture looks generated; the paper's
-discriminator gives one verdict a crop. It has no batch normalisation, and its strides divide its kernels, so that it
-reads every pixel equally often. On `keras` alone.
+It classifies every pixel, so its gradient shows the generator where a picture looks generated; the paper's
+discriminator classifies the whole crop. It has no batch normalisation. Its kernel sizes are multiples of their
+strides, so that every pixel is read equally often. It depends on `keras` only.
 """
 
 import keras
 from keras import layers, ops
 
-STAGES = 3  # how often the resolution is halved
+STAGES = 3  # number of times the resolution is halved
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class SpectralConv2D(layers.Conv2D):
     """A convolution without bias whose kernel is divided by its largest singular value.
 
-    The singular value is estimated by one power iteration a training call, as in Miyato et al. 2018,
-    arXiv:1802.05957, section 2.1; the gradient takes the division into account. The kernel [h, w, C, F] counts as a
-    matrix [h w C, F].
+    The singular value is estimated by one power iteration per training call, as in Miyato et al. 2018,
+    arXiv:1802.05957, section 2.1; the gradient includes the division. The kernel [h, w, C, F] is treated as a matrix
+    [h w C, F].
     """
 
     def __init__(self, filters, kernel_size, strides=1, **kwargs):

@@ -1,7 +1,7 @@
-"""Averages of batch normalisation that belong to the weights, after training with frozen averages.
+"""Recomputes the averages of batch normalisation after training with frozen averages.
 
-While the averages are frozen, the weights move on and the activations drift away from them. Inference is right, but
-training that starts from such a network with the statistics of its batches computes another function.
+While the averages are frozen, the weights change and the activations drift away from them. Inference is correct, but
+further training of such a network with batch statistics computes a different function.
 """
 
 from collections.abc import Iterable
@@ -37,7 +37,7 @@ def remeasure(generator: keras.Model, batches: Iterable[np.ndarray]) -> None:
 
 
 def _fold(layer, mean, variance):
-    """Give a normalisation other averages, and the gamma and beta with which it computes the same as before."""
+    """Replace the averages of a normalisation, and adapt gamma and beta so that its output stays the same."""
     gamma, beta, old_mean, old_variance = (
         keras.ops.convert_to_numpy(v).astype(np.float64)
         for v in (layer.gamma, layer.beta, layer.moving_mean, layer.moving_variance)

@@ -1,4 +1,4 @@
-"""Adam as in the paper, and Muon, which trains SRResNet further in the same number of steps."""
+"""Adam as in the paper, and Muon, with which SRResNet gets better in the same number of steps."""
 
 import keras
 from keras import ops
@@ -6,7 +6,7 @@ from keras import ops
 ADAM = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 MOMENTUM, ITERATIONS = 0.95, 5
 QUINTIC = 3.4445, -4.7750, 2.0315  # coefficients of the Newton-Schulz iteration
-RMS = 0.2  # of an update divided by its rate: about that of Adam, so that one rate suits both
+RMS = 0.2  # of an update divided by its rate: similar to Adam, so that the same rate suits both
 PICTURE = 3  # channels; kernels that read or write pictures are trained by Adam
 
 

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: a progress bar or lines, and the means of its losses."""
+"""Progress of a training run: a progress bar or lines, and the means of the losses."""
 
 import contextlib
 import math
@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from srgan_tf.training.run_folder import Journal
 
-LINE_SECONDS = 60  # without a terminal, the least time between two lines
+LINE_SECONDS = 60  # without a terminal, the minimum time between two lines
 
 
 class Progress:
@@ -51,7 +51,7 @@ class Progress:
         return means
 
     def show(self, figures: dict) -> None:
-        """Add figures, strings by name, to what is shown."""
+        """Add figures, strings by name, to the display."""
         self.shown |= figures
         self.bar.set_postfix(self.shown, refresh=False)
 
@@ -69,7 +69,7 @@ class Progress:
 
     @contextlib.contextmanager
     def paused(self):
-        """Do not count the time of a `with` block as that of steps."""
+        """Exclude the duration of a `with` block from the step times."""
         began = time.monotonic()
         yield
         self.started += time.monotonic() - began

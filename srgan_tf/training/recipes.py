@@ -1,4 +1,4 @@
-"""Training recipes: the settings that decide which weights a training phase ends with."""
+"""Training recipes: the settings that determine the final weights of a training phase."""
 
 import dataclasses
 import math
@@ -20,7 +20,7 @@ def _setting(default, description, **limits):
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Everything that decides which weights a phase ends with, except pictures and starting weights."""
+    """All settings that determine the final weights of a phase, except pictures and starting weights."""
 
     phase: str = "srresnet"
     scale: int = 4
@@ -126,7 +126,7 @@ RECIPES = {
         "srgan": Recipe(phase="srgan", steps=200_000, content="vgg54", schedule="halves", precision="auto"),
     },
     # The same networks and losses, but a start as interpolation, smaller batches, and Muon at a rate that falls to 0.
-    # Two small additional losses keep SRGAN close to the colours of LR and free of a grid.
+    # Two small additional losses preserve the colours of LR and suppress grid artefacts in SRGAN.
     "fast": {
         "srresnet": Recipe(
             batch=8,
@@ -155,7 +155,7 @@ RECIPES = {
         ),
     },
     # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
-    # that judges every pixel.
+    # that classifies every pixel.
     "photo": {
         "srresnet": Recipe(
             batch=8,

@@ -1,4 +1,4 @@
-"""What a run was asked for, and whether it may resume with other settings."""
+"""The settings of a run, and the check whether it may resume with other settings."""
 
 import contextlib
 import dataclasses
@@ -44,12 +44,12 @@ class Run:
 
 
 def as_config(run: Run) -> dict:
-    """The content of `config.json`: the run, and `start`, the attributes that an export has of its starting model."""
+    """The content of `config.json`: the run, and `start`, the attributes of its starting model for exports."""
     return {**json.loads(json.dumps(dataclasses.asdict(run))), "start": origin(run.init)}
 
 
 def read(path: Path) -> dict:
-    """The `config.json` of a run that has checkpoints, with the default of every field that it is older than.
+    """Read the `config.json` of a run that has checkpoints; fields that are newer than the file get their defaults.
 
     Raises:
         UserError: if it is missing or damaged.
@@ -68,13 +68,13 @@ def read(path: Path) -> dict:
 
 
 def check_same(run: Run, old: dict, new: dict) -> None:
-    """Compare two configurations of a run, the one that it started with and the one that it is to resume with.
+    """Compare the configuration that a run started with to the one for resuming it.
 
     Raises:
-        UserError: if the run cannot resume with the new one.
+        UserError: if the run cannot resume with the new configuration.
     """
     for field in old["recipe"].keys() | new["recipe"].keys():
-        if field == "precision" and old["recipe"].get(field) == "auto":  # older runs do not record what it meant
+        if field == "precision" and old["recipe"].get(field) == "auto":  # older runs do not record the actual precision
             continue
         if field not in EXTENDABLE:
             _check_field(run, field, old["recipe"].get(field), new["recipe"].get(field))
@@ -83,7 +83,7 @@ def check_same(run: Run, old: dict, new: dict) -> None:
             f"{run.folder}: this run was trained on other pictures ({_difference(old['train'], new['train'])}). "
             f"Restore them, or start another --run_dir with --init {run.folder}/saved_model."
         )
-    if not old.get("start") or old["start"] != origin(run.init):  # the same model may have moved
+    if not old.get("start") or old["start"] != origin(run.init):  # the same model may have been moved
         _check_field(run, "init", old["init"], new["init"])
     _check_field(run, "vgg", Path(old["vgg"]).name, Path(new["vgg"]).name)
     if old["recipe"]["steps"] > new["recipe"]["steps"]:
@@ -94,7 +94,7 @@ def check_same(run: Run, old: dict, new: dict) -> None:
 
 
 def origin(init: str) -> dict:
-    """The attributes that an export has of the model that training started from: its checksum, if that is known."""
+    """Export attributes that identify the starting model of the training: its checksum, if known."""
     with contextlib.suppress(UserError, KeyError):
         return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
     return {}

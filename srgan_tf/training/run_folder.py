@@ -38,7 +38,7 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        origin: the attributes that an export has of the model that training started from, after `configure`.
+        origin: the attributes of the starting model for exports, available after `configure`.
     """
 
     def __init__(self, path):
@@ -47,10 +47,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self):
-        """Hold the folder for the length of a `with` block: no other process can train in it.
+        """Lock the folder for the duration of a `with` block: no other process can train in it.
 
         Raises:
-            UserError: if another process does.
+            UserError: if another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with open(self.path / ".lock", "ab") as file:
@@ -64,7 +64,7 @@ class RunFolder:
             yield
 
     def configure(self, run: Run) -> None:
-        """Write the settings of a run, after comparing them with those that it started with.
+        """Write the settings of a run after comparing them with its original settings.
 
         Raises:
             UserError: if the folder contains another run.
@@ -148,7 +148,7 @@ class RunFolder:
         Image.fromarray(np.concatenate([large, sr, hr], 1)).save(self.path / "samples" / f"{name}.png")
 
     def saved_model(self, step: int) -> Path:
-        """Where the SavedModel of a step is."""
+        """The folder of the SavedModel of a step."""
         return self._models / str(step)
 
     @property
@@ -157,7 +157,10 @@ class RunFolder:
         return checkpoints.marked(self._checkpoints, "best")
 
     def _reopen(self, recipe: Recipe) -> None:
-        """Go back to where the learning rate of a finished run began to fall; later steps belong to its end."""
+        """Return to the step at which a finished run's learning rate began to fall.
+
+        Later checkpoints are removed; the final SavedModel is moved to `ended/`.
+        """
         last = decay_start(recipe)
         if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
             raise UserError(
@@ -167,7 +170,7 @@ class RunFolder:
         model, ended = self.saved_model(recipe.steps), self.path / "ended" / str(recipe.steps)
         if recipe.steps > last and model.is_dir():
             ended.parent.mkdir(exist_ok=True)
-            shutil.rmtree(ended, ignore_errors=True)  # of an earlier attempt that was killed here
+            shutil.rmtree(ended, ignore_errors=True)  # from an earlier attempt that was killed here
             model.replace(ended)
         for step, path in checkpoints.found(self._checkpoints):
             if step > last:
@@ -186,7 +189,7 @@ class Journal:
     def __init__(self, folder: Path, step: int):
         self.path, kept = folder / "metrics.jsonl", []
         for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # half a line, of a killed process
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line from a killed process
                 if json.loads(line)["step"] <= step:
                     kept.append(line)
         self._kept = [json.loads(line) for line in kept]

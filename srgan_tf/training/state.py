@@ -1,4 +1,4 @@
-"""What a training run updates: networks, optimizers and averaged weights."""
+"""The state of a training run: networks, optimizers and averaged weights."""
 
 import keras
 import tensorflow as tf

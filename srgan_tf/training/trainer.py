@@ -27,7 +27,7 @@ from srgan_tf.training.state import State
 from srgan_tf.training.step import make_step
 from srgan_tf.training.validation import Validator
 
-MEASURED = 256  # crops that the averages of batch normalisation are measured on after a phase that froze them
+MEASURED = 256  # crops for measuring the averages of batch normalisation after a phase that froze them
 
 
 def train(run: Run, store, validation=None, *, initial_weights=None, strategy=None):
@@ -154,7 +154,7 @@ class _Loop:
         return bool(distribution.agree(self.strategy, int(bool(interruption))))
 
     def _validate(self):
-        """Validate the generator and remember the best step. Returns what progress shows of it."""
+        """Validate the generator and remember the best step. Returns the figures for the progress display."""
         if not (self.validator and self.validator.pictures):
             return {}
         figures, samples = self.validator()
@@ -249,7 +249,7 @@ def _distance(content_loss):
 
 
 def _restore(folder, state, strategy):
-    """Restore the newest good checkpoint, on all workers the one that the first of them chooses. Returns its step."""
+    """Restore the newest valid checkpoint, which the first worker selects for all. Returns its step."""
     chief = distribution.is_chief(strategy)
     step = distribution.agree(strategy, folder.restore(state) if chief else 0)
     if step and not chief:
@@ -287,7 +287,7 @@ def _check_replicas(run, strategy):
 
 @contextlib.contextmanager
 def _user_errors(folder, strategy):
-    """Turn errors that end a run without being bugs into a `UserError`."""
+    """Convert errors that end a run without being bugs into a `UserError`."""
     try:
         yield
     except BrokenPipeError:  # of our own output

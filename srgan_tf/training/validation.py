@@ -1,4 +1,4 @@
-"""Validation: the scores of a generator on the centres of pictures."""
+"""Validation: scores of a generator on the centres of pictures."""
 
 import sys
 
@@ -13,7 +13,7 @@ from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, as_rgb
 
 CENTRE = 256  # HR side of the part of a picture that is scored, pixels
-PSNR_LIMIT = 100.0  # dB; the PSNR of a picture without any error is infinite, and would be the mean's
+PSNR_LIMIT = 100.0  # dB; the infinite PSNR of an exact result would make the mean infinite
 BICUBIC_REACH = 2  # LR pixels at a centre's edge that depend on HR pixels outside of it
 
 

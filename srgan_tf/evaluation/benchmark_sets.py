@@ -46,7 +46,7 @@ def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[
 
     Args:
         name: a key of BENCHMARKS.
-        data_dir: the folder that holds the sets' folders.
+        data_dir: the folder that contains the sets' folders.
         scale: 2, 4 or 8.
 
     Returns:
@@ -164,7 +164,7 @@ def fingerprint(pairs):
     """Identifies the files of a set, as a dict of plain values.
 
     `pictures` is the number of pairs, `sha256` the digest of the files' digests in their order, and `released` whether
-    all are those of the release; None where its checksums are not known.
+    all match the release; None if its checksums are unknown.
     """
     files = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if path]
     sums = [digest_of(path.read_bytes()) for path in files]

@@ -33,7 +33,7 @@ def download(
 
     Args:
         name, data_dir, scale: as for `load_pairs`.
-        url: address of the folder that holds the sets' folders.
+        url: address of the folder that contains the sets' folders.
         timeout: seconds without data after which a connection is closed.
         pause: seconds before the second attempt; the pause doubles with each attempt.
 

@@ -14,7 +14,7 @@ from srgan_tf.evaluation.metrics import PROTOCOLS, lr_consistency, score
 from srgan_tf.resize import imresize
 from srgan_tf.saved_models import zoo
 
-AT_ONCE = 4_000_000  # HR pixels up to which all methods are scored in parallel; each takes about 160 bytes a pixel
+AT_ONCE = 4_000_000  # HR pixels up to which all methods are scored in parallel; each takes about 160 bytes per pixel
 
 
 def evaluate(
@@ -35,9 +35,9 @@ def evaluate(
         methods: a mapping of names to callables, uint8 [h, w, 3] LR -> uint8 [scale h, scale w, 3] SR.
         sets: a mapping of names to lists of `benchmark_sets.Pair`.
         protocols: some of `metrics.PROTOCOLS`, for PSNR and SSIM.
-        scale: of the sets. As many pixels are cropped at each side before scoring.
+        scale: the scale of the sets. The same number of pixels is cropped at each side before scoring.
         metrics: some of `measures.METRICS`.
-        loaded: from `measures.load`, for those of `metrics` that need it.
+        loaded: the result of `measures.load`, for the metrics that need it.
         folders: a mapping of names to `result_folders.ResultFolder`, methods whose SR files exist already.
         done: called without arguments after each image, for a progress bar.
         seen: called with the name of the set, the name of the image, HR, LR and a dict of SR by method.

@@ -13,7 +13,7 @@ from srgan_tf.evaluation.metrics import crop_border
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """How a metric is stored and shown.
+    """The storage and display settings of a metric.
 
     Attributes:
         key: its name in `results.json` and `results.csv`.

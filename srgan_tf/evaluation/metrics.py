@@ -18,7 +18,7 @@ from srgan_tf.evaluation.ssim import PEAK, WINDOW, ssim
 from srgan_tf.resize import imresize
 
 PROTOCOLS = ("paper", "bt601", "rgb")
-SSIM_WINDOW = WINDOW  # pixels a side that `bt601` and `rgb` need after cropping
+SSIM_WINDOW = WINDOW  # minimum side for `bt601` and `rgb` after cropping, pixels
 
 
 def score(hr: np.ndarray, sr: np.ndarray, protocol: str, border: int = 4) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from srgan_tf.evaluation.metrics import crop_border
 from srgan_tf.evaluation.ssim import correlate_rows
 from srgan_tf.resize import imresize
 
-BLOCK = 96  # pixels a side of the blocks whose statistics are compared
+BLOCK = 96  # side of the blocks whose statistics are compared, pixels
 SHAPES = np.arange(0.2, 10.001, 0.001)  # candidates for the shape of a generalized Gaussian distribution
 NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 

@@ -26,7 +26,7 @@ FULL_SIZE = 0.99  # minimum screen pixels per picture pixel for a picture to cou
 
 
 class OpinionTest:
-    """Collects the pictures while they are scored, and writes the test when they are complete.
+    """Collects the pictures during scoring, and writes the test when they are complete.
 
     test = OpinionTest(folder, methods)
     test.finish(evaluate.evaluate(methods, sets, seen=test.add) | provenance(...))
@@ -42,7 +42,7 @@ class OpinionTest:
             scale: of LR, which is upscaled by nearest for the calibration.
 
         Raises:
-            UserError: for a folder that holds other files or cannot be written.
+            UserError: for a folder that contains other files or cannot be written.
         """
         self.folder = pages.claim(folder, "--mos", "opinion")
         self.methods, self.seed, self.scale = [*methods, HR], seed, scale
@@ -116,8 +116,7 @@ def read_answers(files):
         A list of dicts with `rater`, `test` and `answers`, each answer with `set`, `picture`, `method`, `score`.
 
     Raises:
-        UserError: for a file that cannot be read or holds something else, for two files of one rater, and for answers
-            to different tests.
+        UserError: for an unreadable or invalid file, for two files of one rater, and for answers to different tests.
     """
     paths = [path for file in files for path in (sorted(glob.glob(str(file))) or [str(file)])]
     sessions, sources = [], {}

@@ -65,7 +65,7 @@ def paper_rows(name, scale):
 
 
 def not_released(results, sets):
-    """The names of the sets that are compared with the paper although their files are not those of the release.
+    """The names of sets that are compared with the paper although their files differ from the release.
 
     Args:
         results: from `evaluate.evaluate`.

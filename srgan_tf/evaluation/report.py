@@ -34,7 +34,7 @@ class Report:
             methods: the names of the methods, in the order in which they are shown.
 
         Raises:
-            UserError: for a folder that holds other files or cannot be written.
+            UserError: for a folder that contains other files or cannot be written.
         """
         self.folder = pages.claim(folder, "--report", "report")
         self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))

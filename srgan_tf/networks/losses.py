@@ -119,7 +119,7 @@ def discrimination(real_logits, fake_logits):
 
 
 def _caffe(picture):
-    """HR or SR as VGG19 takes it: B, G, R on [0, 255] less the means of ImageNet."""
+    """Preprocess HR or SR for VGG19: B, G, R on [0, 255] minus the means of ImageNet."""
     return ops.flip((picture + 1) * 127.5, axis=-1) - ops.convert_to_tensor(CAFFE_MEANS, picture.dtype)
 
 

@@ -133,7 +133,7 @@ def start_as_interpolation(generator):
             up[1, 1, colours, position * features + colours] = 1
         new[f"up{k}_conv/kernel"] = up
     tail = 0.1 * np.array(weights["tail_conv/kernel"])
-    box = np.zeros(9, "float32")  # of even width around a pixel: half weights at both ends
+    box = np.zeros(9, "float32")  # the width is even, so both ends have half weights
     box[4 - scale // 2 : 5 + scale // 2] = 1 / scale
     box[[4 - scale // 2, 4 + scale // 2]] /= 2
     tail[:, :, :3, :] = 0

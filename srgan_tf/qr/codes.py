@@ -7,7 +7,7 @@ import numpy as np
 
 from srgan_tf.errors import UserError
 
-VERSIONS = range(1, 7)  # 21 to 41 modules a side
+VERSIONS = range(1, 7)  # 21 to 41 modules per side
 LEVELS = "LMQH"  # of error correction: 7, 15, 25, 30 % of the codewords
 QUIET = 4  # light modules around a code, required by the standard
 BYTES = {  # capacity in bytes, versions 1 to 6 (ISO/IEC 18004, table 7)

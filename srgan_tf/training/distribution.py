@@ -1,4 +1,4 @@
-"""The devices of a run: one, all of a machine, or those of several machines."""
+"""The devices of a run: a single one, all devices of a machine, or several machines."""
 
 import dataclasses
 import json

@@ -88,9 +88,9 @@ class State:
         return generator
 
     def remeasure_norms(self, batches):
-        """Set the generator's averages of batch normalisation, frozen until now, to those of its activations.
+        """Set the generator's frozen averages of batch normalisation to the statistics of its activations.
 
-        Neither the generator nor its average computes anything else afterwards.
+        The outputs of the generator and of its averaged weights stay the same.
 
         Args:
             batches: LR crops, see `batch_norm.remeasure`.

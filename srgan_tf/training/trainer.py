@@ -71,7 +71,7 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
         with _Interruption() as interruption:
             update = make_step(run.recipe, state, content_loss, strategy=strategy, xla=run.xla)
             loop.run(batches, update, interruption)
-            distribution.agree(strategy, step)  # the next phase reads what the first worker has just written
+            distribution.agree(strategy, step)  # the next phase reads the files of the first worker
         if interruption:  # since the last step
             raise Stopped(
                 f"stopped after the last step of {run.recipe.phase}, checkpoint written. The same command resumes from "
@@ -262,7 +262,7 @@ def _weights(init):
 
 
 def _start_from(state, weights):
-    """Give the generator weights to start from; the layers that enlarge may be those of another scale."""
+    """Set the generator's initial weights. If they have another scale, the `up*` and `tail*` layers may stay new."""
     new = state.start_from(weights)
     if other := [name for name in new if not name.startswith(("up", "tail"))]:
         raise UserError(
@@ -290,7 +290,7 @@ def _user_errors(folder, strategy):
     """Convert errors that end a run without being bugs into a `UserError`."""
     try:
         yield
-    except BrokenPipeError:  # of our own output
+    except BrokenPipeError:  # on this program's output
         raise
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(

@@ -71,7 +71,7 @@ class Validator:
 
 
 def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """The centre of every picture with each kind of damage, at most 256 HR pixels a side.
+    """The centre of every picture with each kind of damage, at most 256 HR pixels per side.
 
     Args:
         store: a `store.Store`.

@@ -21,7 +21,7 @@ from srgan_tf.upscaling.tiles import spans
 CONNECTIONS = 2  # concurrent requests per server: one is computed while the other is transferred
 ATTEMPTS = 8  # consecutive failures until a server is given up; a picture fails when all are
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds
-TILE = 768  # LR pixels a side, as in `upscaler` where the memory is large enough
+TILE = 768  # LR pixels per side, as in `upscaler` with enough memory
 TIMEOUT = 600.0  # seconds per request
 
 

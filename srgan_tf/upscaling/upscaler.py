@@ -18,7 +18,7 @@ TILE = 768  # LR pixels per side: larger tiles hardly reduce the overhead of the
 SMALL = 2**12  # LR pixels that are computed without a check of the memory: below 100 MB
 LEAST = 16  # LR pixels per side: tiles that do not fit into memory are halved down to this
 TRUNK_BYTES, STRIP_BYTES = 1000, 10_000  # per LR pixel in the trunk, and in a strip: float32, 64 features
-MAX_TILE_PIXELS = 2**21  # of a tile with its halo
+MAX_TILE_PIXELS = 2**21  # including the halo
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 

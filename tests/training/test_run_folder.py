@@ -1,0 +1,178 @@
+"""A run resumes from its folder, and no other run changes it."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from helpers.runs import RECIPE, lines, weights
+from srgan_tf.errors import Stopped, UserError
+from srgan_tf.networks import models
+from srgan_tf.saved_models import export
+from srgan_tf.training import checkpoints, trainer
+from srgan_tf.training.run_folder import RunFolder
+
+
+def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start):
+    longer = dataclasses.replace(RECIPE, steps=6)
+    whole = start(longer, "whole")
+    start(RECIPE, "parts")
+    parts = start(longer, "parts")
+    for name, value in weights(whole, 6).items():
+        np.testing.assert_allclose(weights(parts, 6)[name], value, atol=1e-6, err_msg=name)
+    assert [line["step"] for line in lines(parts)] == [line["step"] for line in lines(whole)]
+
+
+def test_an_extended_run_resumes_from_before_the_decay_and_keeps_its_old_end_even_if_stopped(start, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
+    longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
+    whole = start(longer, "whole", **seldom)
+    run = start(recipe, "parts", keep=1, **seldom)
+    end = weights(run, 8)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._Loop, "_stops", lambda loop, interruption: loop.step == 5)
+        with pytest.raises(Stopped, match="stopped at step 5"):
+            start(longer, "parts", **seldom)
+    assert [step for step, _ in checkpoints.found(run / "checkpoints")][:2] == [5, 4]
+    for name, value in models.named_weights(export.restore(run / "ended" / "8")).items():
+        np.testing.assert_array_equal(value, end[name])
+    start(longer, "parts", **seldom)
+    for step in (8, 12):  # the new run's own step 8, not the old end
+        for name, value in weights(whole, step).items():
+            np.testing.assert_allclose(weights(run, step)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_a_run_without_a_checkpoint_from_before_its_decay_is_not_extended_and_not_changed(start):
+    recipe = dataclasses.replace(RECIPE, schedule="cosine")
+    run = start(recipe)
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="--init .*saved_model and another --run_dir"):
+        start(dataclasses.replace(recipe, steps=6))
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_run_whose_checkpoint_from_before_its_decay_is_damaged_is_not_extended_and_not_changed(start):
+    recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5)
+    run = start(recipe, checkpoint_every=3, validate_every=100)
+    (run / "checkpoints" / "step-00000003.npz").write_bytes(b"damaged")
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="no checkpoint that can be read .*--init .*saved_model and another --run_dir"):
+        start(dataclasses.replace(recipe, steps=8), checkpoint_every=3, validate_every=100)
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_run_that_failed_before_its_first_checkpoint_can_start_with_other_settings(start, monkeypatch):
+    def fail(*_, **__):
+        raise UserError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "make_step", fail)
+        with pytest.raises(UserError, match="out of memory"):
+            start(dataclasses.replace(RECIPE, learning_rate=1.0))
+    assert (start() / "saved_model" / "4").is_dir()
+
+
+def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_model(start):
+    base = start(folder="base")
+    still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
+    begun = start(still, init=str(base / "saved_model"))
+    for name, value in weights(base, 4).items():  # but BN's averages move at any rate
+        assert "moving" in name or np.array_equal(weights(begun, 4)[name], value), name
+    assert json.loads((begun / "config.json").read_text())["recipe"]["precision"] in ("float32", "bfloat16")
+    moved, longer = base.with_name("moved"), dataclasses.replace(still, steps=6)
+    base.rename(moved)
+    run = start(longer, init=str(moved / "saved_model"))
+    assert (run / "saved_model" / "6").is_dir()
+    with pytest.raises(UserError, match="another init"):
+        start(longer, init=str(run / "saved_model"))
+
+
+def test_a_run_that_is_older_than_degradations_resumes(start):
+    run = start()
+    config = json.loads((run / "config.json").read_text())
+    del config["recipe"]["degradation"]
+    config["recipe"]["jpeg"] = 0
+    (run / "config.json").write_text(json.dumps(config))
+    start()
+
+
+def test_checkpoints_without_their_configuration_are_refused(start):
+    run = start()
+    (run / "config.json").unlink()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match="checkpoints but no config.json"):
+        start()
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_no_two_processes_train_in_one_folder(start, tmp_path):
+    with RunFolder(tmp_path / "run").locked(), pytest.raises(UserError, match="run: another process is training"):
+        start()
+    start()
+
+
+def test_damaged_metrics_are_removed_and_the_others_kept(start):
+    run = start()
+    figures = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text('{"st}\n' + figures + '{"step": 4, "lo')
+    start(dataclasses.replace(RECIPE, steps=6))
+    assert (run / "metrics.jsonl").read_text().startswith(figures) and lines(run)[-1]["step"] == 6
+
+
+def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start):
+    run = start()
+    shutil.rmtree(run / "saved_model" / "4")
+    (run / "saved_model" / ".4.0123.part").mkdir()
+    start()
+    assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
+
+
+def test_a_folder_that_cannot_be_created_gives_one_line(start, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UserError, match="Not a directory.*--run_dir"):
+        start(folder="file/run")
+
+
+def test_a_run_that_is_older_than_a_field_of_recipes_resumes(start):
+    run = start()
+    config = json.loads((run / "config.json").read_text())
+    del config["recipe"]["freeze_norm"]
+    (run / "config.json").write_text(json.dumps(config))
+    start(dataclasses.replace(RECIPE, steps=6), checkpoint_every=100, validate_every=100)
+    assert (run / "saved_model" / "6").is_dir()
+
+
+def test_a_finished_run_is_not_changed(start):
+    run = start()
+    before = weights(run, 4)
+    assert start() == run
+    for name, value in weights(run, 4).items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"recipe": dataclasses.replace(RECIPE, learning_rate=1e-4)}, "learning_rate"),
+        ({"recipe": dataclasses.replace(RECIPE, steps=2)}, "--steps 4"),
+        ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere"),
+    ],
+)
+def test_a_folder_with_another_run_is_not_changed(start, change, named):
+    run = start()
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=f"{named}.*--run_dir") as error:
+        start(**change)
+    assert "\n" not in str(error.value)
+    assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(start, capsys):
+    run = start()
+    newest = run / "checkpoints" / "step-00000004.npz"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    start(dataclasses.replace(RECIPE, steps=6))
+    assert "step-00000004.npz is damaged" in capsys.readouterr().err
+    assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4, 6]

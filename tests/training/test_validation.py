@@ -1,0 +1,102 @@
+"""A run is validated, and its best step is kept."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.runs import RECIPE, lines, weights
+from srgan_tf.errors import UserError
+from srgan_tf.images.degradation import PRESETS
+from srgan_tf.training import checkpoints, trainer, validation
+from srgan_tf.training.datasets import Folder
+from srgan_tf.training.store import open_store
+
+
+def test_validation_skips_tiny_pictures_and_limits_the_psnr_of_a_flat_one(data, tmp_path, capsys):
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), (255, 255, 255)).save(folder / "flat.png")
+    Image.new("RGB", (64, 16)).save(folder / "tiny.png")
+    store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
+    recipe = dataclasses.replace(RECIPE, steps=2, learning_rate=0.0)
+    trainer.train(trainer.Run(str(tmp_path / "run"), recipe, {}, validate_every=1), data[1], store)
+    figures = [line for line in lines(tmp_path / "run") if "validation_psnr" in line]
+    assert len(figures) == 2 and all(np.isfinite(list(line.values())).all() for line in figures)
+    assert "tiny.png has less than 20 pixels a side" in capsys.readouterr().err
+
+
+def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_due(start):
+    run = start(
+        dataclasses.replace(RECIPE, steps=8, learning_rate=0.05), keep=1, validate_every=1, checkpoint_every=100
+    )
+    psnr = {line["step"]: line["validation_psnr"] for line in lines(run) if "validation_psnr" in line}
+    best = max(psnr, key=psnr.get)
+    assert {step for step, _ in checkpoints.found(run / "checkpoints")} == {best, 8}
+    assert checkpoints.marked(run / "checkpoints", "best") == best
+    assert checkpoints.marked(run / "checkpoints", "worst") is None
+    assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
+
+
+def test_validation_uses_the_same_fixed_damage_of_each_kind_every_time(data):
+    plain = validation.centres(data[1], PRESETS["bicubic"])
+    first, second = (validation.centres(data[1], PRESETS["photo"]) for _ in range(2))
+    assert [kind for kind, *_ in plain] == ["clean"] * len(plain)
+    assert {kind for kind, *_ in first} == {"clean", "blur", "noise", "jpeg_low", "jpeg_middle", "mixed"}
+    for (kind, lr, hr), (_, again, _), (_, clean, original) in zip(first, second, plain * 6, strict=True):
+        np.testing.assert_array_equal(lr, again)
+        np.testing.assert_array_equal(hr, original)
+        assert (kind == "clean") == np.array_equal(lr, clean)
+
+
+def test_each_kind_of_damage_has_a_figure_and_a_sample(data, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=1, degradation="photo")
+    trainer.train(trainer.Run(str(tmp_path / "run"), recipe, {}), data[1], data[1])
+    assert any({"validation_psnr_clean", "validation_psnr_jpeg_low"} <= line.keys() for line in lines(tmp_path / "run"))
+    samples = {path.name for path in (tmp_path / "run" / "samples").iterdir()}
+    assert {"00000001.png", "00000001_jpeg_low.png"} <= samples
+
+
+def test_the_best_step_of_srgan_is_that_of_the_lowest_perceptual_distance(start, monkeypatch):
+    """A distance that falls while PSNR falls too; after a resume the best step so far is remembered."""
+    distances = iter([0.4, 0.2, 0.3, 0.25])
+    current = {}
+
+    class Distance:
+        def __call__(self, hr, sr):
+            return current["distance"]
+
+    original = validation.Validator.__call__
+
+    def validate(self):
+        current["distance"] = next(distances)
+        return original(self)
+
+    monkeypatch.setattr(trainer.perceptual, "Lpips", Distance)
+    monkeypatch.setattr(validation.Validator, "__call__", validate)
+    recipe = dataclasses.replace(RECIPE, phase="srgan", steps=6, schedule="constant")
+    run = start(recipe)
+    assert checkpoints.marked(run / "checkpoints", "best") == 4
+    found = [line["validation_lpips"] for line in lines(run) if "validation_lpips" in line]
+    assert found == pytest.approx([0.4, 0.2, 0.3])
+    start(dataclasses.replace(recipe, steps=8))
+    assert checkpoints.marked(run / "checkpoints", "best") == 4
+
+
+def test_without_lpips_srgan_is_validated_by_its_content_loss(start, vgg_weights, monkeypatch, capsys):
+    def missing():
+        raise UserError("LPIPS: not installed.")
+
+    monkeypatch.setattr(trainer.perceptual, "Lpips", missing)
+    recipe = dataclasses.replace(RECIPE, phase="srgan", content="vgg22", steps=2)
+    run = start(recipe, vgg=str(vgg_weights))
+    assert any(line.get("validation_content", 0) > 0 for line in lines(run))
+    assert "LPIPS: not installed." in capsys.readouterr().err
+
+
+def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start):
+    plain, averaged = start(folder="plain"), start(dataclasses.replace(RECIPE, ema=0.9), "averaged")
+    arrays = [checkpoints.load(run / "checkpoints" / "step-00000004.npz") for run in (plain, averaged)]
+    np.testing.assert_allclose(*(a["generator/head_conv/kernel"] for a in arrays), atol=1e-6)
+    assert not np.array_equal(weights(plain, 4)["head_conv/kernel"], weights(averaged, 4)["head_conv/kernel"])

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, one_line
 from srgan_tf.evaluation import evaluate, pages, paper_table
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import write_json
@@ -197,7 +197,7 @@ def format_table(scores):
     raters, left_out = len(scores["raters"]), scores["left_out"]
     lines = [
         f"{scores['ratings']} ratings of {raters} {'rater' if raters == 1 else 'raters'}"
-        + (f"; excluded by screening (ITU-R BT.500): {', '.join(left_out)}" if left_out else "")
+        + (f"; excluded by screening (ITU-R BT.500): {one_line(', '.join(left_out))}" if left_out else "")
     ]
     if scores["shown_smaller"]:
         lines.append(f"{scores['shown_smaller']} of the ratings are of pictures that were shown at less than full size")
@@ -206,11 +206,11 @@ def format_table(scores):
         paper = {method: mos for method, (_, _, mos) in rows.items()}
         if paper:
             paper[HR] = paper_table.PAPER_HR_MOS[name]
-        labels = {method: "HR" if method == HR else paper_table.label(method) for method in found}
+        labels = {method: "HR" if method == HR else one_line(paper_table.label(method)) for method in found}
         width = max(16, *(len(label) for label in labels.values()))
         lines += [
             "",
-            f"{paper_table.set_title(name)}",
+            one_line(paper_table.set_title(name)),
             f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS) + "   the paper's",
         ]
         for method, row in found.items():
@@ -238,7 +238,7 @@ def _read(path):
         session = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check its name.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         session = None
     if not _is_session(session):
         raise UserError(f"{path}: not the answers to an opinion test. Give a file that the page saved.")
@@ -252,6 +252,9 @@ def _is_session(session):
             test["format"] == FORMAT
             and isinstance(session["rater"], str)
             and isinstance(test["id"], str)
+            and isinstance(test["methods"], list)
+            and all(isinstance(name, str) for name in test["methods"])
+            and all(isinstance(part, str) for a in answers for part in _key(a))
             and len(answers) > 0
             and len({_key(a) for a in answers}) == len(answers)
             and all(a["score"] in RATINGS and a["method"] in test["methods"] and _shown(a) >= 0 for a in answers)

@@ -212,6 +212,8 @@ def test_a_rater_who_is_always_stricter_is_kept():
         (lambda s: s | {"answers": [s["answers"][0] | {"score": 6}]}, "not the answers"),
         (lambda s: s | {"answers": s["answers"] * 2}, "not the answers"),
         (lambda s: s | {"answers": [s["answers"][0] | {"shown": "large"}]}, "not the answers"),
+        (lambda s: s | {"test": s["test"] | {"methods": "nearest bicubic hr"}}, "not the answers"),
+        (lambda s: s | {"answers": [s["answers"][0] | {"set": 5}]}, "not the answers"),
         (lambda s: s | {"test": s["test"] | {"id": "other"}}, "another test"),
         (lambda s: s | {"rater": "a"}, "rater"),
     ],
@@ -231,6 +233,21 @@ def test_the_program_takes_files_as_a_shell_expands_them(tmp_path):
         file.write_text(json.dumps(session(file.stem, [1, 4, 5])))
     done = subprocess.run([sys.executable, PROGRAM, "--mos_results", *files], capture_output=True, text=True)
     assert done.stdout.startswith("6 ratings of 2 raters\n"), done.stderr
+
+
+def test_names_from_a_file_of_answers_are_printed_without_control_characters():
+    given = session("rater", [1, 4, 5])
+    for answer in given["answers"]:
+        answer["set"] = "\x1b]0;title\x07set\nsecond line"
+    table = opinion.format_table(opinion.score([given]))
+    assert r"\x1b]0;title\x07set\nsecond line" in table.splitlines()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"test": ' * 50_000])
+def test_deeply_nested_answers_give_one_line(tmp_path, text):
+    (tmp_path / "answers.json").write_text(text)
+    with pytest.raises(UserError, match="answers.json: not the answers to an opinion test"):
+        opinion.read_answers([str(tmp_path / "answers.json")])
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.evaluation import metrics
+from srgan_tf.evaluation import metrics, perceptual
 from srgan_tf.images.degradation import Degradation
 from srgan_tf.networks import models
 from srgan_tf.networks.pixels import to_lr, to_uint8
@@ -82,7 +82,8 @@ def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarra
     """
     scale = store.scale
     side = CENTRE // scale
-    pairs, smallest = [], max(metrics.SSIM_WINDOW + 2 * scale, (2 * BICUBIC_REACH + 1) * scale)
+    smallest = max(metrics.SSIM_WINDOW + 2 * scale, (2 * BICUBIC_REACH + 1) * scale, perceptual.SMALLEST)
+    pairs = []
     for i in range(len(store)):
         if scale * min(store.sizes[i]) < smallest:
             print(f"skipped in validation: {store.names[i]} has less than {smallest} pixels a side", file=sys.stderr)

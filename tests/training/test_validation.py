@@ -18,13 +18,13 @@ def test_validation_skips_tiny_pictures_and_limits_the_psnr_of_a_flat_one(data, 
     folder = tmp_path / "validation"
     folder.mkdir()
     Image.new("RGB", (64, 64), (255, 255, 255)).save(folder / "flat.png")
-    Image.new("RGB", (64, 16)).save(folder / "tiny.png")
+    Image.new("RGB", (64, 28)).save(folder / "tiny.png")
     store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
     recipe = dataclasses.replace(RECIPE, steps=2, learning_rate=0.0)
     trainer.train(trainer.Run(str(tmp_path / "run"), recipe, {}, validate_every=1), data[1], store)
     figures = [line for line in lines(tmp_path / "run") if "validation_psnr" in line]
     assert len(figures) == 2 and all(np.isfinite(list(line.values())).all() for line in figures)
-    assert "tiny.png has less than 20 pixels a side" in capsys.readouterr().err
+    assert "tiny.png has less than 31 pixels a side" in capsys.readouterr().err
 
 
 def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_due(start):

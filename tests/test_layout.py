@@ -13,7 +13,7 @@ from helpers import ROOT
 PACKAGE = ROOT / "srgan_tf"
 ORDER = [  # a module imports from its own package and from those to its left; of one entry, neither imports the other
     {"errors"},
-    {"atomic", "cache"},
+    {"atomic", "bars", "cache"},
     {"resize"},
     {"networks", "images"},
     {"saved_models"},

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
+from srgan_tf import bars
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 
@@ -392,5 +393,5 @@ def _progress(total):
     import tqdm
 
     if sys.stderr.isatty():
-        return tqdm.tqdm(total=total, desc="scoring", unit="picture", leave=False)
+        return bars.bar(total=total, desc="scoring", unit="picture", leave=False)
     return tqdm.tqdm(total=total, mininterval=30, bar_format="scored {n_fmt} of {total_fmt} pictures in {elapsed}\n")

@@ -5,6 +5,7 @@ import time
 
 import tqdm
 
+from srgan_tf import bars
 from srgan_tf.upscaling.reporter import Reporter
 
 EVERY = 60  # seconds between lines without a terminal
@@ -20,7 +21,7 @@ class Progress(Reporter):
         self._total, self._unit, self._done, self._share, self._part = total, unit, 0, 0.0, 1.0
         self._started = self._shown = time.monotonic()
         form = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-        self._bar = tqdm.tqdm(total=total, leave=False, bar_format=form, disable=not sys.stderr.isatty())
+        self._bar = bars.bar(total=total, leave=False, bar_format=form, disable=not sys.stderr.isatty())
         self._show()
 
     def __enter__(self):

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import requests
 from PIL import Image
-from tqdm import tqdm
 
-from srgan_tf import atomic
+from srgan_tf import atomic, bars
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, digest_of, release_path, released_pairs, released_sums
 
@@ -57,7 +56,7 @@ def download(
         with atomic.whole_file(path) as file:
             file.write(content)
 
-    bar = tqdm(
+    bar = bars.bar(
         total=len(missing), desc=f"downloading {title}", unit=" files", mininterval=0.1 if sys.stderr.isatty() else 30
     )
     try:

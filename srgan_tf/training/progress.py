@@ -5,8 +5,8 @@ import math
 import time
 
 import numpy as np
-from tqdm import tqdm
 
+from srgan_tf.bars import bar
 from srgan_tf.training.run_folder import Journal
 
 LINE_SECONDS = 60  # without a terminal, the minimum time between two lines
@@ -23,13 +23,12 @@ class Progress:
 
     def __init__(self, recipe, step: int, journal: Journal | None):
         self.steps, self.journal = recipe.steps, journal
-        self.bar = tqdm(
+        self.bar = bar(
             total=recipe.steps,
             initial=step,
             desc=recipe.phase,
             unit=" steps",
             disable=None if journal else True,
-            dynamic_ncols=True,
             smoothing=0.05,
         )
         self.recent, self.shown, self.seconds = [], {}, math.nan

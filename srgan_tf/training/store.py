@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from srgan_tf.bars import bar
 from srgan_tf.errors import UserError
 
 PIXEL = np.dtype("V3")  # one element per pixel: turning a crop moves a third as many elements
@@ -149,7 +149,7 @@ def _decode(source, scale, folder):
     if not sys.stderr.isatty():  # a terminal shows the bar
         print(f"decoding {source.count} pictures once, into {folder.parent}", flush=True)
     with open(folder / "lr.bin", "wb") as lr_file, open(folder / "hr.bin", "wb") as hr_file:
-        for picture in tqdm(source.pictures(), "decoding", source.count, unit=" pictures", disable=None):
+        for picture in bar(source.pictures(), "decoding", source.count, unit=" pictures", disable=None):
             if picture.error:
                 index["skipped"].append(picture.error)
                 continue

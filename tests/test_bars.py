@@ -1,0 +1,26 @@
+"""Progress bars are visible in terminals of any size."""
+
+import os
+import sys
+
+import pytest
+
+from srgan_tf import bars
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
+@pytest.mark.parametrize("columns", [0, 60], ids=["docker run -t", "60 columns"])
+def test_a_bar_is_drawn_in_a_terminal_with_and_without_a_size(monkeypatch, columns):
+    import fcntl
+    import struct
+    import termios
+
+    ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", columns // 3, columns, 0, 0))
+    with open(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with bars.bar(total=2, desc="work", disable=None) as bar:
+            bar.update(2)
+        shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "work: 100%" in shown and "2/2" in shown

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from srgan_tf.bars import bar
-from srgan_tf.training.run_folder import Journal
+from srgan_tf.training.journal import Journal
 
 LINE_SECONDS = 60  # without a terminal, the minimum time between two lines
 

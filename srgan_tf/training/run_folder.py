@@ -11,20 +11,19 @@ RUN/tensorboard/     the metrics as events, if tensorboard is installed
 
 import contextlib
 import dataclasses
-import importlib.util
 import json
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from PIL import Image
 
 from srgan_tf import atomic
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, run_config
+from srgan_tf.training.journal import Journal
 from srgan_tf.training.recipes import Recipe, decay_start
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.state import State
@@ -115,7 +114,7 @@ class RunFolder:
         except ValueError as error:
             raise UserError(f"--run_dir: {error}. Use a folder that all workers share.") from error
 
-    def journal(self, step: int) -> "Journal":
+    def journal(self, step: int) -> Journal:
         """The metrics of the run, without those of later steps."""
         return Journal(self.path, step)
 
@@ -176,43 +175,6 @@ class RunFolder:
             if step > last:
                 shutil.rmtree(self.saved_model(step), ignore_errors=True)
                 path.unlink()
-
-
-class Journal:
-    """The metrics of a run: `metrics.jsonl`, and TensorBoard's events if it is installed.
-
-    Args:
-        folder: the folder of the run.
-        step: the step from which the run resumes; metrics of later steps are removed.
-    """
-
-    def __init__(self, folder: Path, step: int):
-        self.path, kept = folder / "metrics.jsonl", []
-        for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line from a killed process
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
-        self._kept = [json.loads(line) for line in kept]
-        if self.path.exists():
-            with atomic.whole_file(self.path) as file:
-                file.write("".join(line + "\n" for line in kept).encode())
-        self.events = None
-        if importlib.util.find_spec("tensorboard"):
-            self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
-
-    def best(self, figure: str, lower: bool) -> float | None:
-        """The best value of a figure before the run resumed; None if there is none."""
-        values = [line[figure] for line in self._kept if isinstance(line.get(figure), (int, float))]
-        return (min if lower else max)(values, default=None)
-
-    def write(self, step: int, figures: dict) -> None:
-        """Append the figures of a step, numbers by name."""
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"step": step, **figures}) + "\n")
-        if self.events:
-            with self.events.as_default(step):
-                for name, value in figures.items():
-                    tf.summary.scalar(name, value)
 
 
 def _is_whole(checkpoint):

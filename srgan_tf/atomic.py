@@ -1,10 +1,11 @@
-"""Atomic file writes, and claims that let only one process make a file."""
+"""Atomic writes of files and folders, and claims that let only one process make a file."""
 
 import contextlib
 import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,7 +15,7 @@ try:
 except ImportError:  # Windows, which does not remove open files anyway
     fcntl = None
 
-_PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"
+_PREFIX, _SUFFIX, _CLAIM = ".srgan_tf-", ".part", ".lock"  # an unfinished folder has a file ".lock" in it
 
 
 @contextlib.contextmanager
@@ -42,6 +43,31 @@ def whole_file(path: str | os.PathLike) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
+def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Create a folder for writing that gets its name when the block ends.
+
+    It is written under a hidden name in the same parent folder, and removed if the block fails or if the path exists
+    when it ends. A killed process leaves it behind; `sweep` removes it later.
+
+    Raises:
+        OSError: see `os.mkdir` and `os.rename`.
+    """
+    part, mark = _new_folder(Path(path))
+    try:
+        with mark:
+            yield part
+            for name in part.iterdir():
+                with open(name, "r+b") as file:
+                    _sync(file)
+            if fcntl:  # while it is locked, otherwise a sweep could remove it
+                _rename(part, path)
+        if not fcntl:
+            _rename(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def claimed(path: str | os.PathLike) -> Iterator[bool]:
     """Claim a file before making it. Yields False if another process is making it.
 
@@ -63,16 +89,26 @@ def claimed(path: str | os.PathLike) -> Iterator[bool]:
 
 
 def sweep(folder: str | os.PathLike) -> None:
-    """Remove unfinished files of killed processes from a folder; those of running processes stay."""
+    """Remove unfinished files and folders of killed processes from a folder; those of running processes stay."""
     folder = Path(folder)
     for part in [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]:
         with contextlib.suppress(OSError):
-            with open(part, "r+b") as file:  # NFS locks only writable files
+            inside = part.is_dir()
+            with open(part / _CLAIM, "ab") if inside else open(part, "r+b") as file:  # NFS locks only writable files
                 if not lock(file):
                     continue
                 if fcntl:
-                    part.unlink()  # while it is locked, otherwise `_new` could use it
-            part.unlink(missing_ok=True)
+                    _remove(part)  # while it is locked, otherwise `_new` could use it
+            if inside and not fcntl:
+                (part / _CLAIM).unlink()  # fails if another process has it open
+            _remove(part)
+
+
+def _remove(part):
+    if part.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+    else:
+        part.unlink(missing_ok=True)
 
 
 def lock(file: BinaryIO) -> bool:
@@ -105,6 +141,26 @@ def _claim(mark):
         if not fcntl or os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # removed between opening and locking
+
+
+def _new_folder(path):
+    """Create an unfinished folder. Returns its path and a file in it, locked while open to show that it is in use."""
+    while True:
+        part = path.with_name(f"{_PREFIX}{secrets.token_hex(4)}{_SUFFIX}")
+        part.mkdir(parents=True)
+        with contextlib.suppress(FileNotFoundError):  # swept since it was created
+            if mark := _claim(part / _CLAIM):
+                return part, mark
+
+
+def _rename(part, path):
+    try:
+        os.rename(part, path)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+    else:
+        Path(path, _CLAIM).unlink(missing_ok=True)
 
 
 def _new(path):

@@ -210,6 +210,29 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     assert order == [5, "renamed"]
 
 
+def test_a_folder_is_on_the_disk_before_it_gets_its_name_and_is_not_swept_before(tmp_path, monkeypatch):
+    order = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda file: (order.append(os.fstat(file).st_size), fsync(file)))
+    monkeypatch.setattr(os, "rename", lambda *paths: (order.append("renamed"), atomic.sweep(tmp_path), rename(*paths)))
+    with atomic.whole_folder(tmp_path / "x") as part:
+        atomic.sweep(tmp_path)
+        (part / "y").write_bytes(b"whole")
+    assert sorted(order[:-1]) == [0, 5] and order[-1] == "renamed"
+    assert [path.name for path in tmp_path.rglob("*")] == ["x", "y"]
+
+
+def test_a_folder_that_exists_or_fails_leaves_nothing_behind(tmp_path):
+    with atomic.whole_folder(tmp_path / "x") as first:
+        (first / "y").write_bytes(b"first")
+        with atomic.whole_folder(tmp_path / "x") as second:
+            (second / "y").write_bytes(b"second")
+    with pytest.raises(KeyError), atomic.whole_folder(tmp_path / "z") as part:
+        (part / "y").write_bytes(b"half")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["x"] and (tmp_path / "x" / "y").read_bytes() == b"second"
+
+
 def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
     with atomic.claimed(tmp_path / "x.png") as mine, atomic.claimed(tmp_path / "y.png") as other:
         assert mine and other

@@ -18,6 +18,9 @@ class Batches:
         crop: HR side of a crop, a multiple of the scale.
         batch: crops per batch.
 
+    Attributes:
+        failure: the `UserError` that ended a `dataset`, which TensorFlow reports as its own error; None otherwise.
+
     Raises:
         ValueError: if the crop is not a multiple of the scale.
     """
@@ -25,7 +28,7 @@ class Batches:
     def __init__(self, scale, crop, batch):
         if crop % scale:
             raise ValueError(f"crop must be a multiple of the scale {scale}. Received: {crop}")
-        self.scale, self.side, self.batch = scale, crop // scale, batch
+        self.scale, self.side, self.batch, self.failure = scale, crop // scale, batch, None
 
     def __call__(self, n, rows=slice(None)):
         """Batch n, or some of its rows: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]."""
@@ -43,7 +46,11 @@ class Batches:
 
         def rows(k):
             part = here[k % len(here)]
-            return self(k // len(here), slice(part * size, (part + 1) * size))
+            try:
+                return self(k // len(here), slice(part * size, (part + 1) * size))
+            except UserError as error:
+                self.failure = error
+                raise
 
         def draw(k):
             lr, hr = tf.numpy_function(rows, [k], (tf.uint8, tf.uint8))

@@ -58,7 +58,7 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     chief = distribution.is_chief(strategy)
     batches = store if isinstance(store, Batches) else _crops(run.recipe, store, report=chief)
     folder = RunFolder(run.folder)
-    with _user_errors(run.folder, strategy), folder.locked() if chief else contextlib.nullcontext():
+    with _user_errors(run.folder, strategy, batches), folder.locked() if chief else contextlib.nullcontext():
         if chief:
             folder.configure(run)
         with strategy.scope():
@@ -286,12 +286,14 @@ def _check_replicas(run, strategy):
 
 
 @contextlib.contextmanager
-def _user_errors(folder, strategy):
+def _user_errors(folder, strategy, batches):
     """Convert errors that end a run without being bugs into a `UserError`."""
     try:
         yield
     except BrokenPipeError:  # on this program's output
         raise
+    except tf.errors.UnknownError as error:
+        raise batches.failure or error from None
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
             f"{folder}: out of memory or disk space ({str(error).splitlines()[0]}). Use a smaller --batch or --crop, "

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -18,7 +19,7 @@ from srgan_tf.saved_models import zoo
 from srgan_tf.training import checkpoints, run_config, trainer
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.state import State
-from srgan_tf.training.store import open_store
+from srgan_tf.training.store import Store, open_store
 
 
 def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
@@ -85,6 +86,13 @@ def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, caps
     store = open_store(Folder(folder, 4), 4, tmp_path / "cache")
     trainer.train(trainer.Run(str(tmp_path / "run"), dataclasses.replace(RECIPE, steps=1), {}), store)
     assert "skipped: 2 of 3 pictures with a side below 32 pixels" in capsys.readouterr().out
+
+
+def test_damaged_pixels_end_the_run_in_one_line_if_they_cannot_be_decoded_again(data, tmp_path):
+    folder = shutil.copytree(data[1].folder, tmp_path / "store")
+    (folder / "hr.bin").write_bytes(bytes((folder / "hr.bin").stat().st_size))
+    with pytest.raises(UserError, match="the stored pixels of .*png are damaged. Delete this folder"):
+        trainer.train(trainer.Run(str(tmp_path / "run"), RECIPE, {}), Store(folder))
 
 
 def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):

@@ -2,11 +2,11 @@
 
 import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from srgan_tf import atomic
 from srgan_tf.errors import UserError
 
 RESERVE = 64 * 2**20  # bytes that remain free after a checkpoint, for its SavedModel and the logs
@@ -34,18 +34,13 @@ def save(folder, step, arrays, *, keep=3, marks=()):
             "MB. Free disk space and run the same command again."
         )
     target = path(folder, step)
-    part = target.with_suffix(".part")
-    with open(part, "wb") as file:
+    with atomic.whole_file(target) as file:
         np.savez(file, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    for mark in marks:  # before the checkpoint exists: without its mark it would be removed
-        marked = folder / f"{mark}.part"
-        marked.write_text(target.name)
-        marked.replace(folder / f"{mark}.mark")
-    part.replace(target)
+        for mark in marks:  # before the checkpoint exists: without its mark it would be removed
+            with atomic.whole_file(folder / f"{mark}.mark") as marked:
+                marked.write(target.name.encode())
     kept = {p for _, p in found(folder, step)[:keep]}  # later ones are damaged, or the run would have resumed from them
-    kept |= {folder / mark.read_text() for mark in folder.glob("*.mark")}
+    kept |= {folder / os.fsdecode(mark.read_bytes()) for mark in folder.glob("*.mark")}
     for _, old in found(folder):
         if old not in kept:
             old.unlink()
@@ -72,15 +67,19 @@ def found(folder, last=None):
 
 
 def load(path):
-    """The arrays of a checkpoint by name. All are checked (CRC-32 of the zip entries).
+    """The arrays of a checkpoint by name. All are checked: CRC-32 of the zip entries, and finite numbers.
 
     Raises:
         ValueError: if the file is missing or damaged.
     """
     try:
         with np.load(path) as file:
-            return {name: file[name] for name in file.files}
+            arrays = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError, RuntimeError) as error:  # the last: "encrypted"
-        raise ValueError(f"{path} is damaged: {error}") from error
+    except Exception as error:  # depends on where it is damaged; NumPy's text may advise to run code from the file
+        raise ValueError(f"{path} is damaged") from error
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+            raise ValueError(f"{path} is damaged: {name} contains values that are not finite numbers")
+    return arrays

@@ -1,8 +1,8 @@
 """The metrics of a training run, as lines of JSON and as TensorBoard's events."""
 
-import contextlib
 import importlib.util
 import json
+import math
 from pathlib import Path
 
 import tensorflow as tf
@@ -21,9 +21,8 @@ class Journal:
     def __init__(self, folder: Path, step: int):
         self.path, kept = folder / "metrics.jsonl", []
         for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # an incomplete line from a killed process
-                if json.loads(line)["step"] <= step:
-                    kept.append(line)
+            if _step(line) <= step:
+                kept.append(line)
         self._kept = [json.loads(line) for line in kept]
         if self.path.exists():
             with atomic.whole_file(self.path) as file:
@@ -45,3 +44,15 @@ class Journal:
             with self.events.as_default(step):
                 for name, value in figures.items():
                     tf.summary.scalar(name, value)
+
+
+def _step(line):
+    """The step of a line of metrics; infinite if the line is damaged, such as that of a killed process."""
+    try:
+        figures = json.loads(line)
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
+        return math.inf
+    numbers = isinstance(figures, dict) and all(
+        type(value) in (int, float) and abs(value) < math.inf for value in figures.values()
+    )
+    return figures.get("step", math.inf) if numbers else math.inf

@@ -11,6 +11,8 @@ from srgan_tf.training.recipes import Recipe
 
 EXTENDABLE = ("steps",)  # recipe fields that may change when a run resumes
 
+_PLAIN = (str, int, float, type(None))
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -55,16 +57,14 @@ def read(path: Path) -> dict:
         UserError: if it is missing or damaged.
     """
     try:
-        config = json.loads(path.read_text())
-        recipe = {**dataclasses.asdict(Recipe()), **config["recipe"]}
-        if lowest := recipe.pop("jpeg", 0):
-            recipe["degradation"] = f"jpeg={lowest}:95"
-        return {**config, "recipe": recipe}
+        return _parsed(path.read_bytes())
     except FileNotFoundError:
-        problem = "there are checkpoints but no config.json"
-    except (ValueError, KeyError, TypeError):
-        problem = "config.json is damaged"
-    raise UserError(f"{path.parent}: {problem}. Restore it, or choose another --run_dir.")
+        problem = f"{path.parent}: there are checkpoints but no config.json"
+    except OSError as error:
+        problem = f"{path}: cannot be read ({error.strerror})"
+    except ValueError as error:
+        problem = f"{path}: damaged ({error})"
+    raise UserError(f"{problem}. Restore it, or choose another --run_dir.")
 
 
 def check_same(run: Run, old: dict, new: dict) -> None:
@@ -98,6 +98,36 @@ def origin(init: str) -> dict:
     with contextlib.suppress(UserError, KeyError):
         return {"start": zoo.attributes(zoo.resolve(init))["sha256"]} if init else {}
     return {}
+
+
+def _parsed(text):
+    """The configuration in the bytes of a file. Raises ValueError if a value is missing or has another type."""
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError):  # RecursionError: nested too deeply
+        raise ValueError("no valid JSON") from None
+    if not isinstance(config, dict):
+        raise ValueError("no JSON object")
+    for name, kind in {"recipe": dict, "train": dict, "init": str, "vgg": str}.items():
+        _check_type(name, config.get(name), kind)
+    recipe = {**dataclasses.asdict(Recipe()), **config["recipe"]}
+    for field in dataclasses.fields(Recipe):
+        _check_type(field.name, recipe[field.name], field.type)
+    for name, value in {**recipe, **config["train"]}.items():
+        if not all(isinstance(v, _PLAIN) for v in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"{name!r} is nested")
+    start = config.get("start", {})
+    _check_type("start", start, dict)
+    if start:
+        _check_type("start", start.get("start") if len(start) == 1 else None, str)
+    if lowest := recipe.pop("jpeg", 0):
+        recipe["degradation"] = f"jpeg={lowest}:95"
+    return {**config, "recipe": recipe}
+
+
+def _check_type(name, value, kind):
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise ValueError(f"{name!r} is missing" if value is None else f"{name!r} is not of the type {kind.__name__}")
 
 
 def _check_field(run, field, old, new):

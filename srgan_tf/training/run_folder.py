@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from srgan_tf import atomic
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, one_line
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, run_config
 from srgan_tf.training.journal import Journal
@@ -60,6 +60,8 @@ class RunFolder:
                 )
             for part in self._models.glob(".*.part"):  # of an export that was killed
                 shutil.rmtree(part, ignore_errors=True)
+            for part in self._checkpoints.glob("*.part"):  # of a checkpoint
+                part.unlink()
             yield
 
     def configure(self, run: Run) -> None:
@@ -94,9 +96,11 @@ class RunFolder:
         candidates = checkpoints.found(self._checkpoints)
         for step, path in candidates:
             try:
-                state.restore(checkpoints.load(path))
+                if step > state.recipe.steps:
+                    raise ValueError(f"{path} is of a step after the last one, {state.recipe.steps}")
+                _restore(state, path)
             except ValueError as error:
-                print(f"warning: {error}; trying the one before it", file=sys.stderr)
+                print(f"warning: {one_line(error)}. Trying the checkpoint before it.", file=sys.stderr)
             else:
                 return step
         if candidates:
@@ -110,7 +114,7 @@ class RunFolder:
             UserError: if it cannot be read.
         """
         try:
-            state.restore(checkpoints.load(checkpoints.path(self._checkpoints, step)))
+            _restore(state, checkpoints.path(self._checkpoints, step))
         except ValueError as error:
             raise UserError(f"--run_dir: {error}. Use a folder that all workers share.") from error
 
@@ -175,6 +179,15 @@ class RunFolder:
             if step > last:
                 shutil.rmtree(self.saved_model(step), ignore_errors=True)
                 path.unlink()
+
+
+def _restore(state, checkpoint):
+    """Raises ValueError, which names the file."""
+    arrays = checkpoints.load(checkpoint)
+    try:
+        state.restore(arrays)
+    except ValueError as error:
+        raise ValueError(f"{checkpoint} is of another run: {error}") from error
 
 
 def _is_whole(checkpoint):

@@ -1,6 +1,7 @@
 """The state of a training run: networks, optimizers and averaged weights."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from srgan_tf.networks import layers, models, unet
@@ -66,15 +67,23 @@ class State:
         """Set every variable to the arrays that `arrays` returned.
 
         Raises:
-            ValueError: if one is missing or has another shape.
+            ValueError: if one is missing or has another shape or type. Nothing is set then.
         """
+        for name, own in self.arrays().items():
+            if name not in arrays:
+                raise ValueError(f"{name} is missing")
+            found = arrays[name]
+            if found.shape != own.shape or not np.can_cast(found.dtype, own.dtype, "same_kind"):
+                raise ValueError(f"{name} is {found.dtype} {found.shape} instead of {own.dtype} {own.shape}")
         for name, network in self.networks.items():
             prefix = f"{name}/"
             models.load_named_weights(
                 network, {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
             )
-            _assign(self.optimizers[name].variables, arrays, f"{name}_optimizer")
-        _assign(self.ema, arrays, "ema")
+            for i, v in enumerate(self.optimizers[name].variables):
+                v.assign(arrays[f"{name}_optimizer/{i}"])
+        for i, v in enumerate(self.ema):
+            v.assign(arrays[f"ema/{i}"])
 
     def export_weights(self):
         """The generator's weights for inference: the averaged ones if there are any."""
@@ -105,10 +114,3 @@ class State:
 
     def _new_generator(self):
         return models.srresnet(self.recipe.scale, blocks=self.recipe.blocks, features=self.recipe.features)
-
-
-def _assign(variables, arrays, prefix):
-    for i, v in enumerate(variables):
-        if f"{prefix}/{i}" not in arrays:
-            raise ValueError(f"{prefix}/{i} is missing")
-        v.assign(arrays[f"{prefix}/{i}"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from srgan_tf.networks import models
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, trainer
 from srgan_tf.training.run_folder import RunFolder
+from srgan_tf.training.state import State
 
 
 def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start):
@@ -113,12 +115,63 @@ def test_no_two_processes_train_in_one_folder(start, tmp_path):
     start()
 
 
-def test_damaged_metrics_are_removed_and_the_others_kept(start):
-    run = start()
-    figures = (run / "metrics.jsonl").read_text()
-    (run / "metrics.jsonl").write_text('{"st}\n' + figures + '{"step": 4, "lo')
-    start(dataclasses.replace(RECIPE, steps=6))
-    assert (run / "metrics.jsonl").read_text().startswith(figures) and lines(run)[-1]["step"] == 6
+def test_damaged_metrics_are_removed_and_the_others_kept(tmp_path):
+    kept = '{"step": 2, "validation_psnr": 20.5}\n{"step": 4, "loss": 0.1}\n'
+    foreign = ['{"st', '{"step": 2, "validation_psnr": "x"}', '{"step": 2, "loss": NaN}', '{"loss": 1}', "[" * 100_000]
+    (tmp_path / "metrics.jsonl").write_text("\n".join(foreign) + "\n" + kept + '{"step": 4, "lo')
+    assert RunFolder(tmp_path).journal(4).best("validation_psnr", lower=False) == 20.5
+    assert (tmp_path / "metrics.jsonl").read_text() == kept
+
+
+@pytest.fixture(scope="module")
+def state():
+    return State(RECIPE)
+
+
+def arrays(state, change):
+    return {name: change(value) for name, value in state.arrays().items()}
+
+
+@pytest.mark.parametrize(
+    "name, damage, problem",
+    [
+        (4, lambda state: arrays(state, lambda v: v * np.nan if v.dtype.kind == "f" else v), "not finite numbers"),
+        (4, lambda state: arrays(state, lambda v: v.astype(str)), "not finite numbers"),
+        (4, lambda state: arrays(state, np.atleast_3d), "is of another run: .*float32.*instead of"),
+        (
+            4,
+            lambda state: arrays(state, lambda v: v.astype(float) + 0.5),
+            "is of another run: .*float64.*instead of int",
+        ),
+        (4, lambda state: {}, "is of another run: generator/head_conv/kernel is missing"),
+        (4, lambda state: b"garbage", "is damaged"),
+        (4, lambda state: {"pickled": np.array([{}], object)}, "is damaged"),
+        (99999999, lambda state: state.arrays(), "is of a step after the last one, 4"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_named_and_the_one_before_it_used(
+    tmp_path, capsys, state, name, damage, problem
+):
+    checkpoints.save(tmp_path / "checkpoints", 3, state.arrays())
+    path, damaged = checkpoints.path(tmp_path / "checkpoints", name), damage(state)
+    if isinstance(damaged, bytes):
+        path.write_bytes(damaged)
+    else:
+        np.savez(path, **damaged)
+    before = state.arrays()
+    assert RunFolder(tmp_path).restore(state) == 3
+    assert all(np.array_equal(value, before[key]) for key, value in state.arrays().items())
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(f"warning: {path} .*{problem}.*. Trying the checkpoint before it.", line)
+    assert "allow_pickle" not in line
+
+
+def test_what_a_killed_process_left_beside_the_checkpoints_is_removed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("step-00000003.part", ".srgan_tf-01234567.part"):
+        (tmp_path / "checkpoints" / name).touch()
+    with RunFolder(tmp_path).locked():
+        assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start):
@@ -167,12 +220,3 @@ def test_a_folder_with_another_run_is_not_changed(start, change, named):
         start(**change)
     assert "\n" not in str(error.value)
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
-
-
-def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_it_used(start, capsys):
-    run = start()
-    newest = run / "checkpoints" / "step-00000004.npz"
-    newest.write_bytes(newest.read_bytes()[:1000])
-    start(dataclasses.replace(RECIPE, steps=6))
-    assert "step-00000004.npz is damaged" in capsys.readouterr().err
-    assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4, 6]

@@ -84,7 +84,7 @@ def write_json(value, path):
 
 
 def write_text(path, text):
-    """Write a text file, atomically; the folder is created.
+    """Write a text file in UTF-8, atomically; the folder is created. Bytes of names that are not UTF-8 are escaped.
 
     Raises:
         UserError: if it cannot be written.
@@ -92,7 +92,7 @@ def write_text(path, text):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.whole_file(path) as file:
-            file.write(text.encode(errors="surrogateescape"))
+            file.write(text.encode(errors="backslashreplace"))
     except OSError as error:
         raise UserError(_unwritable(error, path)) from error
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import benchmark_sets, evaluate, measures, metrics, tables
+from srgan_tf.evaluation import benchmark_sets, evaluate, measures, metrics, opinion, report, tables
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.results import provenance, write_results
 from srgan_tf.resize import imresize
@@ -146,6 +147,28 @@ def test_the_files_contain_the_figures_of_every_picture(data_dir):
     assert row["set"] == "set5" and float(row["rgb_ssim"]) == figures["rgb"]["ssim"]
     assert float(row["lr_consistency"]) == figures["lr_consistency"]
     assert sorted(p.name for p in (data_dir / "out").iterdir()) == ["results.csv", "results.json"]
+
+
+def test_pictures_whose_names_are_not_utf_8_are_scored_and_written(tmp_path):
+    (tmp_path / "set" / "HR").mkdir(parents=True)
+    name = os.fsdecode(b"caf\xe9")
+    try:
+        Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(
+            tmp_path / "set" / "HR" / f"{name}.png"
+        )
+    except OSError:
+        pytest.skip("needs a file system whose names are bytes")
+    sets = dict([benchmark_sets.load_folder(tmp_path / "set")])
+    page, test = (kind(tmp_path / kind.__name__, list(BASELINES)) for kind in (report.Report, opinion.OpinionTest))
+    results = evaluate.evaluate(BASELINES, sets, seen=lambda *picture: (page.add(*picture), test.add(*picture)))
+    results |= provenance(f"python evaluate.py --data_dir {name}", dict.fromkeys(BASELINES), sets)
+    write_results(results, tmp_path / "out")
+    pages = [made.finish(results).read_text(encoding="utf-8") for made in (page, test)]
+    for folder in ("out", "Report"):
+        rows = (tmp_path / folder / "results.csv").read_text(encoding="utf-8").splitlines()
+        assert rows[1].startswith("set,caf\\udce9,nearest,")
+        assert json.loads((tmp_path / folder / "results.json").read_text(encoding="utf-8")) == results
+    assert all('"caf\\udce9"' in text for text in pages)
 
 
 def test_an_infinite_figure_becomes_null_in_json(data_dir):

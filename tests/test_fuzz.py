@@ -1,6 +1,7 @@
-"""200 mutated model folders and servers' answers, with a fixed seed: no traceback, no silent wrong result, no hang."""
+"""200 mutated model folders, runs and answers, with a fixed seed: no traceback, no silent wrong result, no hang."""
 
 import base64
+import dataclasses
 import io
 import json
 import random
@@ -14,11 +15,15 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
+from helpers.runs import RECIPE
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import attributes, serving_messages, variables
+from srgan_tf.training import checkpoints, run_config
+from srgan_tf.training.run_folder import RunFolder
+from srgan_tf.training.state import State
 from srgan_tf.upscaling import endpoints, server
 
-SEED, FOLDERS, ANSWERS = 27, 100, 100
+SEED, FOLDERS, RUNS, ANSWERS = 27, 80, 40, 80
 HOSTILE = [
     None,
     True,
@@ -121,7 +126,74 @@ def test_a_mutated_model_folder_is_refused_in_one_line_or_read_as_it_was(small_m
         else:
             assert outcome == [expected, known], name
         assert seconds < 10
-    assert 50 < sum(isinstance(outcome, str) for _, outcome, _ in rows)
+    assert FOLDERS // 2 < sum(isinstance(outcome, str) for _, outcome, _ in rows)
+
+
+def mutate_run(folder, rng):
+    kind = rng.choice(["setting", "setting", "bytes", "bytes", "bytes", "values", "line", "name", "missing"])
+    path = rng.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    newest = folder / "checkpoints" / "step-00000004.npz"
+    if kind == "setting":
+        path = folder / "config.json"
+        config = json.loads(path.read_text())
+        place = rng.choice([config, config["recipe"], config["train"], config["start"]])
+        name = rng.choice([*place, "new"])
+        place[name] = rng.choice(HOSTILE)
+        if rng.random() < 0.2:
+            del place[name]
+        path.write_text(json.dumps(config))
+    elif kind == "bytes":
+        path.write_bytes(changed(path.read_bytes(), rng))
+    elif kind == "values":
+        arrays = checkpoints.load(newest)
+        name = rng.choice(sorted(arrays))
+        odd = [np.nan, np.inf, "x", 1j, [], [[1.0]], np.float64(1), {}]
+        arrays[name] = np.full_like(arrays[name], np.nan, float) if rng.random() < 0.3 else np.array(rng.choice(odd))
+        np.savez(newest, **arrays)
+    elif kind == "line":
+        with open(folder / "metrics.jsonl", "a") as file:
+            line = {"step": 4, "validation_psnr": 1.0} | {rng.choice(["step", "validation_psnr"]): rng.choice(HOSTILE)}
+            file.write(rng.choice([json.dumps(line), "[" * 3000]) + "\n")
+    elif kind == "name":
+        newest.rename(newest.with_name(rng.choice(["step-99999999.npz", "step-x.npz", "step-.npz", "best.mark"])))
+    else:
+        path.unlink()
+
+
+def test_a_mutated_run_is_refused_in_one_line_or_resumes_from_what_it_was(tmp_path, capsys):
+    rng = random.Random(SEED)
+    run = run_config.Run(str(tmp_path / "run"), RECIPE, {"source": "waves", "count": 2})
+    good, state, known = RunFolder(run.folder), State(RECIPE), {}
+    good.path.mkdir()
+    good.configure(run)
+    for step in (2, 4):
+        state.networks["generator"].variables[0].assign_add(np.ones_like(state.networks["generator"].variables[0]))
+        known[step] = state.arrays()
+        checkpoints.save(good.path / "checkpoints", step, known[step], marks=["best"] if step == 2 else [])
+        good.journal(step).write(step, {"validation_psnr": 20.0 + step})
+    refused, warned = 0, ""
+    for i in range(RUNS):
+        folder = RunFolder(shutil.copytree(good.path, tmp_path / f"{i:03}"))
+        mutate_run(folder.path, rng)
+        started = time.monotonic()
+        try:
+            with folder.locked():
+                folder.configure(dataclasses.replace(run, folder=str(folder.path)))
+                step = folder.restore(state)
+                best = folder.journal(step).best("validation_psnr", lower=False)
+                found = state.arrays()
+                checkpoints.save(folder.path / "checkpoints", 4, found)
+        except UserError as error:
+            refused += 1
+            assert str(error).isprintable() and str(folder.path) in str(error), error
+        else:
+            assert all(np.array_equal(value, known[step][name]) for name, value in found.items()), i
+            assert best is None or abs(best) < np.inf
+            assert all((name, type(value)) == ("start", str) for name, value in folder.origin.items()), i
+        warned += capsys.readouterr().err
+        assert time.monotonic() - started < 10
+    assert all(line.startswith("warning: ") and line.isprintable() for line in warned.splitlines())
+    assert RUNS // 6 < refused and len(warned.splitlines()) > RUNS // 10
 
 
 PICTURE = np.random.default_rng(SEED).integers(0, 256, (9, 7, 3), dtype=np.uint8)

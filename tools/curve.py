@@ -25,7 +25,7 @@ def main(out, *runs):
         points = [
             (begin + batch * line["step"] / 1000, line["validation_psnr"])
             for line in lines
-            if "validation_psnr" in line
+            if line["step"] and "validation_psnr" in line
         ]
         axes.plot(*zip(*points), marker=".", markersize=3, linewidth=1.2, label=label)
         begin += batch * lines[-1]["step"] / 1000

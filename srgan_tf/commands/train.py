@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -171,9 +172,21 @@ def main(argv):
         saved = trainer.train(run_, batches, validation_store, strategy=strategy)
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
-            best = RunFolder(run_dir / phase).best_step
-            if best not in (None, recipe.steps):
-                print(f"{phase}: the best step on validation was {best}, which is also saved")
+    if distribution.is_chief(strategy):
+        best = RunFolder(run_dir / phase).best_step
+        _print_next(RunFolder(run_dir / phase).saved_model(best or recipe.steps), recipe)
+
+
+def _print_next(model, recipe):
+    """Print the commands that use the trained model: the best step on validation, or the last one."""
+    upscale, evaluate = "python upscale.py", "python evaluate.py"
+    if not sys.argv[0].endswith(".py"):
+        upscale, evaluate = "srgan-upscale", "srgan-evaluate"
+    model = shlex.quote(str(model))
+    options = "" if recipe.scale == 4 else f" --scale {recipe.scale}"
+    options += "" if recipe.degradation == "bicubic" else f" --degradation {recipe.degradation}"
+    of = "--qr" if DATASET.value == "qr" else "--set5" if recipe.scale in (2, 4) else "--data_dir FOLDER"
+    print("next:", f"{upscale} photo.jpg --model {model}", f"{evaluate} {of} --model {model}{options}", sep="\n  ")
 
 
 def _check(argv):

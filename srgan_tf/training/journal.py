@@ -5,9 +5,12 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from srgan_tf import atomic
+
+SHOWN = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.4f}", "lpips": "LPIPS {:.4f}", "content": "content loss {:.4g}"}
 
 
 class Journal:
@@ -15,35 +18,87 @@ class Journal:
 
     Args:
         folder: the folder of the run.
-        step: the step from which the run resumes; metrics of later steps are removed.
+        step: the step from which the run resumes; metrics of later steps are removed, and all if it is 0.
+
+    Attributes:
+        events: the writer of TensorBoard's events; None if it is not installed.
+        bicubic: the figures of bicubic by name, `bicubic_psnr` and so on; empty before `write_bicubic`.
     """
 
     def __init__(self, folder: Path, step: int):
         self.path, kept = folder / "metrics.jsonl", []
-        for line in self.path.read_text(errors="replace").splitlines() if self.path.exists() else ():
+        for line in self.path.read_text(errors="replace").splitlines() if step and self.path.exists() else ():
             if _step(line) <= step:
                 kept.append(line)
-        self._kept = [json.loads(line) for line in kept]
         if self.path.exists():
             with atomic.whole_file(self.path) as file:
                 file.write("".join(line + "\n" for line in kept).encode())
-        self.events = None
+        self.events = self._line = None
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
+            self._line = tf.summary.create_file_writer(str(folder / "tensorboard" / "bicubic"))
+        lines = [json.loads(line) for line in kept]
+        self._validations = [line for line in lines if "validation_psnr" in line]
+        self.bicubic = next((line for line in lines if "bicubic_psnr" in line), {})
 
     def best(self, figure: str, lower: bool) -> float | None:
-        """The best value of a figure before the run resumed; None if there is none."""
-        values = [line[figure] for line in self._kept if isinstance(line.get(figure), (int, float))]
-        return (min if lower else max)(values, default=None)
+        """The best value of a figure after the start; None if there is none."""
+        return self._best(figure, lower).get(figure)
 
     def write(self, step: int, figures: dict) -> None:
         """Append the figures of a step, numbers by name."""
         with open(self.path, "a") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
+        if "validation_psnr" in figures:
+            self._validations.append({"step": step, **figures})
+        _write_scalars(self.events, step, figures)
+        # TensorBoard draws bicubic as a second run in the charts of validation: a horizontal line.
+        same = {name.replace("bicubic", "validation", 1): value for name, value in self.bicubic.items()}
+        _write_scalars(self._line, step, {name: same[name] for name in figures.keys() & same.keys() - {"step"}})
+
+    def write_bicubic(self, figures: dict) -> None:
+        """Append the figures of bicubic on the validation pictures, `bicubic_psnr` and so on."""
+        self.bicubic = figures
+        with open(self.path, "a") as file:
+            file.write(json.dumps({"step": 0, **figures}) + "\n")
+
+    def write_picture(self, step: int, kind: str, picture: np.ndarray) -> None:
+        """Show a sample, LR | SR | HR side by side, uint8 [H, W, 3], in TensorBoard."""
         if self.events:
             with self.events.as_default(step):
-                for name, value in figures.items():
-                    tf.summary.scalar(name, value)
+                tf.summary.image(f"LR, SR, HR/{kind}", picture[None])
+
+    def summary(self, figure: str, lower: bool) -> list[str]:
+        """Compare bicubic, the start, the best and the last validation in one line each.
+
+        Args:
+            figure: the name of the figure that decides which step is the best.
+            lower: whether lower is better.
+        """
+        rows = [("bicubic", as_text(self.bicubic, "bicubic"))]
+        marked = [("start", line) for line in self._validations[:1] if line["step"] == 0]
+        marked += [(f"best, step {line['step']}", line) for line in [self._best(figure, lower)] if line]
+        marked += [(f"last, step {line['step']}", line) for line in self._validations[-1:] if line["step"]]
+        rows += [(name, as_text(line, "validation")) for name, line in marked]
+        width = max(len(name) for name, _ in rows)
+        return [f"{name:{width}}  {text}" for name, text in rows if text]
+
+    def _best(self, figure, lower):
+        trained = [line for line in self._validations if line["step"] and figure in line]
+        return (min if lower else max)(trained, key=lambda line: line[figure], default={})
+
+
+def as_text(figures: dict, prefix: str) -> str:
+    """Figures of a validation as text: "PSNR 26.63 dB, SSIM 0.7540"."""
+    found = {name: figures.get(f"{prefix}_{name}") for name in SHOWN}
+    return ", ".join(SHOWN[name].format(value) for name, value in found.items() if value is not None)
+
+
+def _write_scalars(writer, step, figures):
+    if writer and figures:
+        with writer.as_default(step):
+            for name, value in figures.items():
+                tf.summary.scalar(name, value)
 
 
 def _step(line):

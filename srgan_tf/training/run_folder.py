@@ -1,12 +1,12 @@
 """The folder of a training run.
 
 RUN/config.json      the settings, compared field by field when the run resumes
-RUN/metrics.jsonl    losses every few steps; PSNR, SSIM and LR consistency at each validation
+RUN/metrics.jsonl    figures of bicubic and of the start; losses every few steps; PSNR and others at each validation
 RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the learning rate falls
 RUN/ended/           the SavedModel of each end from which the run was extended
 RUN/samples/         LR | SR | HR at each validation
 RUN/saved_model/     the generator as TF Serving reads it, one version for each checkpoint
-RUN/tensorboard/     the metrics as events, if tensorboard is installed
+RUN/tensorboard/     metrics and samples as events, if tensorboard is installed
 """
 
 import contextlib
@@ -143,12 +143,14 @@ class RunFolder:
             if version.name.isdigit() and version.name not in kept:
                 shutil.rmtree(version)
 
-    def save_sample(self, name: str, lr: np.ndarray, sr: np.ndarray, hr: np.ndarray) -> None:
-        """Write LR | SR | HR, uint8 [h, w, 3] and twice [s h, s w, 3], as one picture."""
+    def save_sample(self, name: str, lr: np.ndarray, sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+        """Write LR | SR | HR, uint8 [h, w, 3] and twice [s h, s w, 3], as one picture. Returns it."""
         scale = hr.shape[0] // lr.shape[0]
         large = lr.repeat(scale, 0).repeat(scale, 1)
         (self.path / "samples").mkdir(exist_ok=True)
-        Image.fromarray(np.concatenate([large, sr, hr], 1)).save(self.path / "samples" / f"{name}.png")
+        picture = np.concatenate([large, sr, hr], 1)
+        Image.fromarray(picture).save(self.path / "samples" / f"{name}.png")
+        return picture
 
     def saved_model(self, step: int) -> Path:
         """The folder of the SavedModel of a step."""

@@ -89,10 +89,7 @@ class _Loop:
         self.folder, self.step = folder, step
         self.reports = distribution.is_chief(strategy)
         self.journal = folder.journal(step) if self.reports else None
-        self.validator = None
-        if self.reports and validation is not None:
-            damage = degradation.parse(run.recipe.degradation)
-            self.validator = Validator(state, validation, damage, *_distance(content_loss))
+        self.validator = _validator(run, state, validation, content_loss) if self.reports else None
         self.best = self.journal.best(*self.validator.criterion) if self.validator else None
         self.best_step = None
         self.saved = time.monotonic()
@@ -106,6 +103,8 @@ class _Loop:
             interruption: true once the run is to stop.
         """
         recipe, settings = self.recipe, self.settings
+        if self.reports:
+            self._begin()
         progress = Progress(recipe, self.step, self.journal)
         if self.step and self.reports:
             self.folder.export(self.state, self.step)  # if the run was killed before it had
@@ -131,6 +130,24 @@ class _Loop:
                     interruption.signal or signal.SIGTERM,  # None on workers that stop because another one does
                 )
         progress.close()
+        if self.validator:
+            self._print_summary()
+
+    def _begin(self):
+        """Say what can be compared later: bicubic, and the generator before its first step."""
+        if not self.journal.events:
+            print(f"no charts: TensorBoard is not installed (pip install tensorboard). Figures: {self.journal.path}")
+        if self.validator and not self.journal.bicubic:  # also when a run of an older version resumes
+            self.journal.write_bicubic(self.validator.bicubic())
+        if 0 < self.step < self.recipe.steps:
+            print(f"resumes from step {self.step} of {self.recipe.steps}", flush=True)
+        elif self.validator and not self.step:
+            self._validate()
+            self._print_summary()
+
+    def _print_summary(self):
+        rows = self.journal.summary(*self.validator.criterion)
+        print(f"{self.recipe.phase} on the validation pictures:", *rows, sep="\n  ", flush=True)
 
     def _dataset(self, batches):
         """Batches from the current step on, or the share that the replicas of this program get of them."""
@@ -155,13 +172,16 @@ class _Loop:
 
     def _validate(self):
         """Validate the generator and remember the best step. Returns the figures for the progress display."""
-        if not (self.validator and self.validator.pictures):
+        if not self.validator:
             return {}
         figures, samples = self.validator()
         self.journal.write(self.step, figures)
         for kind, pictures in samples.items():
-            self.folder.save_sample(f"{self.step:08}" + ("" if kind == "clean" else f"_{kind}"), *pictures)
+            name = f"{self.step:08}" + ("" if kind == "clean" else f"_{kind}")
+            self.journal.write_picture(self.step, kind, self.folder.save_sample(name, *pictures))
         name, lower = self.validator.criterion
+        if not self.step:  # the start has no checkpoint
+            return {}
         if self.best is None or (figures[name] < self.best if lower else figures[name] > self.best):
             self.best, self.best_step = figures[name], self.step
         shown = {"PSNR": f"{figures['validation_psnr']:.2f}"}
@@ -231,6 +251,19 @@ def _content_loss(run):
         return None
     policy = "float32" if run.recipe.precision == "float32" else f"mixed_{run.recipe.precision}"
     return losses.vgg_loss(run.recipe.content, run.vgg or "imagenet", policy)
+
+
+def _validator(run, state, validation, content_loss):
+    """The `Validator` of a run; None, with a line that says so, if there is nothing to validate on."""
+    if validation is None:
+        print("no validation: the best step stays unknown. Give images that are not trained on with --validation_dir.")
+        return None
+    damage = degradation.parse(run.recipe.degradation)
+    validator = Validator(state, validation, damage, *_distance(content_loss))
+    if not validator.pictures:
+        print("no validation: all images are too small. Give larger ones with --validation_dir.")
+        return None
+    return validator
 
 
 def _distance(content_loss):

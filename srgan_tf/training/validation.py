@@ -9,6 +9,7 @@ from srgan_tf.evaluation import metrics, perceptual
 from srgan_tf.images.degradation import Degradation
 from srgan_tf.networks import models
 from srgan_tf.networks.pixels import to_lr, to_uint8
+from srgan_tf.resize import imresize
 from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, as_rgb
 
@@ -49,9 +50,16 @@ class Validator:
             - by kind of damage, (LR, SR, HR) of the first picture.
         """
         models.load_named_weights(self.generator, self.state.export_weights())
+        return self._score(lambda lr, hr: self._upscale(lr[None])[0].numpy(), "validation")
+
+    def bicubic(self):
+        """The figures of bicubic, `bicubic_psnr` and so on."""
+        return self._score(lambda lr, hr: imresize(lr, size=hr.shape[:2]), "bicubic")[0]
+
+    def _score(self, upscale, prefix):
         scores, samples = {}, {}
         for kind, lr, hr in self.pictures:
-            sr = self._upscale(lr[None])[0].numpy()
+            sr = upscale(lr, hr)
             psnr, ssim = metrics.score(hr, sr, "bt601", border=hr.shape[0] // lr.shape[0])
             consistency = metrics.lr_consistency(lr, sr, border=BICUBIC_REACH)
             samples.setdefault(kind, (lr, sr, hr))
@@ -60,9 +68,9 @@ class Validator:
                 found[self.name] = float(self.distance(hr, sr))
             scores.setdefault(kind, []).append(found)
         means = {kind: _means(found) for kind, found in scores.items()}
-        figures = {f"validation_{name}": value for name, value in _means([*means.values()]).items()}
+        figures = {f"{prefix}_{name}": value for name, value in _means([*means.values()]).items()}
         for kind, mean in means.items() if len(means) > 1 else ():
-            figures |= {f"validation_{name}_{kind}": mean[name] for name in ("psnr", self.name) if name in mean}
+            figures |= {f"{prefix}_{name}_{kind}": mean[name] for name in ("psnr", self.name) if name in mean}
         return figures, samples
 
     @tf.function(reduce_retracing=True)

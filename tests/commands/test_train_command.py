@@ -317,7 +317,14 @@ def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_t
     ]
     metrics = tmp_path / "runs" / "smoke_x4" / "srresnet" / "metrics.jsonl"
     for _ in range(2):
-        subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path)
+        done = subprocess.run(
+            [sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path, text=True
+        )
+        model = "runs/smoke_x4/srresnet/saved_model/1"
+        assert done.stdout.endswith(
+            f"next:\n  python upscale.py photo.jpg --model {model}\n  python evaluate.py --set5 --model {model}\n"
+        )
+        assert re.search(r"\n  bicubic +PSNR .*\n  start +PSNR .*\n  best, step 1 .*\n  last, step 1 ", done.stdout)
         assert "validation_psnr" in metrics.read_text()
         metrics.write_text("")  # of the run before
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["smoke_x4"]

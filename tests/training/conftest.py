@@ -27,12 +27,12 @@ def data(tmp_path_factory):
 def start(data, tmp_path):
     source, store = data
 
-    def train(recipe=RECIPE, folder="run", initial_weights=None, **changes):
+    def train(recipe=RECIPE, folder="run", initial_weights=None, validation=store, **changes):
         run = trainer.Run(
             str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2, checkpoint_every=2
         )
         run = dataclasses.replace(run, **changes)
-        trainer.train(run, store, store, initial_weights=initial_weights)
+        trainer.train(run, store, validation, initial_weights=initial_weights)
         return tmp_path / folder
 
     return train

@@ -16,7 +16,7 @@ from helpers.runs import RECIPE, lines, weights
 from srgan_tf.errors import Stopped, UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import zoo
-from srgan_tf.training import checkpoints, run_config, trainer
+from srgan_tf.training import checkpoints, journal, run_config, trainer
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, open_store
@@ -26,7 +26,7 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     run = start()
     assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4]
     validations = [line for line in lines(run) if "validation_psnr" in line]
-    assert [line["step"] for line in validations] == [2, 4]
+    assert [line["step"] for line in validations] == [0, 2, 4]
     assert all(line["validation_psnr"] > 10 and line["validation_consistency"] > 15 for line in validations)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 2]
     assert sorted(p.name for p in (run / "saved_model").iterdir()) == ["2", "4"]
@@ -36,12 +36,27 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     assert json.loads((run / "config.json").read_text())["recipe"]["steps"] == 4
 
 
-def test_tensorboard_reads_the_same_figures(start):
+def test_tensorboard_shows_the_figures_with_bicubic_as_a_line_and_samples(start):
     pytest.importorskip("tensorboard", reason="needs tensorboard")
     run = start()
-    (events,) = (run / "tensorboard").iterdir()
-    tags = {v.tag for e in tf.compat.v1.train.summary_iterator(str(events)) for v in e.summary.value}
-    assert {"loss", "mse", "validation_psnr"} <= tags
+
+    def events(folder):
+        (path,) = folder.glob("events*")
+        found = [(v.tag, e.step) for e in tf.compat.v1.train.summary_iterator(str(path)) for v in e.summary.value]
+        return {tag: [step for name, step in found if name == tag] for tag, _ in found}
+
+    own, line = events(run / "tensorboard"), events(run / "tensorboard" / "bicubic")
+    assert own["loss"] == own["mse"] == own["learning_rate"] == [2, 4]
+    assert own["validation_psnr"] == own["LR, SR, HR/clean"] == line["validation_psnr"] == [0, 2, 4]
+
+
+def test_without_tensorboard_or_validation_pictures_a_line_says_so(start, monkeypatch, capsys):
+    monkeypatch.setattr(journal.importlib.util, "find_spec", lambda name: None)
+    run = start(dataclasses.replace(RECIPE, steps=1), validation=None)
+    said = capsys.readouterr().out
+    assert "no charts: TensorBoard is not installed (pip install tensorboard)" in said
+    assert "no validation: the best step stays unknown" in said and "--validation_dir" in said
+    assert not (run / "tensorboard").exists()
 
 
 def test_the_exported_model_is_the_last_checkpoint(start):

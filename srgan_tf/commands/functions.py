@@ -65,7 +65,7 @@ def train(
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
         cache_dir: the folder for decoded images, `$XDG_CACHE_HOME/srgan_tf` by default.
         **options: other fields of `training.run_config.Run`: `log_every`, `validate_every`, `checkpoint_every` (steps),
-            `checkpoint_minutes`, `keep` (checkpoints), `deterministic`, `xla`.
+            `checkpoint_minutes`, `export_minutes`, `keep` (checkpoints), `deterministic`, `xla`.
 
     Returns:
         The folder of the exported SavedModel, which `load` and `Upscaler` accept.

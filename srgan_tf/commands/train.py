@@ -97,6 +97,12 @@ LOG_EVERY = _integer("log_every", 50, "Steps between lines of metrics.jsonl.", l
 VALIDATE_EVERY = _integer("validate_every", 1000, "Steps between validations.", lower_bound=1)
 CHECKPOINT_EVERY = _integer("checkpoint_every", 1000, "Steps between checkpoints.", lower_bound=1)
 CHECKPOINT_MINUTES = _float("checkpoint_minutes", 15.0, "Maximum minutes between checkpoints.", lower_bound=0.1)
+EXPORT_MINUTES = _float(
+    "export_minutes",
+    15.0,
+    "Minimum minutes between checkpoints that are also exported as SavedModels. The last and the best one always are.",
+    lower_bound=0,
+)
 KEEP = _integer("keep", 3, "Number of recent checkpoints to keep.", lower_bound=1)
 DISTRIBUTE = _enum(
     "distribute",
@@ -164,6 +170,7 @@ def main(argv):
             validate_every=VALIDATE_EVERY.value,
             checkpoint_every=CHECKPOINT_EVERY.value,
             checkpoint_minutes=CHECKPOINT_MINUTES.value,
+            export_minutes=EXPORT_MINUTES.value,
             keep=KEEP.value,
             deterministic=DETERMINISTIC.value,
             xla=XLA.value,
@@ -173,8 +180,9 @@ def main(argv):
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
     if distribution.is_chief(strategy):
-        best = RunFolder(run_dir / phase).best_step
-        _print_next(RunFolder(run_dir / phase).saved_model(best or recipe.steps), recipe)
+        folder = RunFolder(run_dir / phase)
+        best = folder.saved_model(folder.best_step or recipe.steps)
+        _print_next(best if best.is_dir() else saved, recipe)
 
 
 def _print_next(model, recipe):

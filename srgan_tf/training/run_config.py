@@ -26,6 +26,7 @@ class Run:
         vgg: the file with the weights of VGG19; "" to download it.
         log_every, validate_every, checkpoint_every: intervals in steps.
         checkpoint_minutes: the longest time between two checkpoints.
+        export_minutes: the shortest time between two checkpoints that are exported while the run trains.
         keep: how many checkpoints are kept.
         deterministic: compute the same weights in every run, bit for bit.
         xla: compile the training step with XLA.
@@ -40,6 +41,7 @@ class Run:
     validate_every: int = 1000
     checkpoint_every: int = 1000
     checkpoint_minutes: float = 15.0
+    export_minutes: float = 15.0
     keep: int = 3
     deterministic: bool = False
     xla: bool = False

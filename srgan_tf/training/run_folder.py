@@ -5,7 +5,7 @@ RUN/metrics.jsonl    figures of bicubic and of the start; losses every few steps
 RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the learning rate falls
 RUN/ended/           the SavedModel of each end from which the run was extended
 RUN/samples/         LR | SR | HR at each validation
-RUN/saved_model/     the generator as TF Serving reads it, one version for each checkpoint
+RUN/saved_model/     the generator as TF Serving reads it: the last and the marked checkpoints, others now and then
 RUN/tensorboard/     metrics and samples as events, if tensorboard is installed
 """
 
@@ -122,23 +122,39 @@ class RunFolder:
         """The metrics of the run, without those of later steps."""
         return Journal(self.path, step)
 
-    def save(self, state: State, step: int, *, keep: int, marks=()) -> None:
-        """Write a checkpoint and its SavedModel, and remove those that are no longer kept.
+    def save(self, state: State, step: int, *, keep: int, marks=(), models: bool = True) -> None:
+        """Write a checkpoint, and remove those that are no longer kept.
 
         Args:
             state: the `State`.
             step: the number of steps it was trained for.
             keep: how many of the last checkpoints are kept.
             marks: further reasons to keep this one, see `checkpoints.save`.
+            models: whether to write SavedModels as well, see `export`.
         """
         checkpoints.save(self._checkpoints, step, state.arrays(), keep=keep, marks=marks)
-        self.export(state, step)
+        if models:
+            self.export(state, step)
 
     def export(self, state: State, step: int) -> None:
-        """Write the SavedModel of a step, unless it exists, and remove those whose checkpoints are gone."""
-        if not (self._models / str(step)).exists():
-            export.export(state.exported(), self._models / str(step), attributes={"step": step, **self.origin})
-        kept = {str(s) for s, _ in checkpoints.found(self._checkpoints)}
+        """Write the SavedModels of a step and of all marked checkpoints, unless they exist, and remove outdated ones.
+
+        Args:
+            state: the `State` after that step.
+            step: the number of steps it was trained for.
+        """
+        found = dict(checkpoints.found(self._checkpoints))
+        marked = {checkpoints.marked(self._checkpoints, mark) for mark in ("best", "hold")}
+        for other in {step, *marked & found.keys()}:
+            if (self._models / str(other)).exists():
+                continue
+            try:
+                generator = state.exported(None if other == step else checkpoints.load(found[other]))
+            except ValueError as error:
+                print(f"warning: {error}, so that this step cannot be exported", file=sys.stderr)
+                continue
+            export.export(generator, self._models / str(other), attributes={"step": other, **self.origin})
+        kept = {str(s) for s in found}
         for version in self._models.iterdir():
             if version.name.isdigit() and version.name not in kept:
                 shutil.rmtree(version)

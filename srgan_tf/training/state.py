@@ -85,15 +85,22 @@ class State:
         for i, v in enumerate(self.ema):
             v.assign(arrays[f"ema/{i}"])
 
-    def export_weights(self):
-        """The generator's weights for inference: the averaged ones if there are any."""
+    def export_weights(self, arrays=None):
+        """The generator's weights for inference, by name: the averaged ones if there are any.
+
+        Args:
+            arrays: the state to take them from, as returned by `arrays`; None for the present one.
+        """
         weights = models.named_weights(self.generator)
+        if arrays is not None:
+            keys = [f"ema/{i}" if self.ema else f"generator/{name}" for i, name in enumerate(weights)]
+            return dict(zip(weights, [arrays[key] for key in keys]))
         return dict(zip(weights, [v.numpy() for v in self.ema])) if self.ema else weights
 
-    def exported(self):
+    def exported(self, arrays=None):
         """A new generator in float32 with these weights."""
         generator = self._new_generator()
-        models.load_named_weights(generator, self.export_weights())
+        models.load_named_weights(generator, self.export_weights(arrays))
         return generator
 
     def remeasure_norms(self, batches):

@@ -92,7 +92,7 @@ class _Loop:
         self.validator = _validator(run, state, validation, content_loss) if self.reports else None
         self.best = self.journal.best(*self.validator.criterion) if self.validator else None
         self.best_step = None
-        self.saved = time.monotonic()
+        self.saved = self.exported = time.monotonic()
 
     def run(self, batches, update, interruption):
         """Do the steps that are left.
@@ -122,7 +122,7 @@ class _Loop:
                     progress.show(self._validate())
                 progress.print_line(self.step)
                 if self.reports and (last or stop or self._checkpoint_is_due()):
-                    self._save()
+                    self._save(export=last or stop)
             if stop and not last:
                 progress.close()
                 raise Stopped(
@@ -196,14 +196,16 @@ class _Loop:
             or time.monotonic() > self.saved + 60 * self.settings.checkpoint_minutes
         )
 
-    def _save(self):
+    def _save(self, export):
         if not all(np.isfinite(array).all() for array in self.state.arrays().values()):  # it would replace a good one
             raise self._divergence("a weight")
         marks = ["hold"] if self.step == decay_start(self.recipe) else []  # where a longer run starts from
         if self.step == self.best_step:
             marks.append("best")
-        self.folder.save(self.state, self.step, keep=self.settings.keep, marks=marks)
+        export = export or time.monotonic() > self.exported + 60 * self.settings.export_minutes
+        self.folder.save(self.state, self.step, keep=self.settings.keep, marks=marks, models=export)
         self.saved = time.monotonic()
+        self.exported = self.saved if export else self.exported
 
     def _check_losses(self, means):
         if not all(map(math.isfinite, means.values())):

@@ -30,6 +30,7 @@ def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start
 def test_an_extended_run_resumes_from_before_the_decay_and_keeps_its_old_end_even_if_stopped(start, monkeypatch):
     recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
     longer, seldom = dataclasses.replace(recipe, steps=12), {"checkpoint_every": 8, "validate_every": 100}
+    seldom["export_minutes"] = 0.0  # also step 8 of 12
     whole = start(longer, "whole", **seldom)
     run = start(recipe, "parts", keep=1, **seldom)
     end = weights(run, 8)
@@ -175,7 +176,7 @@ def test_what_a_killed_process_left_beside_the_checkpoints_is_removed(tmp_path):
 
 
 def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start):
-    run = start()
+    run = start(export_minutes=0.0)
     shutil.rmtree(run / "saved_model" / "4")
     (run / "saved_model" / ".4.0123.part").mkdir()
     start()

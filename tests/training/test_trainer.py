@@ -23,7 +23,7 @@ from srgan_tf.training.store import Store, open_store
 
 
 def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
-    run = start()
+    run = start(export_minutes=0.0)
     assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4]
     validations = [line for line in lines(run) if "validation_psnr" in line]
     assert [line["step"] for line in validations] == [0, 2, 4]
@@ -112,7 +112,12 @@ def test_damaged_pixels_end_the_run_in_one_line_if_they_cannot_be_decoded_again(
 
 def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeypatch):
     save = trainer._Loop._save
-    monkeypatch.setattr(trainer._Loop, "_save", lambda loop: (os.kill(os.getpid(), signal.SIGTERM), save(loop)))
+
+    def stopped(loop, export):
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(loop, export)
+
+    monkeypatch.setattr(trainer._Loop, "_save", stopped)
     with pytest.raises(Stopped, match="stopped after the last step of srresnet, checkpoint written"):
         start(validate_every=100, checkpoint_every=100)
     assert (start() / "saved_model" / "4").is_dir()
@@ -127,6 +132,7 @@ def test_freeze_norm_decay_freezes_the_averages_from_where_the_rate_begins_to_fa
     run = start(
         dataclasses.replace(RECIPE, steps=5, schedule="cosine", hold=0.4, freeze_norm="decay", start="random"),
         checkpoint_every=1,
+        export_minutes=0.0,
         keep=5,
     )
     at = {step: weights(run, step) for step in (1, 2, 3, 4)}

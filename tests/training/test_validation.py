@@ -40,6 +40,17 @@ def test_the_best_on_validation_is_kept_and_exported_even_if_no_checkpoint_is_du
     assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 8}
 
 
+def test_the_best_the_held_and_the_last_step_are_exported_without_the_other_checkpoints(start):
+    recipe = dataclasses.replace(RECIPE, steps=6, schedule="cosine", hold=0.5, learning_rate=0.05, ema=0.5)
+    run = start(recipe, keep=10, validate_every=1, checkpoint_every=1)
+    best = checkpoints.marked(run / "checkpoints", "best")
+    assert len(checkpoints.found(run / "checkpoints")) == 6
+    assert {int(p.name) for p in (run / "saved_model").iterdir()} == {best, 3, 6}
+    held = checkpoints.load(run / "checkpoints" / "step-00000003.npz")
+    for i, (name, value) in enumerate(weights(run, 3).items()):  # in the order of the generator's variables
+        np.testing.assert_array_equal(value, held[f"ema/{i}"], err_msg=name)
+
+
 def test_validation_uses_the_same_fixed_damage_of_each_kind_every_time(data):
     plain = validation.centres(data[1], PRESETS["bicubic"])
     first, second = (validation.centres(data[1], PRESETS["photo"]) for _ in range(2))

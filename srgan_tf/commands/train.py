@@ -13,7 +13,7 @@ from absl import flags
 from srgan_tf import cache
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import LOSSES, PHASES, RECIPES, VARIANTS, Recipe
+from srgan_tf.training.recipes import PHASES, RECIPES, VARIANTS, Recipe, recipe_for
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own images.
@@ -204,7 +204,7 @@ def _check(argv):
     if DATASET.value == "qr":
         from srgan_tf.qr import codes
 
-        for flag in (DATA_DIR, VALIDATION_DIR, OVERRIDES["degradation"], JPEG):
+        for flag in (DATA_DIR, VALIDATION_DIR, OVERRIDES["degradation"], OVERRIDES["augment"], JPEG):
             if flag.value is not None:
                 raise UserError(
                     f"--{flag.name}: has no effect with --dataset qr, which generates codes. Omit one of them."
@@ -300,19 +300,18 @@ def _phases():
 
 
 def _recipe(phase, scale):
-    """The recipe of a phase. Flags override --smoke, which overrides the losses of --variant."""
+    """The recipe of a phase. Flags override --smoke and the losses of --variant."""
     changes = {flag.name: flag.value for flag in OVERRIDES.values() if flag.value is not None}
     if JPEG.value:
         changes["degradation"] = f"jpeg={JPEG.value}:95"
     if phase == "srresnet" and len(_phases()) == 2:
         for name in OF_SRGAN:
             changes.pop(name, None)
-    if VARIANT.value and VARIANTS[VARIANT.value][0] == phase:
-        paper = RECIPES["paper"][phase]
-        changes = {**{name: getattr(paper, name) for name in LOSSES}, **VARIANTS[VARIANT.value][1], **changes}
     if SMOKE.value:
         changes = {**SMOKE_CHANGES[phase], **changes}
-    return dataclasses.replace(RECIPES[RECIPE.value][phase], scale=scale, **changes)
+        if VARIANT.value and OVERRIDES["content"].value is None:
+            changes.pop("content", None)  # VGG19 is part of what is to be tested
+    return recipe_for(RECIPE.value, phase, scale, VARIANT.value, **changes)
 
 
 def _sources(scale):

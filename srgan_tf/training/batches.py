@@ -7,6 +7,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import PRESETS, damaged_crop, patch_side
 from srgan_tf.training.store import PIXEL, as_rgb
 
+TURNS = {"all": (1, 1, 1), "flips": (1, 1, 0), "none": (0, 0, 0)}  # vertically, horizontally, transposed
 MAPPED_LIMIT = 2**24  # bytes of pictures that are read before their memory is released; the system maps more
 
 
@@ -64,7 +65,7 @@ class Batches:
 
 
 class Crops(Batches):
-    """Random aligned crops of LR and HR from different pictures, flipped and turned.
+    """Random aligned crops of LR and HR from different pictures, in random orientations.
 
     Args:
         store: a `store.Store`.
@@ -72,15 +73,16 @@ class Crops(Batches):
         batch: crops a batch.
         seed: determines the crops, together with the number of the batch.
         degradation: how LR is made, an `images.degradation.Degradation`.
+        augment: the orientations of a crop, one of `recipes.AUGMENTS`.
 
     Raises:
         UserError: if every picture is smaller than a crop.
         ValueError: if the crop is not a multiple of the scale.
     """
 
-    def __init__(self, store, *, crop, batch, seed=0, degradation=PRESETS["bicubic"]):
+    def __init__(self, store, *, crop, batch, seed=0, degradation=PRESETS["bicubic"], augment="all"):
         super().__init__(store.scale, crop, batch)
-        self.store, self.seed, self.degradation = store, seed, degradation
+        self.store, self.seed, self.degradation, self.turns = store, seed, degradation, TURNS[augment]
         self.mapped = 0  # bytes of pictures, at most, that were read since their memory was released
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
@@ -94,7 +96,7 @@ class Crops(Batches):
         few = len(self.usable) < self.batch
         which = rng.choice(self.usable, self.batch, replace=few)
         corners = rng.random((self.batch, 2))
-        turns = rng.integers(0, 2, (self.batch, 3)).tolist()
+        turns = (rng.integers(0, 2, (self.batch, 3)) * self.turns).tolist()
         chosen = range(self.batch)[rows]
         scale, side = self.scale, self.side
         lr = np.empty((len(chosen), side, side, 3), np.uint8)

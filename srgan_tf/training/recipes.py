@@ -9,6 +9,7 @@ DISCRIMINATORS = ("paper", "unet")
 SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 OPTIMIZERS = ("adam", "muon")
+AUGMENTS = ("all", "flips", "none")
 STARTS = ("random", "interpolation")
 FREEZES = ("never", "decay", "start")
 
@@ -29,8 +30,8 @@ class Recipe:
     crop: int = _setting(96, "HR side of a training crop, pixels; a multiple of 16.", low=16)
     shift: int = _setting(
         0,
-        "Largest random offset, in pixels, of what VGG and the discriminator see of a crop. Without it they teach a "
-        "grid.",
+        "Largest random offset, in pixels, of what VGG and the discriminator see of a crop: scale - 1 in --recipe "
+        "fast. Without it they teach a grid.",
         low=0,
     )
     batch: int = _setting(16, "Crops per step.", low=1)
@@ -77,6 +78,12 @@ class Recipe:
         "bicubic",
         "How LR is made: bicubic, only reduced; photo, with the blur, noise and JPEG of ordinary photographs; or "
         "NAME=RANGE,... such as jpeg=30:95, see docs/training.md.",
+    )
+    augment: str = _setting(
+        "all",
+        "Orientations of a crop: all eight; flips, mirrored at random from left to right and from top to bottom; none, "
+        "as it is, for text and other content that is never mirrored.",
+        choices=AUGMENTS,
     )
     seed: int = _setting(0, "Seed of the new weights and of all crops.", low=0, high=2**32 - 1)
 
@@ -189,6 +196,24 @@ RECIPES = {
         ),
     },
 }
+
+
+def recipe_for(name, phase, scale=4, variant=None, **changes):
+    """The settings of a phase for a scale.
+
+    Args:
+        name: the recipe, a key of `RECIPES`.
+        phase: "srresnet" or "srgan".
+        scale: 2, 4 or 8. It also sets `shift` of recipes that have one: `scale` - 1 pixels reach all positions.
+        variant: a key of `VARIANTS`, whose losses replace those of the recipe in its last phase; None for none.
+        **changes: other values of fields of `Recipe`.
+    """
+    own, paper = RECIPES[name][phase], RECIPES["paper"][phase]
+    defaults = {"shift": scale - 1} if own.shift else {}
+    if variant and VARIANTS[variant][0] == phase:
+        defaults = {**{loss: getattr(paper, loss) for loss in LOSSES}, **VARIANTS[variant][1]}
+    return dataclasses.replace(own, **{"scale": scale, **defaults, **changes})
+
 
 SMOKE = {  # changes of `--smoke`: seconds instead of hours, and without VGG19
     "srresnet": {"steps": 20, "batch": 4},

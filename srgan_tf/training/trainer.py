@@ -239,7 +239,14 @@ class _Interruption:
 
 def _crops(recipe, store, report):
     damage = degradation.parse(recipe.degradation)
-    crops = Crops(store, crop=recipe.drawn, batch=recipe.batch, seed=recipe.seed, degradation=damage)
+    crops = Crops(
+        store,
+        crop=recipe.drawn,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        degradation=damage,
+        augment=recipe.augment,
+    )
     if report and (small := len(store) - len(crops.usable)):
         print(
             f"skipped: {small} of {len(store)} pictures with a side below {recipe.drawn} pixels. A smaller --crop "

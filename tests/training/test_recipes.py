@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, learning_rate
+from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, learning_rate, recipe_for
 
 
 def test_the_papers_recipe_is_section_3_2():
@@ -29,6 +29,13 @@ def test_until_the_decay_a_longer_run_has_the_same_rates():
     short = Recipe(steps=1000, schedule="cosine", warmup=50, hold=0.7)
     long = dataclasses.replace(short, steps=4000)
     assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(decay_start(short)))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_shift_of_fast_reaches_every_position_of_a_block_and_a_flag_or_a_variant_changes_it(scale):
+    assert recipe_for("fast", "srgan", scale).shift == scale - 1
+    assert recipe_for("fast", "srgan", scale, shift=2).shift == 2
+    assert recipe_for("fast", "srgan", scale, "srgan-vgg54").shift == recipe_for("paper", "srgan", scale).shift == 0
 
 
 @pytest.mark.parametrize("scale, shift, drawn", [(4, 0, 96), (4, 3, 100), (4, 4, 100), (2, 3, 100), (8, 3, 104)])

@@ -59,7 +59,8 @@ def train(
         run_dir: the folder of the run, with its checkpoints, metrics and SavedModels. If it contains a run with the
             same settings, that run continues.
         recipe: the settings, such as `RECIPES["fast"]["srgan"]` or `dataclasses.replace(recipe, steps=1000)`.
-        validation_dir: a folder of HR images to validate on.
+        validation_dir: a folder of HR images to validate on. Without it, a twentieth of those in `data_dir` are held
+            out for validation.
         init: the model from which the generator starts: a shipped model's name or the path of a SavedModel. Needed to
             train SRGAN as in the paper, which starts from SRResNet.
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
@@ -75,17 +76,18 @@ def train(
         Stopped: after Ctrl-C, when a checkpoint has been written.
     """
     from srgan_tf.training import trainer
-    from srgan_tf.training.datasets import Folder
+    from srgan_tf.training.datasets import Folder, hold_out
     from srgan_tf.training.store import open_store
 
     cache_dir = os.fspath(cache_dir or cache.default_folder())
-    source = Folder(os.fspath(data_dir), recipe.scale)
+    source, held = Folder(os.fspath(data_dir), recipe.scale), None
+    if validation_dir:
+        held = Folder(os.fspath(validation_dir), recipe.scale)
+    else:
+        source, held = hold_out(source, [run_dir])
     run = trainer.Run(os.fspath(run_dir), recipe, source.describe(), os.fspath(init), os.fspath(vgg_weights), **options)
     store = open_store(source, recipe.scale, cache_dir)
-    validation = (
-        open_store(Folder(os.fspath(validation_dir), recipe.scale), recipe.scale, cache_dir) if validation_dir else None
-    )
-    return trainer.train(run, store, validation)
+    return trainer.train(run, store, open_store(held, recipe.scale, cache_dir) if held else None)
 
 
 def evaluate(

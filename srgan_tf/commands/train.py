@@ -65,7 +65,8 @@ DATA_DIR = _string("data_dir", None, "A folder of HR images, searched recursivel
 VALIDATION_DIR = _string(
     "validation_dir",
     None,
-    "A folder of HR images for validation. Default: the validation images of DIV2K if training on DIV2K.",
+    "A folder of HR images for validation. Default: the validation images of DIV2K, or a twentieth of the images in "
+    "--data_dir, which then are not trained on.",
 )
 RUN_DIR = _string("run_dir", None, "Folder of the run. Default: runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
 INIT = _string("init", None, "The model from which the generator starts: a name or the path of a SavedModel.")
@@ -136,7 +137,7 @@ def main(argv):
             f"--phase srgan: no SRResNet in {run_dir} to start from. Train both phases, or give a model with --init."
         )
     _check_run_dir(run_dir)
-    source, validation = _sources(scale)
+    source, validation = _sources(scale, run_dir)
 
     from srgan_tf.networks import losses
     from srgan_tf.training import distribution, trainer
@@ -314,7 +315,7 @@ def _recipe(phase, scale):
     return recipe_for(RECIPE.value, phase, scale, VARIANT.value, **changes)
 
 
-def _sources(scale):
+def _sources(scale, run_dir):
     """The data sets for training and for validation, which may be None."""
     if DATASET.value == "qr":
         from srgan_tf.qr import batches
@@ -324,6 +325,8 @@ def _sources(scale):
 
     if DATA_DIR.value:
         source, validation = datasets.Folder(DATA_DIR.value, scale), None
+        if not VALIDATION_DIR.value:
+            source, validation = datasets.hold_out(source, [run_dir / phase for phase in PHASES])
     elif SMOKE.value:
         source, validation = datasets.Waves(8, scale), datasets.Waves(2, scale)
     else:

@@ -5,6 +5,7 @@ an iterator of `Picture` in a fixed order, and `files` if it reads files.
 """
 
 import concurrent.futures
+import copy
 import dataclasses
 import hashlib
 import itertools
@@ -16,7 +17,9 @@ import numpy as np
 from srgan_tf.errors import UserError
 from srgan_tf.images import folders, formats, reading
 from srgan_tf.resize import imresize
+from srgan_tf.training import run_config
 
+HELD_OUT = 20  # one of so many pictures of a folder is for validation
 DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
 
 
@@ -50,8 +53,25 @@ class Folder:
     def count(self):
         return len(self.files)
 
+    def split(self):
+        """Divide the pictures for training and validation.
+
+        Their names decide, so that the same ones are held out every time and wherever the folder is.
+
+        Returns:
+            This folder without a twentieth of its pictures, and a folder of these; None for it with fewer than 20.
+        """
+        count = len(self.files) // HELD_OUT
+        if not count:
+            return self, None
+        mixed = sorted(self.files, key=lambda path: hashlib.sha256(repr(self._name(path)).encode()).digest())
+        train, held = copy.copy(self), copy.copy(self)
+        train.files, held.files = sorted(mixed[count:]), sorted(mixed[:count])
+        held._locked, held._others = [], {}  # reported with the others
+        return train, held
+
     def describe(self):
-        files = [(p.relative_to(self.folder).as_posix(), p.stat().st_size) for p in self.files]
+        files = [(self._name(p), p.stat().st_size) for p in self.files]
         digest = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
         return {"source": "folder", "files": len(files), "digest": digest}
 
@@ -70,7 +90,7 @@ class Folder:
                 waiting += [pool.submit(self._picture, p) for p in itertools.islice(todo, 1)]
 
     def _picture(self, path):
-        name = path.relative_to(self.folder).as_posix()
+        name = self._name(path)
         try:
             hr = _opaque(reading.read(path))
         except UserError as error:
@@ -80,6 +100,31 @@ class Folder:
             return Picture(name, error=f"{path}: smaller than {self.scale} pixels. Use larger pictures.")
         hr = hr[:height, :width]
         return Picture(name, hr, imresize(hr, 1 / self.scale))
+
+    def _name(self, path):
+        return path.relative_to(self.folder).as_posix()
+
+
+def hold_out(source, runs):
+    """Divide the pictures of a folder for training and validation.
+
+    Args:
+        source: a `Folder`.
+        runs: folders of runs. If one of them was trained on all pictures, as by older versions or with other
+            validation pictures, none are held out, so that it can be resumed.
+
+    Returns:
+        A `Folder` to train on and one to validate on, or None; and prints how many pictures are held out.
+    """
+    train, held = source.split()
+    everything = source.describe()
+    if held is None or any(run_config.trained_on(run) == everything for run in runs):
+        return source, None
+    print(
+        f"held out for validation: {held.count} of {source.count} images in {source.folder}. To train on all, give "
+        "others with --validation_dir."
+    )
+    return train, held
 
 
 def _opaque(picture):

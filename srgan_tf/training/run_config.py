@@ -69,6 +69,14 @@ def read(path: Path) -> dict:
     raise UserError(f"{problem}. Restore it, or choose another --run_dir.")
 
 
+def trained_on(folder) -> dict | None:
+    """The description of the pictures that the run of a folder was trained on; None if there is no run."""
+    try:
+        return json.loads((Path(folder) / "config.json").read_text())["train"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def check_same(run: Run, old: dict, new: dict) -> None:
     """Compare the configuration that a run started with to the one for resuming it.
 

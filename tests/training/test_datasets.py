@@ -3,6 +3,7 @@
 import functools
 import http.server
 import io
+import json
 import shutil
 import threading
 import zipfile
@@ -13,7 +14,7 @@ from PIL import Image
 
 from srgan_tf.errors import UserError
 from srgan_tf.resize import imresize
-from srgan_tf.training.datasets import Div2k, Folder
+from srgan_tf.training.datasets import Div2k, Folder, hold_out
 
 
 def photo(seed, height, width):
@@ -139,6 +140,30 @@ def test_the_description_of_a_folder_depends_on_its_pictures_and_not_on_its_plac
     assert Folder(moved, 4).describe() == before
     Image.fromarray(photo(2, 16, 16)).save(tmp_path / "a.png")
     assert Folder(tmp_path, 4).describe() != before
+
+
+def test_a_twentieth_of_a_folder_is_held_out_by_name_and_not_trained_on(tmp_path, capsys):
+    for i in range(45):
+        Image.fromarray(photo(1, 8, 8)).save(tmp_path / f"{i}.png")
+    train, held = hold_out(Folder(tmp_path, 4), [])
+    assert f"held out for validation: 2 of 45 images in {tmp_path}" in capsys.readouterr().out
+    assert (train.count, held.count) == (43, 2) and train.describe() != held.describe()
+    assert not {*train.files} & {*held.files} and [p.name for p in held.pictures()] == [p.name for p in held.files]
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    (moved / "new.png").write_bytes((moved / "0.png").read_bytes())
+    assert {p.name for p in hold_out(Folder(moved, 4), [])[1].files} & {p.name for p in held.files}
+
+
+def test_no_pictures_are_held_out_of_few_or_of_a_run_that_was_trained_on_all(tmp_path):
+    for i in range(20):
+        Image.fromarray(photo(1, 8, 8)).save(tmp_path / f"{i:02}.png")
+    everything = Folder(tmp_path, 4)
+    (tmp_path / "config.json").write_text(json.dumps({"train": everything.describe()}))
+    assert hold_out(everything, [tmp_path / "none", tmp_path]) == (everything, None)
+    (tmp_path / "config.json").write_text("damaged")
+    assert hold_out(everything, [tmp_path])[1].count == 1
+    (tmp_path / "19.png").unlink()
+    assert hold_out(Folder(tmp_path, 4), [])[1] is None
 
 
 @pytest.mark.parametrize("prepare", [lambda p: p / "missing", lambda p: p])

@@ -8,7 +8,7 @@ from keras import ops
 
 from srgan_tf.errors import UserError
 
-VGG_LAYERS = {"vgg22": "block2_conv2", "vgg54": "block5_conv4"}
+VGG_LAYERS = {"vgg22": "block2_conv2", "vgg34": "block3_conv4", "vgg54": "block5_conv4"}
 VGG_RESCALE = 12.75  # the paper's 1/12.75, which brings VGG losses to the size of the MSE's
 # Wang et al. 2021, Real-ESRGAN, arXiv:2107.10833, section 4.1: features before ReLU and their weights.
 VGG_MULTI = {"block1_conv2": 0.1, "block2_conv2": 0.1, "block3_conv4": 1.0, "block4_conv4": 1.0, "block5_conv4": 1.0}
@@ -25,7 +25,7 @@ def vgg_model(content, weights="imagenet", dtype="float32"):
     """VGG19 up to the layer of a content loss, frozen: float [B, H, W, 3] in [-1, 1] -> features after ReLU.
 
     Args:
-        content: "vgg22" (block2_conv2) or "vgg54" (block5_conv4).
+        content: a key of `VGG_LAYERS`; the paper has "vgg22" (block2_conv2) and "vgg54" (block5_conv4).
         weights: "imagenet" downloads Keras' official file; or the path of a Keras VGG19 notop .h5 file.
         dtype: a Keras dtype policy, e.g. "mixed_bfloat16".
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 
 PHASES = ("srresnet", "srgan")
-CONTENTS = ("mse", "vgg22", "vgg54", "vgg-multi")
+CONTENTS = ("mse", "vgg22", "vgg34", "vgg54", "vgg-multi")
 DISCRIMINATORS = ("paper", "unet")
 SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -36,7 +36,7 @@ class Recipe:
     )
     batch: int = _setting(16, "Crops per step.", low=1)
     steps: int = _setting(1_000_000, "Training steps of a phase.", low=1)
-    content: str = _setting("mse", "Content loss.", choices=CONTENTS)
+    content: str = _setting("mse", "Content loss: of pixels, of one layer of VGG19, or of five.", choices=CONTENTS)
     pixel: float = _setting(0.0, "Weight of an MSE beside a VGG content loss.", low=0)
     discriminator: str = _setting(
         "paper",

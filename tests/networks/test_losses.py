@@ -15,7 +15,12 @@ def pictures(seed=0, side=32):
 
 
 @pytest.mark.parametrize(
-    "content, layer, shape", [("vgg22", "block2_conv2", (2, 16, 16, 128)), ("vgg54", "block5_conv4", (2, 2, 2, 512))]
+    "content, layer, shape",
+    [
+        ("vgg22", "block2_conv2", (2, 16, 16, 128)),
+        ("vgg34", "block3_conv4", (2, 8, 8, 256)),
+        ("vgg54", "block5_conv4", (2, 2, 2, 512)),
+    ],
 )
 def test_vgg_features_are_keras_preprocessed_and_rescaled(vgg_weights, content, layer, shape):
     picture = pictures()[0]

@@ -45,6 +45,8 @@ def train(
     recipe: Recipe = RECIPES["fast"]["srresnet"],
     *,
     validation_dir: str | os.PathLike | None = None,
+    lr_dir: str | os.PathLike | None = None,
+    validation_lr_dir: str | os.PathLike | None = None,
     init: str | os.PathLike = "",
     vgg_weights: str | os.PathLike = "",
     cache_dir: str | os.PathLike | None = None,
@@ -61,6 +63,8 @@ def train(
         recipe: the settings, such as `RECIPES["fast"]["srgan"]` or `dataclasses.replace(recipe, steps=1000)`.
         validation_dir: a folder of HR images to validate on. Without it, a twentieth of those in `data_dir` are held
             out for validation.
+        lr_dir, validation_lr_dir: folders with an LR image for each of them, of the same name, perhaps with an ending
+            such as x4.
         init: the model from which the generator starts: a shipped model's name or the path of a SavedModel. Needed to
             train SRGAN as in the paper, which starts from SRResNet.
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
@@ -80,9 +84,9 @@ def train(
     from srgan_tf.training.store import open_store
 
     cache_dir = os.fspath(cache_dir or cache.default_folder())
-    source, held = Folder(os.fspath(data_dir), recipe.scale), None
+    source, held = Folder(data_dir, recipe.scale, lr_dir), None
     if validation_dir:
-        held = Folder(os.fspath(validation_dir), recipe.scale)
+        held = Folder(validation_dir, recipe.scale, validation_lr_dir)
     else:
         source, held = hold_out(source, [run_dir])
     run = trainer.Run(os.fspath(run_dir), recipe, source.describe(), os.fspath(init), os.fspath(vgg_weights), **options)

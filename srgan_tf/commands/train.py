@@ -68,6 +68,13 @@ VALIDATION_DIR = _string(
     "A folder of HR images for validation. Default: the validation images of DIV2K, or a twentieth of the images in "
     "--data_dir, which then are not trained on.",
 )
+LR_DIR = _string(
+    "lr_dir",
+    None,
+    "A folder of LR images for those in --data_dir, of the same names, perhaps with an ending such as x4. Default: "
+    "made from HR.",
+)
+VALIDATION_LR_DIR = _string("validation_lr_dir", None, "The same for --validation_dir.")
 RUN_DIR = _string("run_dir", None, "Folder of the run. Default: runs/x4 for scale 4, runs/smoke_x4 with --smoke.")
 INIT = _string("init", None, "The model from which the generator starts: a name or the path of a SavedModel.")
 VGG_WEIGHTS = _string("vgg_weights", None, "The notop .h5 file of VGG19 from keras-applications. Default: download it.")
@@ -214,12 +221,20 @@ def _check(argv):
         codes.generator()
     elif QR_OPTIONS.value:
         raise UserError("--qr_options: has no effect without --dataset qr. Add it, or omit --qr_options.")
-    for flag in (DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
+    folders = (DATA_DIR, VALIDATION_DIR, LR_DIR, VALIDATION_LR_DIR)
+    for flag in (*folders, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
         if flag.value == "":  # such as an unset shell variable
             raise UserError(f"--{flag.name}: empty. Give a value, or omit the flag.")
-    for flag in (DATA_DIR, VALIDATION_DIR):
+    for flag in folders:
         if flag.value is not None and not os.path.isdir(flag.value):
-            raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of HR images.")
+            raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of images.")
+    for hr, lr in ((DATA_DIR, LR_DIR), (VALIDATION_DIR, VALIDATION_LR_DIR)):
+        if lr.value and not hr.value:
+            raise UserError(f"--{lr.name}: has no effect without --{hr.name}. Give both, or omit it.")
+        if lr.value and Path(os.path.realpath(lr.value)).is_relative_to(os.path.realpath(hr.value)):
+            raise UserError(f"--{lr.name} {lr.value}: inside --{hr.name}, where all images are HR. Use two folders.")
+    if VALIDATION_DIR.value and bool(LR_DIR.value) != bool(VALIDATION_LR_DIR.value):
+        raise UserError("--lr_dir: with --validation_dir it needs --validation_lr_dir, and the reverse. Give both.")
     if TFDS_DIR.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
         raise UserError("--tfds_dir: has no effect without DIV2K as training data. Omit it.")
     if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
@@ -247,6 +262,8 @@ def _check(argv):
 def _check_recipes(recipes):
     """Check for flags without effect and for missing weights."""
     first = next(iter(recipes))
+    if LR_DIR.value and any(recipe.degradation != "bicubic" for recipe in recipes):
+        raise UserError(f"--lr_dir: {first.degradation} makes LR from HR. Add --degradation bicubic, or omit --lr_dir.")
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
         flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
@@ -324,11 +341,13 @@ def _sources(scale, run_dir):
     from srgan_tf.training import datasets
 
     if DATA_DIR.value:
-        source, validation = datasets.Folder(DATA_DIR.value, scale), None
+        source, validation = datasets.Folder(DATA_DIR.value, scale, LR_DIR.value), None
         if not VALIDATION_DIR.value:
             source, validation = datasets.hold_out(source, [run_dir / phase for phase in PHASES])
     elif SMOKE.value:
         source, validation = datasets.Waves(8, scale), datasets.Waves(2, scale)
     else:
         source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
-    return source, datasets.Folder(VALIDATION_DIR.value, scale) if VALIDATION_DIR.value else validation
+    if VALIDATION_DIR.value:
+        validation = datasets.Folder(VALIDATION_DIR.value, scale, VALIDATION_LR_DIR.value)
+    return source, validation

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, paper_table
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.images import folders
-
-# Endings that programs append to the name of their input, such as _x4, -4x, _SR and _out.
-_ENDING = re.compile(r"[ _.-]*(x[248]|[248]x|sr|hr|lr|out|output|result|upscaled|enlarged)$", re.IGNORECASE)
 
 
 class ResultFolder:
@@ -101,7 +97,7 @@ class ResultFolder:
         }
         files = sorted(p for p in folder.iterdir() if folders.kind(p.name) == "picture")
         for path in files:
-            pair = next((wanted[stem] for stem in _stems(path.stem.lower()) if stem in wanted), None)
+            pair = next((wanted[stem] for stem in folders.stems(path.stem.lower()) if stem in wanted), None)
             if pair is None:
                 self.unmatched.setdefault(set_name, []).append(path)
                 continue
@@ -119,14 +115,6 @@ class ResultFolder:
                 f"{folder}: no image for {missing[0]}, and for {len(missing)} of the {len(pairs)} of {title}. Add the "
                 "missing ones: the mean over fewer images is not the figure of the set."
             )
-
-
-def _stems(stem):
-    """A file's name without extension, then without one ending, without two, and so on."""
-    yield stem
-    while (shorter := _ENDING.sub("", stem)) != stem and shorter:
-        stem = shorter
-        yield stem
 
 
 def _difference(found, expected, scale):

@@ -2,9 +2,14 @@
 
 import collections
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from srgan_tf.images import clip_names, formats
+
+# Endings that programs append to the name of their input, such as _x4, -4x, _SR and _out; DIV2K's x4m is "mild".
+_ENDING = re.compile(r"[ _.-]*(x[248][mdw]?|[248]x|sr|hr|lr|out|output|result|upscaled|enlarged)$", re.IGNORECASE)
 
 
 def kind(name: str) -> str:
@@ -24,6 +29,14 @@ def summary(others: collections.Counter) -> str:
         + (f" (pip install {plugin})" if (plugin := formats.missing_plugin(f"a{kind}")) else "")
         for kind, count in counts
     )
+
+
+def stems(stem: str) -> Iterator[str]:
+    """A file's name without extension, then without one ending such as _x4 or _HR, without two, and so on."""
+    yield stem
+    while (shorter := _ENDING.sub("", stem)) != stem and shorter:
+        stem = shorter
+        yield stem
 
 
 def pictures_below(folder, onerror=None) -> tuple[list[Path], collections.Counter]:

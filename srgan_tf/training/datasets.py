@@ -1,7 +1,7 @@
 """Sources of training pictures: DIV2K through TFDS, or a folder of HR pictures.
 
 A source has `describe()`, which identifies its pictures independently of their folder, `count` (or None), `pictures()`,
-an iterator of `Picture` in a fixed order, and `files` if it reads files.
+an iterator of `Picture` in a fixed order, and `inputs`, the paths that it reads, if it reads files.
 """
 
 import concurrent.futures
@@ -34,24 +34,35 @@ class Picture:
 
 
 class Folder:
-    """A folder of HR pictures, searched recursively; LR is made by MATLAB's imresize.
+    """A folder of HR pictures, searched recursively.
+
+    Args:
+        folder: the folder.
+        scale: the factor between LR and HR.
+        lr_folder: a folder with an LR picture for each of them, of the same name with or without an ending such as x4
+            or _LR, in the same subfolder; None makes LR by MATLAB's imresize.
 
     Raises:
-        UserError: if the folder is missing or contains no pictures.
+        UserError: if a folder is missing or contains no pictures, or none of the LR pictures matches.
     """
 
-    def __init__(self, folder, scale):
-        self.folder, self.scale = Path(folder), scale
+    def __init__(self, folder, scale, lr_folder=None):
+        self.folder, self.scale, self.lr_folder = Path(folder), scale, lr_folder and Path(lr_folder)
         if not os.path.isdir(folder):
             raise UserError(f"{folder}: not a folder. Give the folder of your HR pictures.")
         self._locked = []
         self.files, self._others = folders.pictures_below(folder, self._locked.append)
         if not self.files:
             raise UserError(f"{folder}: no pictures in this folder. Give a folder of HR pictures.")
+        self._lr = self._matched() if lr_folder else {}
 
     @property
     def count(self):
         return len(self.files)
+
+    @property
+    def inputs(self):
+        return [*self.files, *(self._lr[path] for path in self.files if path in self._lr)]
 
     def split(self):
         """Divide the pictures for training and validation.
@@ -72,8 +83,9 @@ class Folder:
 
     def describe(self):
         files = [(self._name(p), p.stat().st_size) for p in self.files]
-        digest = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-        return {"source": "folder", "files": len(files), "digest": digest}
+        lr = [(p.name, p.stat().st_size) for p in self.inputs[len(files) :]]
+        digest = hashlib.sha256(repr([*files, *lr]).encode()).hexdigest()[:16]
+        return {"source": "folder with LR" if self.lr_folder else "folder", "files": len(files), "digest": digest}
 
     def pictures(self):
         for error in self._locked:
@@ -90,16 +102,45 @@ class Folder:
                 waiting += [pool.submit(self._picture, p) for p in itertools.islice(todo, 1)]
 
     def _picture(self, path):
-        name = self._name(path)
+        name, scale, lr_path = self._name(path), self.scale, self._lr.get(path)
+        if self.lr_folder and not lr_path:
+            return Picture(name, error=f"{path}: no image of that name in {self.lr_folder}. Add its LR.")
         try:
             hr = _opaque(reading.read(path))
+            lr = _opaque(reading.read(lr_path)) if lr_path else None
         except UserError as error:
             return Picture(name, error=str(error))
-        height, width = (side - side % self.scale for side in hr.shape[:2])
+        height, width = (side // scale for side in hr.shape[:2])
         if not height or not width:
-            return Picture(name, error=f"{path}: smaller than {self.scale} pixels. Use larger pictures.")
-        hr = hr[:height, :width]
-        return Picture(name, hr, imresize(hr, 1 / self.scale))
+            return Picture(name, error=f"{path}: smaller than {scale} pixels. Use larger pictures.")
+        if lr is None:
+            hr = hr[: scale * height, : scale * width]
+            return Picture(name, hr, imresize(hr, 1 / scale))
+        if any(n not in (large // scale, -(-large // scale)) for n, large in zip(lr.shape[:2], hr.shape[:2])):
+            sizes = [f"{picture.shape[1]} x {picture.shape[0]}" for picture in (lr, hr)]
+            return Picture(name, error=f"{lr_path}: {sizes[0]} pixels, but HR has {sizes[1]}. Use LR of scale {scale}.")
+        return Picture(name, *_cropped(hr, lr, scale))
+
+    def _matched(self):
+        """The LR path of each HR path that has one."""
+        if not os.path.isdir(self.lr_folder):
+            raise UserError(f"{self.lr_folder}: not a folder. Give the folder of your LR pictures.")
+        found, of_scale = {}, f"x{self.scale}"
+        paths, _ = folders.pictures_below(self.lr_folder)
+        for path in sorted(paths, key=lambda path: of_scale not in path.stem.lower()):
+            for stem in folders.stems(path.stem.lower()):
+                found.setdefault((path.parent.relative_to(self.lr_folder), stem), path)
+        matched = {}
+        for path in self.files:
+            keys = [(path.parent.relative_to(self.folder), stem) for stem in folders.stems(path.stem.lower())]
+            if match := next((found[key] for key in keys if key in found), None):
+                matched[path] = match
+        if not matched:
+            raise UserError(
+                f"{self.lr_folder}: none of its pictures has the name of one in {self.folder}. Name LR as HR, such as "
+                f"{self.files[0].stem}.png or {self.files[0].stem}x{self.scale}.png."
+            )
+        return matched
 
     def _name(self, path):
         return path.relative_to(self.folder).as_posix()
@@ -125,6 +166,12 @@ def hold_out(source, runs):
         "others with --validation_dir."
     )
     return train, held
+
+
+def _cropped(hr, lr, scale):
+    """A pair without the last row or column of LR that has fewer HR pixels than `scale`."""
+    height, width = (min(large // scale, small) for large, small in zip(hr.shape, lr.shape[:2]))
+    return hr[: scale * height, : scale * width], lr[:height, :width]
 
 
 def _opaque(picture):
@@ -187,7 +234,5 @@ class Div2k:
                 "--data_dir FOLDER."
             ) from error
         for i, pair in enumerate(tfds.as_numpy(builder.as_dataset(split=self.split, shuffle_files=False))):
-            hr, lr, scale = pair["hr"], pair["lr"], self.scale
-            height, width = (min(large // scale, small) for large, small in zip(hr.shape, lr.shape[:2]))
-            # At scale 8 most sides are not a multiple of the scale: the last row or column of LR has fewer HR pixels.
-            yield Picture(f"{self.split}/{i:04}", hr[: scale * height, : scale * width], lr[:height, :width])
+            # At scale 8 most sides are not a multiple of the scale.
+            yield Picture(f"{self.split}/{i:04}", *_cropped(pair["hr"], pair["lr"], self.scale))

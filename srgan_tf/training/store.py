@@ -114,7 +114,7 @@ def open_store(source, scale, cache_dir):
     Raises:
         UserError: if none of the pictures can be used.
     """
-    times = [path.stat().st_mtime_ns for path in getattr(source, "files", ())]
+    times = [path.stat().st_mtime_ns for path in getattr(source, "inputs", ())]
     key = json.dumps([FORMAT, scale, source.describe(), times], sort_keys=True)
     folder = Path(cache_dir) / "stores" / hashlib.sha256(key.encode()).hexdigest()[:16]
     build = functools.partial(_build, source, scale)

@@ -158,6 +158,7 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--seed", str(2**32)], "seed"),
         (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
         (["--dataset", "qr", "--augment", "none"], "--augment: has no effect with --dataset qr"),
+        (["--lr_dir", "."], "--lr_dir: has no effect without --data_dir"),
         (["pictures"], "pictures: not a flag"),
     ],
 )

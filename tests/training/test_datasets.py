@@ -142,6 +142,34 @@ def test_the_description_of_a_folder_depends_on_its_pictures_and_not_on_its_plac
     assert Folder(tmp_path, 4).describe() != before
 
 
+def test_lr_of_ones_own_is_matched_by_name_with_the_usual_endings(tmp_path):
+    hr, lr = tmp_path / "hr", tmp_path / "lr"
+    names = {"a.png": "a.png", "b.png": "bx4.jpg", "c_HR.png": "c_LR.png", "sub/a.png": "sub/A_x4.png", "d.png": None}
+    for i, (one, other) in enumerate(names.items()):
+        (hr / one).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo(i, 18, 26)).save(hr / one)
+        if other:
+            (lr / other).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (6, 4), (50 * i, 0, 0)).save(lr / other, quality=100)
+    Image.new("RGB", (12, 8)).save(lr / "bx2.png")
+    Image.new("RGB", (5, 5)).save(lr / "a.png")  # of 26 x 18 pixels at scale 4: 6 or 7 x 4 or 5
+    source = Folder(hr, 4, lr)
+    pictures = {picture.name: picture for picture in source.pictures()}
+    assert "a.png: 5 x 5 pixels, but HR has 26 x 18" in pictures.pop("a.png").error
+    assert f"no image of that name in {lr}" in pictures.pop("d.png").error
+    for name, picture in pictures.items():
+        i = list(names).index(name)
+        assert picture.hr.shape == (16, 24, 3) and abs(int(picture.lr[2, 3, 0]) - 50 * i) < 3, name
+    assert {p.name for p in source.inputs if p.is_relative_to(lr)} == {"a.png", "bx4.jpg", "c_LR.png", "A_x4.png"}
+    before = source.describe()
+    Image.fromarray(photo(1, 4, 6)).save(lr / "a.png")
+    assert Folder(hr, 4, lr).describe() != before != Folder(hr, 4).describe()
+    (tmp_path / "other").mkdir()
+    (lr / "a.png").rename(tmp_path / "other" / "z.png")
+    with pytest.raises(UserError, match="none of its pictures has the name of one"):
+        Folder(hr, 4, tmp_path / "other")
+
+
 def test_a_twentieth_of_a_folder_is_held_out_by_name_and_not_trained_on(tmp_path, capsys):
     for i in range(45):
         Image.fromarray(photo(1, 8, 8)).save(tmp_path / f"{i}.png")

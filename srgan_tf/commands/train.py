@@ -13,7 +13,7 @@ from absl import flags
 from srgan_tf import cache
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import PHASES, RECIPES, VARIANTS, Recipe, recipe_for
+from srgan_tf.training.recipes import DIV2K_LR, PHASES, RECIPES, VARIANTS, Recipe, recipe_for
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own images.
@@ -83,6 +83,12 @@ CACHE_DIR = _string(
     None,
     "Folder for decoded images, 3.2 bytes per pixel at --scale 4. You may delete it at any time. Default: "
     "$XDG_CACHE_HOME/srgan_tf.",
+)
+DIV2K = _enum(
+    "div2k",
+    None,
+    list(DIV2K_LR),
+    "The LR of DIV2K to train on: reduced as in the paper, by an unknown filter, or as by a camera. Default: bicubic.",
 )
 TFDS_DIR = _string("tfds_dir", None, "Folder of TensorFlow Datasets for DIV2K. Default: ~/tensorflow_datasets.")
 
@@ -235,8 +241,11 @@ def _check(argv):
             raise UserError(f"--{lr.name} {lr.value}: inside --{hr.name}, where all images are HR. Use two folders.")
     if VALIDATION_DIR.value and bool(LR_DIR.value) != bool(VALIDATION_LR_DIR.value):
         raise UserError("--lr_dir: with --validation_dir it needs --validation_lr_dir, and the reverse. Give both.")
-    if TFDS_DIR.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
-        raise UserError("--tfds_dir: has no effect without DIV2K as training data. Omit it.")
+    for flag in (TFDS_DIR, DIV2K):
+        if flag.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
+            raise UserError(f"--{flag.name}: has no effect without DIV2K as training data. Omit it.")
+    if DIV2K.value and not DIV2K.value.endswith(f"x{SCALE.value}"):
+        raise UserError(f"--div2k {DIV2K.value}: not of scale {SCALE.value}. Change it, or --scale.")
     if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
         raise UserError(f"--vgg_weights {VGG_WEIGHTS.value}: no such file. Give VGG19's notop .h5 file.")
     if (OVERRIDES["crop"].value or 16) % 16:
@@ -262,8 +271,12 @@ def _check(argv):
 def _check_recipes(recipes):
     """Check for flags without effect and for missing weights."""
     first = next(iter(recipes))
-    if LR_DIR.value and any(recipe.degradation != "bicubic" for recipe in recipes):
-        raise UserError(f"--lr_dir: {first.degradation} makes LR from HR. Add --degradation bicubic, or omit --lr_dir.")
+    for flag in (LR_DIR, DIV2K):
+        if flag.value and any(recipe.degradation != "bicubic" for recipe in recipes):
+            raise UserError(
+                f"--{flag.name}: not used, as --degradation {first.degradation} makes LR from HR. Add --degradation "
+                f"bicubic, or omit --{flag.name}."
+            )
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
         flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
@@ -347,7 +360,8 @@ def _sources(scale, run_dir):
     elif SMOKE.value:
         source, validation = datasets.Waves(8, scale), datasets.Waves(2, scale)
     else:
-        source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value) for split in ("train", "validation"))
+        splits = ("train", "validation")
+        source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value, DIV2K.value) for split in splits)
     if VALIDATION_DIR.value:
         validation = datasets.Folder(VALIDATION_DIR.value, scale, VALIDATION_LR_DIR.value)
     return source, validation

@@ -18,9 +18,9 @@ from srgan_tf.errors import UserError
 from srgan_tf.images import folders, formats, reading
 from srgan_tf.resize import imresize
 from srgan_tf.training import run_config
+from srgan_tf.training.recipes import DIV2K_LR
 
 HELD_OUT = 20  # one of so many pictures of a folder is for validation
-DIV2K_SCALES = {2: "bicubic_x2", 4: "bicubic_x4", 8: "bicubic_x8"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,20 +202,21 @@ class Waves:
 
 
 class Div2k:
-    """DIV2K (Agustsson and Timofte 2017) with its own bicubic LR, downloaded by TFDS on first use (4 to 5 GB).
+    """DIV2K (Agustsson and Timofte 2017) with its own LR, downloaded by TFDS on first use (4 to 5 GB).
 
     Args:
         scale: 2, 4 or 8.
         split: "train" (800 pictures) or "validation" (100).
         data_dir: TFDS' folder; None is ~/tensorflow_datasets.
+        lr: one of `recipes.DIV2K_LR`; None is bicubic LR of that scale.
     """
 
-    def __init__(self, scale, split="train", data_dir=None):
-        if scale not in DIV2K_SCALES:
-            raise UserError(f"--scale: DIV2K has no bicubic LR of scale {scale}. Use --scale 2, 4 or 8.")
-        self.scale = scale
-        self.config, self.split, self.data_dir = f"div2k/{DIV2K_SCALES[scale]}", split, data_dir
-        self.count = {"train": 800, "validation": 100}[split]
+    def __init__(self, scale, split="train", data_dir=None, lr=None):
+        lr = lr or f"bicubic_x{scale}"
+        if lr not in DIV2K_LR or not lr.endswith(f"x{scale}"):
+            raise UserError(f"--scale: DIV2K has no {lr} of scale {scale}. Use --scale 2, 4 or 8, or another --div2k.")
+        self.scale, self.config, self.split, self.data_dir = scale, f"div2k/{lr}", split, data_dir
+        self.count = {"train": 3200 if "wild" in lr else 800, "validation": 100}[split]  # "wild" has 4 LR of each HR
 
     def describe(self):
         return {"source": self.config, "split": self.split}

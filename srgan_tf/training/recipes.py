@@ -10,6 +10,16 @@ SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 OPTIMIZERS = ("adam", "muon")
 AUGMENTS = ("all", "flips", "none")
+DIV2K_LR = (  # of TFDS; the number at the end is the scale
+    "bicubic_x2",
+    "bicubic_x4",
+    "bicubic_x8",
+    "unknown_x2",
+    "unknown_x4",
+    "realistic_mild_x4",
+    "realistic_difficult_x4",
+    "realistic_wild_x4",
+)
 STARTS = ("random", "interpolation")
 FREEZES = ("never", "decay", "start")
 

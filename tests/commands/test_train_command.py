@@ -158,6 +158,8 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--seed", str(2**32)], "seed"),
         (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
         (["--dataset", "qr", "--augment", "none"], "--augment: has no effect with --dataset qr"),
+        (["--div2k", "unknown_x2"], "--div2k unknown_x2: not of scale 4"),
+        (["--div2k", "unknown_x4", "--degradation", "photo"], "--div2k: not used, as --degradation photo makes LR"),
         (["--lr_dir", "."], "--lr_dir: has no effect without --data_dir"),
         (["pictures"], "pictures: not a flag"),
     ],

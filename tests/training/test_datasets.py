@@ -35,23 +35,23 @@ def div2k(request, tmp_path, monkeypatch):
     """DIV2K's zip files with their names and layout, three tiny pictures in all, served from loopback."""
     import tensorflow_datasets as tfds
 
-    scale = getattr(request, "param", 4)
-    lr = "LR_x8" if scale == 8 else f"LR_bicubic_X{scale}"
+    lr = getattr(request, "param", "bicubic_x4")
+    scale = int(lr[-1])
+    urls = tfds.builder(f"div2k/{lr}", data_dir=tmp_path / "tfds").builder_config.download_urls
     hr = {"0001": photo(1, 48, 64), "0002": photo(2, 40, 56 if scale == 4 else 60), "0801": photo(3, 32, 48)}
     served = tmp_path / "served"
     served.mkdir()
     for split, keys in (("train", ("0001", "0002")), ("valid", ("0801",))):
-        with zipfile.ZipFile(served / f"DIV2K_{split}_HR.zip", "w") as file:
-            for key in keys:
-                file.writestr(f"DIV2K_{split}_HR/{key}.png", png(hr[key]))
-        with zipfile.ZipFile(served / f"DIV2K_{split}_{lr}.zip", "w") as file:
-            for key in keys:
-                file.writestr(f"DIV2K_{split}_{lr}/{key}x{scale}.png", png(imresize(hr[key], 1 / scale)))
+        for kind in ("hr", "lr"):
+            name = urls[f"{split}_{kind}_url"].rsplit("/", 1)[1]
+            with zipfile.ZipFile(served / name, "w") as file:
+                for key in keys:
+                    picture = hr[key] if kind == "hr" else imresize(hr[key], 1 / scale)
+                    file.writestr(f"{name[:-4]}/{key}{f'x{scale}' if kind == 'lr' else ''}.png", png(picture))
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=served)
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    urls = tfds.builder(f"div2k/bicubic_x{scale}", data_dir=tmp_path / "tfds").builder_config.download_urls
     for name, url in urls.items():
         monkeypatch.setitem(urls, name, f"http://127.0.0.1:{server.server_port}/{url.rsplit('/', 1)[1]}")
     yield tmp_path / "tfds", hr, server
@@ -59,18 +59,23 @@ def div2k(request, tmp_path, monkeypatch):
     server.server_close()
 
 
-def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k):
+@pytest.mark.parametrize(
+    "div2k, lr", [("bicubic_x4", None), ("realistic_mild_x4", "realistic_mild_x4")], indirect=["div2k"]
+)
+def test_div2k_is_downloaded_unpacked_and_paired_by_tfds(div2k, lr):
     data_dir, hr, _ = div2k
-    train = list(Div2k(4, "train", data_dir).pictures())
+    source = Div2k(4, "train", data_dir, lr)
+    assert source.describe()["source"] == f"div2k/{lr or 'bicubic_x4'}"
+    train = list(source.pictures())
     assert len(train) == 2
     for picture, expected in zip(sorted(train, key=lambda p: -p.hr.size), (hr["0001"], hr["0002"])):
         np.testing.assert_array_equal(picture.hr, expected)
         np.testing.assert_array_equal(picture.lr, imresize(expected, 1 / 4))
-    (validation,) = Div2k(4, "validation", data_dir).pictures()
+    (validation,) = Div2k(4, "validation", data_dir, lr).pictures()
     np.testing.assert_array_equal(validation.hr, hr["0801"])
 
 
-@pytest.mark.parametrize("div2k", [8], indirect=True)
+@pytest.mark.parametrize("div2k", ["bicubic_x8"], indirect=True)
 def test_div2k_at_8_drops_lr_pixels_made_of_less_than_8_hr_pixels(div2k):
     data_dir, hr, _ = div2k
     _, small = sorted(Div2k(8, "train", data_dir).pictures(), key=lambda p: -p.hr.size)
@@ -171,13 +176,15 @@ def test_lr_of_ones_own_is_matched_by_name_with_the_usual_endings(tmp_path):
 
 
 def test_a_twentieth_of_a_folder_is_held_out_by_name_and_not_trained_on(tmp_path, capsys):
+    here = tmp_path / "here"
+    here.mkdir()
     for i in range(45):
-        Image.fromarray(photo(1, 8, 8)).save(tmp_path / f"{i}.png")
-    train, held = hold_out(Folder(tmp_path, 4), [])
-    assert f"held out for validation: 2 of 45 images in {tmp_path}" in capsys.readouterr().out
+        Image.fromarray(photo(1, 8, 8)).save(here / f"{i}.png")
+    train, held = hold_out(Folder(here, 4), [])
+    assert f"held out for validation: 2 of 45 images in {here}" in capsys.readouterr().out
     assert (train.count, held.count) == (43, 2) and train.describe() != held.describe()
     assert not {*train.files} & {*held.files} and [p.name for p in held.pictures()] == [p.name for p in held.files]
-    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    moved = here.rename(tmp_path / "moved")
     (moved / "new.png").write_bytes((moved / "0.png").read_bytes())
     assert {p.name for p in hold_out(Folder(moved, 4), [])[1].files} & {p.name for p in held.files}
 

@@ -110,7 +110,7 @@ def test_every_module_fits_in_a_head(path):
 def test_commands_parse_their_flags_without_loading_tensorflow():
     code = (
         "import sys, srgan_tf.commands.train, srgan_tf.commands.evaluate, srgan_tf.commands.upscale,"
-        "srgan_tf.commands.export;"
+        "srgan_tf.commands.export, srgan_tf.commands.demo;"
         "sys.exit(bool({'tensorflow', 'keras', 'numpy'} & sys.modules.keys()))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

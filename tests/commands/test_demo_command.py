@@ -1,0 +1,71 @@
+"""`srgan-demo` as a user sees it in a browser."""
+
+import re
+import socket
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers import browser
+from srgan_tf.commands import demo, start
+from srgan_tf.upscaling.upscaler import Upscaler
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.mark.long
+def test_a_dropped_picture_is_enlarged_compared_and_downloaded_in_its_format(small_model, tmp_path):
+    pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    from srgan_tf.commands import demo_page
+
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "cat.webp", lossless=True, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    Image.new("RGB", (40, 30)).save(tmp_path / "wide.png")
+    page = demo_page.Page([str(small_model)], pixels=1000)
+    with page.served("127.0.0.1", free_port()) as address, browser.chromium() as chromium:
+        with browser.page(chromium, address, width=390, host=address) as seen:
+            assert seen.get_by_role("button", name="Enlarge").is_disabled()
+            seen.set_input_files("input[type=file]", tmp_path / "cat.webp")
+            seen.get_by_label(str(small_model)).click()
+            seen.get_by_role("button", name="Enlarge").click()
+            seen.get_by_text(re.compile("12 × 9 → 48 × 36 pixels")).wait_for(timeout=60_000)
+            assert seen.locator(".slider-wrap img, .slider img").count() >= 1
+            with seen.expect_download() as download:
+                seen.get_by_text("Download").click()
+            assert download.value.suggested_filename == "cat_x4.webp"
+            found = Image.open(download.value.path())
+            np.testing.assert_array_equal(np.asarray(found), Upscaler(small_model)(pixels))
+            assert seen.evaluate("document.documentElement.scrollWidth") == 390
+
+            seen.get_by_label("Remove Image").click()
+            seen.set_input_files("input[type=file]", tmp_path / "wide.png")
+            seen.get_by_role("button", name="Enlarge").click()
+            seen.get_by_text("wide.png: too large for this page: 40 x 30 pixels").wait_for()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["cat.png"], "cat.png: not a flag. Open the page and drop the picture there."),
+        (["--model", "no"], "--model no: neither a shipped model nor a folder."),
+        (["--port", "0"], "--port=0: "),
+    ],
+)
+def test_wrong_flags_are_refused_in_one_line(arguments, message, capsys):
+    with pytest.raises(SystemExit) as end:
+        start(demo.main, ["srgan-demo", *arguments])
+    errors = capsys.readouterr().err
+    assert end.value.code == 2 and errors.startswith(f"error: {message}") and errors.count("\n") == 1
+
+
+def test_without_gradio_the_package_to_install_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(SystemExit):
+        start(demo.main, ["srgan-demo"])
+    assert capsys.readouterr().err == "error: gradio: not installed. Run `pip install gradio`.\n"

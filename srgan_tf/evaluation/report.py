@@ -14,7 +14,7 @@ from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.evaluation.results import finite, write_results
 
-GAP, TEXT = 16, 15  # of a montage, pixels
+GAP, TEXT = 16, 15  # of a montage, pixels; the text of large pictures is larger, since the page shows them smaller
 SHOWN = ("psnr", "ssim", "lpips")  # metrics in the captions of a montage
 INK, QUIET, FRAME = (31, 32, 35), (107, 106, 102), (214, 60, 40)
 
@@ -124,8 +124,10 @@ def montage(pictures, captions, focus):
     times = max(1, width // side)
     column = max(width, times * side)
     large = times * side
-    canvas = Image.new("RGB", ((column + GAP) * len(pictures) + GAP, height + large + 3 * GAP + 3 * TEXT), "white")
-    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
+    font = _font([figures for _, figures in captions], column)
+    total = (column + GAP) * len(pictures) + GAP
+    canvas = Image.new("RGB", (total, height + large + 3 * GAP + round(2.5 * font.size)), "white")
+    draw = ImageDraw.Draw(canvas)
     for i, (image, (name, figures)) in enumerate(zip(pictures.values(), captions)):
         x = GAP + i * (column + GAP)
         image = Image.fromarray(image)
@@ -136,7 +138,7 @@ def montage(pictures, captions, focus):
         canvas.paste(part, (x, below))
         draw.rectangle((x, below, x + large - 1, below + large - 1), outline=FRAME, width=2)
         draw.text((x, below + large + GAP // 2), _shortened(name, column, font), INK, font)
-        draw.text((x, below + large + GAP // 2 + TEXT + 4), figures, QUIET, font)
+        draw.text((x, below + large + GAP // 2 + round(1.25 * font.size)), figures, QUIET, font)
     return canvas
 
 
@@ -184,6 +186,14 @@ def _caption(name, figures, results):
         value = f"{tables.figure(figures, protocol, metric):.{METRICS[metric].digits}f}"
         parts.append({"psnr": f"{value} dB", "ssim": value}.get(metric, f"{METRICS[metric].title} {value}"))
     return name, f"({' / '.join(parts)})"
+
+
+def _font(lines, width):
+    """The largest font, between `TEXT` and an 18th of the width, in which every line fits."""
+    size = max(TEXT, width // 18)
+    while size > TEXT and max(map(ImageFont.load_default(size).getlength, lines)) > width:
+        size -= 1
+    return ImageFont.load_default(size)
 
 
 def _shortened(text, width, font):

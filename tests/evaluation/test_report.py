@@ -259,16 +259,17 @@ def test_metrics_that_are_better_when_lower_are_sorted_and_marked_so(browser, tm
     image = np.zeros((40, 40, 3), np.uint8)
     figures = {"one": {"lpips": 0.4, "niqe": None}, "two": {"lpips": 0.1, "niqe": 5.0}}
     made.add("flowers", "rose", image, image[::4, ::4], {"one": image, "two": image})
-    results = {"scale": 4, "protocols": [], "metrics": ["lpips", "niqe"], "methods": ["one", "two"]}
+    results = {"scale": 4, "protocols": [], "metrics": ["niqe", "lpips"], "methods": ["one", "two"]}
     results |= {"command": "", "date": "", "models": {}, "versions": {}}
     results["sets"] = {"flowers": {"pictures": [{"name": "rose", "figures": figures}], "mean": figures}}
     with browsers.page(browser, made.finish(results)) as page:
-        assert page.locator("#tables .best").all_inner_texts() == ["0.1000", "5.000"]
-        page.locator("#tables thead button").first.click()
+        assert page.locator("#tables .best").all_inner_texts() == ["5.000", "0.1000"]
+        page.locator("#tables thead button").last.click()
         assert page.locator("#tables td:first-child").all_inner_texts() == ["two", "one"]
         assert "n/a" in page.locator("#tables").inner_text()
-        assert "Lower is better for LPIPS, NIQE." in page.locator("#about").inner_text()
-        assert page.locator("#figure option").all_inner_texts() == ["LPIPS", "NIQE"]
+        assert "Lower is better for NIQE, LPIPS." in page.locator("#about").inner_text()
+        assert page.locator("#figure option").all_inner_texts() == ["NIQE", "LPIPS"]
+        assert page.locator("#list .best").all_inner_texts() == ["0.1000"]
 
 
 def test_a_table_of_many_metrics_scrolls_on_a_phone_and_keeps_its_names_readable(browser, tmp_path):
@@ -287,6 +288,10 @@ def test_a_table_of_many_metrics_scrolls_on_a_phone_and_keeps_its_names_readable
         assert min(cell.bounding_box()["width"] for cell in cells.all()) > 110
         page.locator("#tables tbody td:last-child").first.scroll_into_view_if_needed()
         assert cells.first.bounding_box()["x"] >= 0  # the names stay in view
+        hint = "getComputedStyle(document.querySelector('#tables .scroll'), '::before').content"
+        assert "Scroll sideways" in page.evaluate(hint)
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.wait_for_function(f"{hint} === 'none'")
 
 
 def test_the_tables_hold_the_means_and_names_stay_text(page, evaluated):
@@ -318,6 +323,16 @@ def test_the_page_fits_a_phone_and_follows_its_colour_scheme(browser, evaluated,
         page.touchscreen.tap(stage["x"] + stage["width"] * 0.25, stage["y"] + stage["height"] * 0.3)
         lens = page.locator("#lens").bounding_box()
         assert lens["x"] + lens["width"] / 2 == pytest.approx(stage["x"] + stage["width"] * 0.25, abs=2)
+
+
+def test_the_montage_has_legible_captions_on_a_phone_and_no_picture_waits_until_it_is_seen(browser, evaluated):
+    with browsers.page(browser, evaluated[0], width=390, height=844) as page:
+        images = page.locator("#list img, .montage img")
+        assert images.count() >= 4 and all(images.evaluate_all("all => all.map((image) => image.complete)"))
+        widths = "all => all.map((image) => image.clientWidth / Math.min(1072, image.naturalWidth))"
+        assert min(page.locator(".montage img").evaluate_all(widths)) >= 0.99
+        page.emulate_media(media="print")
+        assert page.locator(".bar").is_hidden() and page.locator(".patch i").first.is_visible()
 
 
 def test_the_papers_rows_are_shown_for_its_protocol_only(browser, tmp_path):

@@ -12,7 +12,8 @@ const ABOUT = {
 };
 const state = {
   at: 0, left: shown[0], right: shown[shown.length - 1], divider: 0.5, zoom: 0, x: 0, y: 0, // zoom 0: fits the page
-  protocol: results.protocols[0], figure: results.metrics[0], set: places[0].set, sort: "", falling: true,
+  protocol: results.protocols[0], figure: results.metrics.includes("lpips") ? "lpips" : results.metrics[0], // how pictures look 
+  set: places[0].set, sort: "", falling: true,
   by: "", best: true, // the tables of means: sorted by this metric, best first
 };
 
@@ -315,7 +316,7 @@ function drawList() {
   $("list").tHead.replaceChildren(head);
   $("list").tBodies[0].replaceChildren(...pictures.map((picture) => {
     const { name, figures } = picture, here = views[state.set][name];
-    const button = make("button", {}, make("img", { src: here.files.hr, alt: "", loading: "lazy" }), name);
+    const button = make("button", {}, make("img", { src: here.files.hr, alt: "" }), name);
     button.setAttribute("aria-label", `Compare ${name}`);
     const row = make("tr", {}, make("td", {}, button), ...results.methods.map((method) => make("td", {
       textContent: textOf(state.figure, figures[method]),
@@ -380,13 +381,15 @@ function start() {
     drawList();
   });
   $("figure").append(...kinds.map((value) => make("option", { value, textContent: FIGURES[value].title })));
+  $("figure").value = state.figure;
   $("figure").addEventListener("change", (event) => {
     state.figure = event.target.value;
     state.falling = !FIGURES[state.figure].falls;
     drawList();
   });
   $("montages").append(...Object.entries(montages).map(([set, { file: src, picture, width, height }]) =>
-    make("figure", { className: "montage" }, make("a", { href: src }, make("img", { src, width, height, loading: "lazy", alt: `${picture} from every method` })),
+    make("figure", { className: "montage" }, make("div", { className: "scroll" }, make("a", { href: src },
+      make("img", { src, width, height, alt: `${picture} from every method` }))),
       make("figcaption", { textContent: `${titles[set]}, ${picture}` }))));
   $("how").append(make("pre", {}, make("code", { textContent: results.command })), ...facts());
   drawTables();
@@ -394,7 +397,16 @@ function start() {
   const [set, name] = location.hash.slice(1).split("/").map(decoded);
   open(Math.max(0, places.findIndex((p) => p.set === set && p.name === name)));
   window.addEventListener("resize", () => look(state.x, state.y));
+  // A line says where a table or a montage is wider than the page.
+  const widths = new ResizeObserver((entries) => {
+    for (const { target } of entries) target.closest(".scroll").classList.toggle("more", overflows(target.closest(".scroll")));
+  });
+  const watch = () => document.querySelectorAll(".scroll, .scroll > *").forEach((element) => widths.observe(element));
+  new MutationObserver(watch).observe($("tables"), { childList: true });
+  watch();
 }
+
+const overflows = (box) => box.scrollWidth > box.clientWidth + 1;
 
 function decoded(part) {
   try { return decodeURIComponent(part); }

@@ -70,11 +70,10 @@ def read(path: Path) -> dict:
 
 
 def trained_on(folder) -> dict | None:
-    """The description of the pictures that the run of a folder was trained on; None if there is no run."""
-    try:
-        return json.loads((Path(folder) / "config.json").read_text())["train"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    """The description of the pictures that a run was trained on; None if there is no run or it is damaged."""
+    with contextlib.suppress(UserError):
+        return read(Path(folder) / "config.json")["train"]
+    return None
 
 
 def check_same(run: Run, old: dict, new: dict) -> None:

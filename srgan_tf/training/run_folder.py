@@ -151,7 +151,7 @@ class RunFolder:
             try:
                 generator = state.exported(None if other == step else checkpoints.load(found[other]))
             except ValueError as error:
-                print(f"warning: {error}, so that this step cannot be exported", file=sys.stderr)
+                print(f"warning: {one_line(error)}. Step {other} cannot be exported.", file=sys.stderr)
                 continue
             export.export(generator, self._models / str(other), attributes={"step": other, **self.origin})
         kept = {str(s) for s in found}

@@ -69,12 +69,7 @@ class State:
         Raises:
             ValueError: if one is missing or has another shape or type. Nothing is set then.
         """
-        for name, own in self.arrays().items():
-            if name not in arrays:
-                raise ValueError(f"{name} is missing")
-            found = arrays[name]
-            if found.shape != own.shape or not np.can_cast(found.dtype, own.dtype, "same_kind"):
-                raise ValueError(f"{name} is {found.dtype} {found.shape} instead of {own.dtype} {own.shape}")
+        self._check(arrays)
         for name, network in self.networks.items():
             prefix = f"{name}/"
             models.load_named_weights(
@@ -90,9 +85,13 @@ class State:
 
         Args:
             arrays: the state to take them from, as returned by `arrays`; None for the present one.
+
+        Raises:
+            ValueError: as `restore`.
         """
         weights = models.named_weights(self.generator)
         if arrays is not None:
+            self._check(arrays)
             keys = [f"ema/{i}" if self.ema else f"generator/{name}" for i, name in enumerate(weights)]
             return dict(zip(weights, [arrays[key] for key in keys]))
         return dict(zip(weights, [v.numpy() for v in self.ema])) if self.ema else weights
@@ -118,6 +117,14 @@ class State:
             batch_norm.remeasure(generator, batches)
             for v, value in zip(variables, generator.variables):
                 v.assign(value)
+
+    def _check(self, arrays):
+        for name, own in self.arrays().items():
+            if name not in arrays:
+                raise ValueError(f"{name} is missing")
+            found = arrays[name]
+            if found.shape != own.shape or not np.can_cast(found.dtype, own.dtype, "same_kind"):
+                raise ValueError(f"{name} is {found.dtype} {found.shape} instead of {own.dtype} {own.shape}")
 
     def _new_generator(self):
         return models.srresnet(self.recipe.scale, blocks=self.recipe.blocks, features=self.recipe.features)

@@ -193,10 +193,12 @@ def test_no_pictures_are_held_out_of_few_or_of_a_run_that_was_trained_on_all(tmp
     for i in range(20):
         Image.fromarray(photo(1, 8, 8)).save(tmp_path / f"{i:02}.png")
     everything = Folder(tmp_path, 4)
-    (tmp_path / "config.json").write_text(json.dumps({"train": everything.describe()}))
+    config = {"recipe": {}, "train": everything.describe(), "init": "", "vgg": ""}
+    (tmp_path / "config.json").write_text(json.dumps(config))
     assert hold_out(everything, [tmp_path / "none", tmp_path]) == (everything, None)
-    (tmp_path / "config.json").write_text("damaged")
-    assert hold_out(everything, [tmp_path])[1].count == 1
+    for damaged in ("damaged", "[" * 100_000):
+        (tmp_path / "config.json").write_text(damaged)
+        assert hold_out(everything, [tmp_path])[1].count == 1
     (tmp_path / "19.png").unlink()
     assert hold_out(Folder(tmp_path, 4), [])[1] is None
 

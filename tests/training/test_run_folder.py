@@ -167,6 +167,14 @@ def test_a_checkpoint_that_cannot_be_used_is_named_and_the_one_before_it_used(
     assert "allow_pickle" not in line
 
 
+def test_a_marked_checkpoint_of_another_run_is_not_exported_and_named(tmp_path, capsys, state):
+    with RunFolder(tmp_path).locked():
+        checkpoints.save(tmp_path / "checkpoints", 3, {"generator/head_conv/kernel": np.zeros(3)}, marks=["best"])
+        RunFolder(tmp_path).save(state, 4, keep=3)
+    assert [path.name for path in (tmp_path / "saved_model").iterdir()] == ["4"]
+    assert re.search("warning: generator/head_conv/kernel is .* Step 3 cannot be exported.", capsys.readouterr().err)
+
+
 def test_what_a_killed_process_left_beside_the_checkpoints_is_removed(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     for name in ("step-00000003.part", ".srgan_tf-01234567.part"):

@@ -9,11 +9,15 @@ import keras
 from keras import layers, ops
 
 STAGES = 3  # number of times the resolution is halved
+GAIN = 2.0  # largest singular value of a kernel: about that of He's initialisation, which keeps the size of a signal
 
 
 @keras.saving.register_keras_serializable(package="srgan_tf")
 class SpectralConv2D(layers.Conv2D):
-    """A convolution without bias whose kernel is divided by its largest singular value.
+    """A convolution without bias whose kernel is scaled to the largest singular value `GAIN`.
+
+    With a singular value of 1, as in Real-ESRGAN, every layer halves the signal, and it takes the discriminator tens of
+    thousands of steps to make up for that.
 
     The singular value is estimated by one power iteration per training call, as in Miyato et al. 2018,
     arXiv:1802.05957, section 2.1; the gradient includes the division. The kernel [h, w, C, F] is treated as a matrix
@@ -42,7 +46,7 @@ class SpectralConv2D(layers.Conv2D):
         if training:
             self.direction.assign(right[:, 0])
         norm = ops.sum(left * ops.matmul(matrix, right))
-        return ops.conv(x, ops.cast(kernel / norm, x.dtype), list(self.strides), self.padding)
+        return ops.conv(x, ops.cast(GAIN * kernel / norm, x.dtype), list(self.strides), self.padding)
 
     # Keras' convolutions save kernel and bias only.
     save_own_variables = layers.Layer.save_own_variables

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from srgan_tf.networks.unet import SpectralConv2D, unet_discriminator
+from srgan_tf.networks.unet import GAIN, SpectralConv2D, unet_discriminator
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def test_power_iteration_finds_the_largest_singular_value():
         y = layer(x, training=True)
     kernel = layer.kernel.numpy()
     largest = np.linalg.svd(kernel.reshape(-1, 6), compute_uv=False)[0]
-    expected = tf.nn.conv2d(x, kernel / largest, 1, "SAME")
+    expected = tf.nn.conv2d(x, GAIN * kernel / largest, 1, "SAME")
     np.testing.assert_allclose(y, expected, atol=1e-4)
 
 

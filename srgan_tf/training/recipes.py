@@ -172,7 +172,9 @@ RECIPES = {
         ),
     },
     # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
-    # that classifies every pixel.
+    # that classifies every pixel. The weights of the losses suit the gradient of this content loss, whose norm at SR is
+    # 1,000 times that of the MSE; the adversarial one's becomes a tenth of it. With Muon the discriminator needs a
+    # third of the steps that it needs with Adam.
     "photo": {
         "srresnet": Recipe(
             batch=8,
@@ -192,11 +194,16 @@ RECIPES = {
             steps=16_000,
             batch=8,
             content="vgg-multi",
-            pixel=1.0,
-            consistency=1.0,
+            pixel=20.0,
+            consistency=50.0,
+            grid=2000.0,
+            shift=3,
             discriminator="unet",
-            adversarial=0.1,
+            adversarial=2.0,
+            optimizer="muon",
             learning_rate=2e-4,
+            discriminator_rate=5.0,
+            warmup=20,
             schedule="cosine",
             hold=0.75,
             freeze_norm="start",

@@ -1,5 +1,6 @@
-"""Draw the comparison images of the documentation: bicubic, SRResNet, SRGAN and the original, side by side.
+"""Draw the comparison images of the documentation: bicubic, the models and the original, side by side.
 
+python tools/pictures.py photo KODAK       # docs/photo.jpg, of LR that was saved as JPEG
 python tools/pictures.py example KODAK     # docs/example.png, from the folder of the Kodak images
 python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder of the benchmark sets
 python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
@@ -15,10 +16,11 @@ from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
 from srgan_tf.evaluation import benchmark_sets  # noqa: E402
-from srgan_tf.images import reading  # noqa: E402
+from srgan_tf.images import degradation, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> image, row and column of the corner of each detail
+    "photo": (("kodim04", 230, 170), ("kodim19", 130, 250), ("kodim23", 60, 420)),
     "example": (("kodim23", 60, 420), ("kodim08", 130, 300)),
     "set14": (
         ("img_001", 250, 60),
@@ -35,15 +37,20 @@ DETAILS = {  # sheet -> image, row and column of the corner of each detail
         ("img_088", 40, 60),
     ),
 }
-SIDE, GAP, HEAD = 192, 6, 22
+NETWORKS = {"photo": {"photo": "photo"}}  # sheet -> models by title; of the other sheets:
+PAPER = {"SRResNet": "srresnet", "SRGAN": "srgan"}
+QUALITY = 75  # of JPEG
+SIDES, GAP, HEAD = {"photo": 256}, 6, 22
+SIDE = 192
 
 
 def pairs(name, folder):
-    """Yield (HR, LR) of the images of a sheet. LR of the Kodak images is made by imresize."""
-    if name == "example":
+    """Yield (HR, LR) of the images of a sheet. LR of the Kodak images is made by imresize, and saved as JPEG."""
+    if name in ("photo", "example"):
         for detail, *_ in DETAILS[name]:
             hr = reading.read(Path(folder) / f"{detail}.png").pixels
-            yield hr, imresize(hr, 1 / 4)
+            lr = imresize(hr, 1 / 4)
+            yield hr, degradation.as_jpeg(lr, QUALITY) if name == "photo" else lr
         return
     found = {pair.name: pair for pair in benchmark_sets.load_pairs(name, folder)}
     for detail, *_ in DETAILS[name]:
@@ -52,22 +59,22 @@ def pairs(name, folder):
 
 def sheet(name, folder, networks):
     """A sheet with one row per detail and columns for bicubic, each network by its title, and the original."""
-    titles = ("bicubic", *networks, "original")
-    size = len(titles) * (SIDE + GAP) - GAP, HEAD + len(DETAILS[name]) * (SIDE + GAP) - GAP
+    titles, side = ("bicubic", *networks, "original"), SIDES.get(name, SIDE)
+    size = len(titles) * (side + GAP) - GAP, HEAD + len(DETAILS[name]) * (side + GAP) - GAP
     picture = Image.new("RGB", size, "white")
     for column, title in enumerate(titles):
         ImageDraw.Draw(picture).text(
-            (column * (SIDE + GAP) + SIDE // 2, HEAD // 2), title, "black", ImageFont.load_default(14), anchor="mm"
+            (column * (side + GAP) + side // 2, HEAD // 2), title, "black", ImageFont.load_default(14), anchor="mm"
         )
     for row, ((hr, lr), (_, y, x)) in enumerate(zip(pairs(name, folder), DETAILS[name])):
         for column, pixels in enumerate((imresize(lr, 4), *(network(lr) for network in networks.values()), hr)):
-            tile = Image.fromarray(np.ascontiguousarray(pixels[y : y + SIDE, x : x + SIDE]))
-            picture.paste(tile, (column * (SIDE + GAP), HEAD + row * (SIDE + GAP)))
+            tile = Image.fromarray(np.ascontiguousarray(pixels[y : y + side, x : x + side]))
+            picture.paste(tile, (column * (side + GAP), HEAD + row * (side + GAP)))
     return picture
 
 
 def main(name, folder):
-    drawn = sheet(name, folder, {"SRResNet": Upscaler("srresnet"), "SRGAN": Upscaler("srgan")})
+    drawn = sheet(name, folder, {title: Upscaler(model) for title, model in NETWORKS.get(name, PAPER).items()})
     out = Path(__file__).parents[1] / "docs" / (f"{name}.png" if name == "example" else f"{name}.jpg")
     drawn.save(out, optimize=True, quality=93, subsampling=0)
 

@@ -20,7 +20,7 @@ def card(folder):
 
 
 def test_the_models_that_readme_names_are_shipped():
-    assert {"srresnet_x4", "srgan_x4", "qr_x4"} <= zoo.shipped().keys()
+    assert {"photo_x4", "srresnet_x4", "srgan_x4", "qr_x4"} <= zoo.shipped().keys()
 
 
 @each_model

@@ -1,0 +1,61 @@
+"""Add to a model what training has changed in another one:
+
+    python tools/transfer.py MODEL TRAINED BASE OUT
+
+OUT = MODEL + (TRAINED - BASE), where training began with BASE, and MODEL was once trained from BASE or from a close
+relative. The start of `photo` is srgan + (SRResNet trained on damaged photographs - srresnet). All are model names or
+SavedModels, OUT is the new SavedModel.
+
+Batch normalisation is added up as the map of its input, gamma / sqrt(variance + epsilon) and its offset, because the
+averages of the models differ; OUT has those of MODEL. Source: Ilharco et al. 2023, Editing models with task
+arithmetic, arXiv:2212.04089.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402
+
+from srgan_tf.networks import layers, models  # noqa: E402
+from srgan_tf.saved_models import export, zoo  # noqa: E402
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("model", "trained", "base", "out"):
+        parser.add_argument(name)
+    args = parser.parse_args()
+    facts = zoo.attributes(zoo.resolve(args.model))
+    network = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
+    norms = {layer.name: layer.epsilon for layer in network.layers if isinstance(layer, layers.BatchNormalization)}
+    model, trained, base = (
+        models.named_weights(export.restore(zoo.resolve(name))) for name in (args.model, args.trained, args.base)
+    )
+    maps = [as_maps(weights, norms) for weights in (model, trained, base)]
+    total = {name: maps[0][name] + maps[1][name] - maps[2][name] for name in model}
+    for name, epsilon in norms.items():
+        mean, variance = (model[f"{name}/moving_{kind}"] for kind in ("mean", "variance"))
+        total |= {f"{name}/moving_mean": mean, f"{name}/moving_variance": variance}
+        total[f"{name}/beta"] = total[f"{name}/beta"] + mean * total[f"{name}/gamma"]
+        total[f"{name}/gamma"] = total[f"{name}/gamma"] * np.sqrt(variance + epsilon)
+    models.load_named_weights(network, total)
+    export.export(network, args.out)
+
+
+def as_maps(weights, norms):
+    """The weights, with the slope of each batch normalisation in place of gamma and the offset in place of beta."""
+    maps = dict(weights)
+    for name, epsilon in norms.items():
+        slope = weights[f"{name}/gamma"] / np.sqrt(weights[f"{name}/moving_variance"] + epsilon)
+        maps[f"{name}/gamma"] = slope
+        maps[f"{name}/beta"] = weights[f"{name}/beta"] - weights[f"{name}/moving_mean"] * slope
+    return maps
+
+
+if __name__ == "__main__":
+    main()

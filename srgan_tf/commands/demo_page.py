@@ -21,7 +21,13 @@ from srgan_tf.upscaling.sizes import Size
 from srgan_tf.upscaling.upscaler import Upscaler
 
 BLEND = "blend"
-MODELS = {"srgan": "SRGAN, sharp", "srresnet": "SRResNet, faithful", BLEND: "Blend of both", "qr": "QR codes"}
+MODELS = {
+    "photo": "Photographs, also compressed ones",
+    "srgan": "SRGAN, sharp",
+    "srresnet": "SRResNet, faithful",
+    BLEND: "Blend of SRGAN and SRResNet",
+    "qr": "QR codes",
+}
 SIZES = {"2x": Size(2), "3x": Size(3), "4x": Size(4), "3840 pixels wide": Size(4, width=3840)}
 SHOWN = 4096  # the longest side of the pictures in the page; the file to download is complete
 KEPT = 3600  # seconds until files are deleted

@@ -19,6 +19,7 @@ USAGE = """Enlarge images and videos: files, or all images of a folder.
     python upscale.py photo.jpg -o large.png
     python upscale.py holiday/ logo.png -o large/
     python upscale.py clip.mp4                   with its sound; needs pip install av
+    python upscale.py photo.jpg --model srgan    the paper's model; photo.jpg is enlarged by photo otherwise
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
     python upscale.py photo.jpg --fidelity 0.5   between srgan (0) and srresnet (1)
     python upscale.py - < photo.jpg > large.png  through standard input and output
@@ -44,7 +45,8 @@ OUTPUT = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model",
     None,
-    f"srgan, srresnet, qr or the path of a SavedModel. Default: {zoo.DEFAULT_MODEL}.",
+    f"photo, srgan, srresnet, qr or the path of a SavedModel. Default: {zoo.PHOTO_MODEL} for files with lossy "
+    f"compression, such as JPEG and videos, {zoo.DEFAULT_MODEL} for others.",
     short_name="n",
     flag_values=FLAGS,
 )
@@ -237,16 +239,16 @@ def main(argv):
 
 
 class _Local:
-    """An `upscaler.Upscaler` that is loaded for the first image."""
+    """The upscaler, which is loaded for the first image."""
 
     def __init__(self, size, arguments):
         self.size, self._arguments = size, arguments
 
     @functools.cached_property
     def _upscaler(self):
-        from srgan_tf.upscaling.upscaler import Upscaler
+        from srgan_tf.upscaling import by_file
 
-        return Upscaler(**self._arguments)
+        return by_file.load(**self._arguments)
 
     @functools.cached_property
     def key(self):
@@ -287,10 +289,11 @@ def _size():
 
 
 def _model_folders():
-    """The folders of the model, or of the two that --fidelity blends."""
+    """The folders of the model, of those that are chosen from by file, or of the two that --fidelity blends."""
     if FIDELITY.value is not None:
         return zoo.fidelity_models(FIDELITY.value, MODEL.value, SCALE.value)
-    return [zoo.resolve(zoo.DEFAULT_MODEL if MODEL.value is None else MODEL.value, SCALE.value)]
+    models = zoo.BY_FILE if MODEL.value is None else [MODEL.value]
+    return [zoo.resolve(model, SCALE.value) for model in models]
 
 
 def _check_output():

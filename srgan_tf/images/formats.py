@@ -32,6 +32,7 @@ READ = (
     *("PIXAR", "FITS", "SPIDER", "HEIF", "JXL"),
 )
 SUPPORTED = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000, TGA and others that Pillow reads"
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JXL", "JPEG2000")  # WebP may be lossless, and the last four, rarely
 WITH_ALPHA = ("PNG", "WEBP", "TIFF", "GIF", "AVIF")
 # Formats of plug-ins: the package, the module, and how to register it.
 _PLUGINS = {

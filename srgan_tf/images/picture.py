@@ -24,6 +24,7 @@ class Picture:
     colours: the unchanged chunks of a PNG file that define its colours: (kind, data).
     comment: the comment of a JPEG or GIF file; None if absent.
     lossless: whether the picture comes from a lossless WebP file; a WebP result is then lossless, too.
+    lossy: whether the file was compressed with loss, as JPEG files are.
     notes: notes for the user about what was changed or dropped while reading.
     """
 
@@ -40,6 +41,7 @@ class Picture:
     colours: tuple[tuple[bytes, bytes], ...] = ()
     comment: bytes | None = None
     lossless: bool = False
+    lossy: bool = False
     notes: tuple[str, ...] = ()
 
     @classmethod

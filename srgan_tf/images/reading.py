@@ -172,6 +172,8 @@ class PictureFile:
             "notes": self._other_parts(),
             "lossless": image.format == "WEBP" and metadata.is_lossless(self.file),
         }
+        jpeg_in_tiff = image.format == "TIFF" and image.info.get("compression") == "jpeg"
+        fields["lossy"] = jpeg_in_tiff or image.format in formats.LOSSY and not fields["lossless"]
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
         if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST and not comment.startswith(b"Created by "):
             fields["comment"] = comment

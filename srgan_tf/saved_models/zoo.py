@@ -8,6 +8,8 @@ from srgan_tf.saved_models.attributes import FILE as ATTRIBUTES
 from srgan_tf.saved_models.attributes import read as attributes
 
 DEFAULT_MODEL = "srgan"
+PHOTO_MODEL = "photo"  # upscale.py's default for files that were compressed with loss
+BY_FILE = PHOTO_MODEL, DEFAULT_MODEL
 DEFAULT_SCALE = 4
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -18,8 +20,8 @@ def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "
     """Return the folder of the SavedModel for a value of `--model`.
 
     Args:
-        model: a shipped model (`srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a SavedModel, or the
-            path of a folder with one SavedModel per version, of which the highest version is used.
+        model: a shipped model (`photo`, `srgan`, `srresnet`, or with its scale: `srgan_x4`), the path of a
+            SavedModel, or the path of a folder with one SavedModel per version, of which the highest is used.
         scale: the required scale; None accepts any, and selects `DEFAULT_SCALE` for a shipped model.
         flag: the flag that error messages name.
 

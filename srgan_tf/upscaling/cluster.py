@@ -21,7 +21,7 @@ from srgan_tf import atomic
 from srgan_tf.errors import UserError, masked, one_line
 from srgan_tf.images.options import FileOptions
 from srgan_tf.saved_models import zoo
-from srgan_tf.upscaling import jobs, plans, ray_connection
+from srgan_tf.upscaling import by_file, jobs, plans, ray_connection
 from srgan_tf.upscaling.reporter import Reporter
 
 SHARE, LARGEST_BLOCK = 64, 32  # a block has 1/64 of the pictures listed so far, at most 32
@@ -56,7 +56,7 @@ def run(
     Args:
         paths, output, label, recursive, format, suffix: see `plans.Request.of`.
         address: HOST:PORT of a cluster, "auto" for the cluster of this machine, or "local" to start one for this run.
-        upscaler: keyword arguments of `upscaler.Upscaler`; a model that is not shipped must be a path that is
+        upscaler: arguments of `by_file.load`; a model that is not shipped must be a path that is
             accessible from all machines.
         files: an `options.FileOptions`.
         overwrite, reporter: see `jobs.run`.
@@ -93,14 +93,14 @@ def run(
 class Worker:
     """An actor with one loaded model, which processes blocks of names.
 
-    It takes the place of its `Upscaler` in `jobs.make`, so that files are read and written during computation.
+    It takes the place of its upscaler in `jobs.make`, so that files are read and written during computation.
     """
 
     def __init__(self, upscaler, threads=1):
         """Load a model.
 
         Args:
-            upscaler: keyword arguments of `Upscaler`.
+            upscaler: arguments of `by_file.load`.
             threads: the number of threads of TensorFlow within an operation.
         """
         import tensorflow as tf
@@ -108,9 +108,7 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # TensorFlow is already initialised by a model in this process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        from srgan_tf.upscaling.upscaler import Upscaler
-
-        self._upscaler, self._one_at_a_time = Upscaler(**upscaler), threading.Lock()
+        self._upscaler, self._one_at_a_time = by_file.load(**upscaler), threading.Lock()
 
     def __call__(self, block, run, files):
         for rows in block["rows"]:

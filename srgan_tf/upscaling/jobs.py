@@ -230,7 +230,7 @@ class _Task:
                 f"{self._source}: the result would have {width} x {height} pixels, a clip has at most "
                 f"{clips.LONGEST} a side. Give --outscale or --width."
             )
-        return self._larger(Picture(rgb)).pixels
+        return self._larger(Picture(rgb, lossy=True)).pixels
 
     def _larger(self, picture):
         try:

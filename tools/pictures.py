@@ -20,7 +20,7 @@ from srgan_tf.images import degradation, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 DETAILS = {  # sheet -> image, row and column of the corner of each detail
-    "photo": (("kodim04", 230, 170), ("kodim19", 130, 250), ("kodim23", 60, 420)),
+    "photo": (("kodim19", 130, 250), ("kodim23", 60, 420)),
     "example": (("kodim23", 60, 420), ("kodim08", 130, 300)),
     "set14": (
         ("img_001", 250, 60),

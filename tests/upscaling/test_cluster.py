@@ -95,7 +95,9 @@ def run(*arguments, **environment):
 
 
 def results(folder):
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+    """The files by name, without the unfinished ones of killed machines, which the next run removes."""
+    files = [path for path in Path(folder).iterdir() if path.is_file()]
+    return {path.name: path.read_bytes() for path in files if path.suffix != ".part"}
 
 
 def manifest(folder):

@@ -173,8 +173,8 @@ RECIPES = {
     },
     # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
     # that classifies every pixel. The weights of the losses suit the gradient of this content loss, whose norm at SR is
-    # 1,000 times that of the MSE; the adversarial one's becomes a tenth of it. With Muon the discriminator needs a
-    # third of the steps that it needs with Adam.
+    # 1,000 times that of the MSE; the adversarial one's becomes about a tenth of it. The discriminator learns
+    # faster with Muon than with Adam: in 60 steps its loss fell from 1.386 to 1.276 instead of 1.381.
     "photo": {
         "srresnet": Recipe(
             batch=8,

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, lpips
+from helpers.browser import chromium
 
 NEAREST = "7767517\n2 2\nInput input 0 1 data\nInterp up 1 1 data output 0=1 1=4.0 2=4.0\n"  # ncnn's text format
 
@@ -81,6 +82,27 @@ def test_photographs_scores_models_and_peers_by_damage(site, tmp_path):
         assert len(damaged) == 5 and means["mean"] == pytest.approx(np.mean(damaged), abs=1e-3)
     assert found["psnr"]["nearest"]["clean"] > found["psnr"]["nearest"]["jpeg30"]
     assert Image.open(tmp_path / "montage.png").width == 5 * 88  # LR, three methods, HR
+
+
+def test_photographs_takes_lr_that_other_programs_have_saved(tmp_path):
+    for module in ("av", "cv2"):
+        pytest.importorskip(module)
+    with chromium():  # skips without one
+        pass
+    (tmp_path / "hr").mkdir()
+    hr = np.random.default_rng(1).integers(0, 256, (15, 17, 3), dtype=np.uint8)
+    Image.fromarray(hr).resize((102, 90), Image.Resampling.BICUBIC).save(tmp_path / "hr" / "rose.png")
+    weights = lpips.write_random_weights(tmp_path / "alexnet.ckpt")
+    arguments = ("--data_dir", tmp_path / "hr", "--model=bicubic", "--programs", "--lpips_weights", weights)
+    done = program(tmp_path, "photographs", *arguments)
+    assert done.returncode == 0, done.stderr
+    psnr = json.loads(done.stdout.splitlines()[-1])["psnr"]["bicubic"]
+    for program_name, worse, better in (
+        ("OpenCV", "50", "80"),
+        ("Chromium", ".6", ".92"),
+        ("H.264", "crf 30", "crf 23"),
+    ):
+        assert 10 < psnr[f"{program_name} {worse}"] < psnr[f"{program_name} {better}"]
 
 
 def program(site, name, *arguments):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import re
+import shlex
 import subprocess
 import sys
 
@@ -35,6 +37,26 @@ def test_import_does_not_load_tensorflow_and_dir_lists_the_public_names():
         "assert not {'tensorflow', 'keras', 'numpy'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_reference_is_generated_and_its_links_lead_somewhere(tmp_path):
+    """By the command in docs/api.md."""
+    pytest.importorskip("pdoc", reason="needs pdoc: pip install pdoc")
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    command = shlex.split(
+        re.search(r"^python (-m pdoc .*)$", page, re.MULTILINE)[1].replace("reference", str(tmp_path))
+    )
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "Warn:" not in done.stderr and "Error" not in done.stderr, done.stderr
+    ids = {path: set(re.findall(r'id="([^"]+)"', path.read_text())) for path in tmp_path.rglob("*.html")}
+    assert set(srgan_tf.__all__) - {"losses", "models"} <= ids[tmp_path / "srgan_tf.html"]
+    assert {"vgg_loss", "adversarial"} <= ids[tmp_path / "srgan_tf" / "networks" / "losses.html"]
+    for path in ids:
+        for link in re.findall(r'href="([^"$]*)"', path.read_text()):
+            file, _, anchor = link.partition("#")
+            if not file.startswith("http"):
+                target = (path.parent / file).resolve() if file else path
+                assert target.exists() and (not anchor or anchor in ids[target]), f"{path.name}: {link}"
 
 
 @pytest.mark.parametrize("name", srgan_tf.__all__)

@@ -130,70 +130,152 @@ def test_a_mutated_model_folder_is_refused_in_one_line_or_read_as_it_was(small_m
 
 
 def mutate_run(folder, rng):
+    """Damage one file of a run. Returns the kind of damage and the file."""
     kind = rng.choice(["setting", "setting", "bytes", "bytes", "bytes", "values", "line", "name", "missing"])
     path = rng.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
-    newest = folder / "checkpoints" / "step-00000004.npz"
+    config, newest = folder / "config.json", folder / "checkpoints" / "step-00000004.npz"
     if kind == "setting":
-        path = folder / "config.json"
-        config = json.loads(path.read_text())
-        place = rng.choice([config, config["recipe"], config["train"], config["start"]])
+        path, settings = config, json.loads(config.read_text())
+        place = rng.choice([settings, settings["recipe"], settings["train"], settings["start"]])
         name = rng.choice([*place, "new"])
         place[name] = rng.choice(HOSTILE)
         if rng.random() < 0.2:
             del place[name]
-        path.write_text(json.dumps(config))
+        path.write_text(json.dumps(settings))
     elif kind == "bytes":
         path.write_bytes(changed(path.read_bytes(), rng))
     elif kind == "values":
-        arrays = checkpoints.load(newest)
+        path, arrays = newest, checkpoints.load(newest)
         name = rng.choice(sorted(arrays))
-        odd = [np.nan, np.inf, "x", 1j, [], [[1.0]], np.float64(1), {}]
-        arrays[name] = np.full_like(arrays[name], np.nan, float) if rng.random() < 0.3 else np.array(rng.choice(odd))
-        np.savez(newest, **arrays)
+        np.savez(path, **{**arrays, name: rng.choice(WRONG)(arrays[name])})
     elif kind == "line":
-        with open(folder / "metrics.jsonl", "a") as file:
+        path = folder / "metrics.jsonl"
+        with open(path, "a") as file:
             line = {"step": 4, "validation_psnr": 1.0} | {rng.choice(["step", "validation_psnr"]): rng.choice(HOSTILE)}
             file.write(rng.choice([json.dumps(line), "[" * 3000]) + "\n")
     elif kind == "name":
+        path = newest
         newest.rename(newest.with_name(rng.choice(["step-99999999.npz", "step-x.npz", "step-.npz", "best.mark"])))
     else:
         path.unlink()
+    return kind, path
 
 
-def test_a_mutated_run_is_refused_in_one_line_or_resumes_from_what_it_was(tmp_path, capsys):
-    rng = random.Random(SEED)
-    run = run_config.Run(str(tmp_path / "run"), RECIPE, {"source": "waves", "count": 2})
-    good, state, known = RunFolder(run.folder), State(RECIPE), {}
-    good.path.mkdir()
-    good.configure(run)
-    for step in (2, 4):
-        state.networks["generator"].variables[0].assign_add(np.ones_like(state.networks["generator"].variables[0]))
-        known[step] = state.arrays()
-        checkpoints.save(good.path / "checkpoints", step, known[step], marks=["best"] if step == 2 else [])
-        good.journal(step).write(step, {"validation_psnr": 20.0 + step})
-    refused, warned = 0, ""
-    for i in range(RUNS):
-        folder = RunFolder(shutil.copytree(good.path, tmp_path / f"{i:03}"))
-        mutate_run(folder.path, rng)
-        started = time.monotonic()
+WRONG = [  # for every array of a state
+    lambda array: np.full(array.shape, np.nan),
+    lambda array: np.full(array.shape, np.inf),
+    lambda array: array.astype(str),
+    lambda array: array.astype(complex),
+    lambda array: np.stack([array, array]),
+    lambda array: np.zeros((0, *array.shape), array.dtype),
+    lambda array: np.array([{}], object),
+]
+
+
+class Runs:
+    """`good`, a run with checkpoints of the steps 2 and 4, and copies of it that are resumed."""
+
+    def __init__(self, folder, capsys):
+        self._settings = run_config.Run(str(folder / "run"), RECIPE, {"source": "waves", "count": 2})
+        self._copies, self._capsys, self.state = folder / "copies", capsys, State(RECIPE)
+        self.good, self.known = RunFolder(self._settings.folder), {}
+        self.good.path.mkdir()
+        self.good.configure(self._settings)
+        for step in (2, 4):
+            first = self.state.networks["generator"].variables[0]
+            first.assign_add(np.ones_like(first))
+            self.known[step] = self.state.arrays()
+            checkpoints.save(self.good.path / "checkpoints", step, self.known[step], marks=["best"] * (step == 2))
+            self.good.journal(step).write(step, {"validation_psnr": 20.0 + step})
+
+    def copy(self):
+        return shutil.copytree(self.good.path, self._copies / str(time.monotonic_ns()))
+
+    def resume(self, path):
+        """Resume a copy: the step, the best PSNR, what it started from, and the warnings, or raise its UserError.
+
+        What is always so is checked: the weights are those of that step, and messages are printable lines.
+        """
+        folder, started = RunFolder(path), time.monotonic()
         try:
             with folder.locked():
-                folder.configure(dataclasses.replace(run, folder=str(folder.path)))
-                step = folder.restore(state)
+                folder.configure(dataclasses.replace(self._settings, folder=str(path)))
+                step = folder.restore(self.state)
                 best = folder.journal(step).best("validation_psnr", lower=False)
-                found = state.arrays()
-                checkpoints.save(folder.path / "checkpoints", 4, found)
+                found = self.state.arrays()
+                checkpoints.save(path / "checkpoints", 4, found)
         except UserError as error:
-            refused += 1
-            assert str(error).isprintable() and str(folder.path) in str(error), error
+            assert str(error).isprintable() and str(path) in str(error), error
+            raise
+        finally:
+            warnings = self._capsys.readouterr().err.splitlines()
+            assert all(line.startswith("warning: ") and line.isprintable() for line in warnings), warnings
+            assert time.monotonic() - started < 10
+        assert all(np.array_equal(value, self.known[step][name]) for name, value in found.items())
+        return step, best, folder.origin, warnings
+
+
+@pytest.fixture
+def runs(tmp_path, capsys):
+    return Runs(tmp_path, capsys)
+
+
+def recorded_steps(path):
+    """The steps in a configuration that may be damaged; another number than that of the run extends it."""
+    try:
+        return json.loads((path / "config.json").read_bytes())["recipe"]["steps"]
+    except (ValueError, LookupError, TypeError, OSError, RecursionError):
+        return None
+
+
+def test_a_mutated_run_is_refused_in_one_line_or_resumes_from_what_it_was(runs):
+    """From its last step, or with a warning from the one before; only a damaged configuration is refused."""
+    rng, warned = random.Random(SEED), 0
+    assert runs.resume(runs.copy()) == (4, 24.0, {}, [])
+    for i in range(RUNS):
+        path = runs.copy()
+        kind, file = mutate_run(path, rng)
+        newest = (path / "checkpoints" / "step-00000004.npz").exists()
+        extended = recorded_steps(path) not in (None, RECIPE.steps)
+        try:
+            step, best, origin, warnings = runs.resume(path)
+        except UserError:
+            assert file.name == "config.json", (i, file)
+            continue
+        warned += bool(warnings)
+        assert step == (4 if newest and not warnings else 2) or extended, (i, file)
+        assert warnings or kind != "values", i
+        assert not warnings or file.name == "step-00000004.npz", (i, file, warnings)
+        if file.name == "metrics.jsonl":
+            assert best is None or abs(best) < np.inf, i
         else:
-            assert all(np.array_equal(value, known[step][name]) for name, value in found.items()), i
-            assert best is None or abs(best) < np.inf
-            assert all((name, type(value)) == ("start", str) for name, value in folder.origin.items()), i
-        warned += capsys.readouterr().err
-        assert time.monotonic() - started < 10
-    assert all(line.startswith("warning: ") and line.isprintable() for line in warned.splitlines())
-    assert refused and warned  # how many depends on the names of all settings
+            assert best == 20 + step, (i, file)
+        assert origin == {} or file.name == "config.json" and [*map(type, origin.values())] == [str], (i, origin)
+    assert warned
+
+
+def test_a_setting_of_another_kind_is_refused_whatever_its_name(runs):
+    settings = json.loads((runs.good.path / "config.json").read_text())
+    checked = [("recipe", name) for name in settings["recipe"]] + [("train", name) for name in settings["train"]]
+    for place, name in [*checked, ("recipe", None), ("train", None)]:
+        path = runs.copy()
+        nested = {"other": [1]}
+        value = {**settings[place], name: nested} if name else [settings[place]]
+        (path / "config.json").write_text(json.dumps({**settings, place: value}))
+        with pytest.raises(UserError, match="config.json: damaged"):
+            runs.resume(path)
+
+
+def test_a_wrong_value_in_any_array_of_a_checkpoint_is_a_warning_and_the_one_before_it_is_used(runs, capsys):
+    folder = RunFolder(runs.copy())
+    for i, (name, array) in enumerate(runs.known[4].items()):
+        arrays = {**runs.known[4], name: WRONG[i % len(WRONG)](array)}
+        if i % (len(WRONG) + 1) == 0:
+            del arrays[name]
+        np.savez(folder.path / "checkpoints" / "step-00000004.npz", **arrays)
+        assert folder.restore(runs.state) == 2, name
+        [warning] = capsys.readouterr().err.splitlines()
+        assert "step-00000004.npz is " in warning, warning
 
 
 PICTURE = np.random.default_rng(SEED).integers(0, 256, (9, 7, 3), dtype=np.uint8)

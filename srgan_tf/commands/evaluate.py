@@ -43,8 +43,8 @@ DATA_DIR = flags.DEFINE_string(
 MODEL = flags.DEFINE_multi_string(
     "model",
     None,
-    "srgan, srresnet, bicubic, nearest or the folder of a SavedModel; repeatable. Without --model and --results: all "
-    "four, if they are shipped for the scale.",
+    "nearest, bicubic, srresnet, srgan, photo, qr or the folder of a SavedModel; repeatable. Without --model and "
+    "--results: the first four, if they are shipped for the scale.",
     flag_values=FLAGS,
 )
 RESULTS = flags.DEFINE_multi_string(

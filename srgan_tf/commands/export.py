@@ -26,7 +26,7 @@ OUTPUT = flags.DEFINE_string(
 MODEL = flags.DEFINE_string(
     "model",
     zoo.DEFAULT_MODEL,
-    "srgan, srresnet, qr or the path of a SavedModel of this package.",
+    "photo, srgan, srresnet, qr or the path of a SavedModel of this package.",
     short_name="n",
     flag_values=FLAGS,
 )

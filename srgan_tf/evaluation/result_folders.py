@@ -106,8 +106,9 @@ class ResultFolder:
                 raise UserError(f"{other}: for {pair.name} of {title}, as is {path.name}. Remove one of them.")
         missing = [pair.name for pair in pairs if (set_name, pair.name) not in self.paths]
         if len(missing) == len(pairs):
+            problem = f"none of its images ({len(files)}) matches {title}" if files else "no images"
             raise UserError(
-                f"{folder}: none of its {len(files)} images matches {title}. Name them as the LR files, such as "
+                f"{folder}: {problem}. Name them as the LR files, such as "
                 f"{(pairs[0].lr_path or pairs[0].hr_path).stem}.png or {pairs[0].name}_x{self.scale}.png."
             )
         if missing:

@@ -74,7 +74,9 @@ def test_a_missing_file_is_named_with_the_number_of_all(pairs, tmp_path):
 def test_a_folder_that_matches_nothing_shows_a_name_that_would(pairs, tmp_path):
     save(tmp_path / "sr" / "holiday.png", (48, 40))
     message = user_error("peer", tmp_path / "sr", {"set5": pairs})
-    assert "none of its 1 images matches Set5" in message and "img_001_SRF_4_LR.png" in message
+    assert "none of its images (1) matches Set5" in message and "img_001_SRF_4_LR.png" in message
+    (tmp_path / "sr" / "holiday.png").unlink()
+    assert "sr: no images. Name them" in user_error("peer", tmp_path / "sr", {"set5": pairs})
 
 
 def test_a_folder_that_does_not_exist_is_named(pairs, tmp_path):

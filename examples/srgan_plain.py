@@ -9,9 +9,11 @@ Value ranges: LR float in [0, 1], HR and SR float in [-1, 1], channels last.
 """
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's messages about the hardware
 sys.path.insert(0, str(Path(__file__).parents[1]))  # to run in a clone without installation
 
 import keras  # noqa: E402
@@ -107,7 +109,9 @@ def main():
     generator.save(args.out)
     lr, _ = random_batch(pairs, 1, rng)
     sr = np.asarray(generator(lr, training=False))[0]
-    Image.fromarray(np.uint8(np.clip(np.rint((sr + 1) * 127.5), 0, 255))).save(Path(args.out).with_suffix(".png"))
+    sample = Path(args.out).with_suffix(".png")
+    Image.fromarray(np.uint8(np.clip(np.rint((sr + 1) * 127.5), 0, 255))).save(sample)
+    print(f"wrote the generator to {args.out} and an enlarged crop to {sample}")
 
 
 if __name__ == "__main__":

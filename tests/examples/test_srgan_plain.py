@@ -66,5 +66,6 @@ def test_the_plain_loop_runs_from_a_folder_of_images_and_saves_a_keras_model(tmp
     done = subprocess.run([sys.executable, EXAMPLE, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "step 2: content" in done.stdout
+    assert f"wrote the generator to {tmp_path / 'out.keras'}" in done.stdout
     assert Image.open(tmp_path / "out.png").size == (96, 96)
     assert keras.models.load_model(tmp_path / "out.keras").count_params() == 1_552_771

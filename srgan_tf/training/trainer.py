@@ -27,7 +27,7 @@ from srgan_tf.training.state import State
 from srgan_tf.training.step import make_step
 from srgan_tf.training.validation import Validator
 
-MEASURED = 256  # crops for measuring the averages of batch normalisation after a phase that froze them
+MEASURED = 256  # crops for measuring the averages of batch normalisation
 
 
 def train(run: Run, store, validation=None, *, initial_weights=None, strategy=None):
@@ -67,6 +67,8 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
         step = _restore(folder, state, strategy)
         if not step and (run.init or initial_weights):
             _start_from(state, initial_weights() if initial_weights else _weights(run.init))
+            if not norm_is_frozen(run.recipe, 0):  # the averages may be those of a phase that froze them
+                _remeasure_norms(state, batches)
         loop = _Loop(run, state, folder, step, validation, strategy, content_loss)
         with _Interruption() as interruption:
             update = make_step(run.recipe, state, content_loss, strategy=strategy, xla=run.xla)
@@ -117,7 +119,7 @@ class _Loop:
                 self._check_losses(progress.log(self.step, rate))
             with progress.paused():
                 if last and norm_is_frozen(recipe, self.step - 1):
-                    self.state.remeasure_norms([to_lr(batches(n)[0]) for n in range(-(-MEASURED // recipe.batch))])
+                    _remeasure_norms(self.state, batches)
                 if self.step % settings.validate_every == 0 or last:
                     progress.show(self._validate())
                 progress.print_line(self.step)
@@ -253,6 +255,10 @@ def _crops(recipe, store, report):
             "uses them."
         )
     return crops
+
+
+def _remeasure_norms(state, batches):
+    state.remeasure_norms([to_lr(batches(n)[0]) for n in range(-(-MEASURED // state.recipe.batch))])
 
 
 def _content_loss(run):

@@ -67,3 +67,14 @@ def test_a_phase_with_frozen_averages_ends_with_those_of_its_activations(ema, tm
     lr = to_lr(source(1000)[0])
     by_averages, by_batch = (np.asarray(generator(lr, training=training)) for training in (False, True))
     assert np.abs(by_averages - by_batch).mean() < 0.1 * by_averages.std()
+
+
+def test_training_with_batch_statistics_begins_with_what_the_initial_weights_compute(tmp_path):
+    start = models.srresnet(4, blocks=2, features=8)  # its averages, 0 and 1, are not those of its activations
+    recipe = Recipe(steps=1, blocks=2, features=8, crop=32, batch=8, learning_rate=0.0)
+    source = Noise(4, 32, 8)
+    saved = train(Run(str(tmp_path), recipe, {}), source, initial_weights=lambda: models.named_weights(start))
+    lr = to_lr(source(1000)[0])
+    expected = np.asarray(start(lr))
+    assert np.abs(np.asarray(start(lr, training=True)) - expected).mean() > 0.3 * expected.std()
+    assert np.abs(np.asarray(export.restore(saved)(lr, training=True)) - expected).mean() < 0.1 * expected.std()

@@ -115,10 +115,20 @@ def test_each_network_learns_from_its_own_loss_alone(vgg_weights, still):
     assert {"content", "mse", "adversarial", "d_loss", "d_real", "d_fake"} <= logs.keys()
 
 
-def test_the_crop_that_the_discriminator_sees_changes_with_the_step_and_the_seed_alone():
-    """Grey crops with one white corner: D sees the corner or does not."""
+def test_the_crop_that_the_discriminator_sees_changes_with_the_step_and_the_seed_alone(monkeypatch):
+    """Grey crops with one white corner: D, of one layer here, sees more or less of the corner."""
     lr, hr = np.full((2, 9, 9, 3), 90, np.uint8), np.full((2, 36, 36, 3), 90, np.uint8)
     hr[:, :3, :3] = 255
+
+    def discriminator(crop):
+        layers = [
+            keras.Input((crop, crop, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(1, name="logit"),
+        ]
+        return keras.Sequential(layers)
+
+    monkeypatch.setitem(DISCRIMINATORS, "paper", discriminator)
 
     def seen(seed):
         recipe = Recipe(phase="srgan", shift=3, learning_rate=0.0, seed=seed, **SMALL)

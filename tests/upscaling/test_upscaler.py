@@ -141,23 +141,23 @@ def test_a_result_too_large_for_the_memory_is_not_started(upscale, monkeypatch):
     "limit, field", [("RLIMIT_AS", "VmSize"), pytest.param("RLIMIT_DATA", "VmData", marks=pytest.mark.long)]
 )
 def test_a_tile_that_exhausts_the_memory_is_halved(small_model, upscale, tmp_path, limit, field):
-    """In a process with a real limit: 900 x 900 pixels at once take more."""
+    """In a process with a real limit: 600 x 600 pixels at once take more."""
     code = """if True:
         import resource, sys
         import numpy as np
         from srgan_tf import Upscaler
         from srgan_tf.upscaling import memory
-        upscale, shares = Upscaler(sys.argv[1], tile=900, precision="float32"), []
+        upscale, shares = Upscaler(sys.argv[1], tile=600, precision="float32"), []
         image, limit = np.load(sys.argv[2]), getattr(resource, sys.argv[3])
         upscale(image[:64, :64])
         now = memory._fields(memory.PROC / "self" / "status")[sys.argv[4]]
-        resource.setrlimit(limit, (now + 300 * 2 ** 20, -1))
+        resource.setrlimit(limit, (now + 200 * 2 ** 20, -1))
         large = upscale(image, shares.append)
         resource.setrlimit(limit, (-1, -1))
         np.save(sys.argv[2], large)
         assert len(shares) > 3 and abs(sum(shares) - 1) < 1e-6, shares
     """
-    image = picture(900, 900, 3)
+    image = picture(600, 600, 3)
     np.save(tmp_path / "image.npy", image)
     subprocess.run(
         [sys.executable, "-c", code, small_model, tmp_path / "image.npy", limit, field],

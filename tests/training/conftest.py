@@ -1,6 +1,7 @@
 """Fixtures of training runs."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from srgan_tf.training.datasets import Folder
 from srgan_tf.training.store import open_store
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     y, x = np.mgrid[:64, :80]
@@ -23,16 +24,36 @@ def data(tmp_path_factory):
     return source, open_store(source, 4, tmp_path_factory.mktemp("cache"))
 
 
+def settings(folder, source, recipe=RECIPE):
+    return trainer.Run(str(folder), recipe, source.describe(), log_every=2, validate_every=2, checkpoint_every=2)
+
+
 @pytest.fixture
 def start(data, tmp_path):
+    """A function that trains a run, or resumes it."""
     source, store = data
 
     def train(recipe=RECIPE, folder="run", initial_weights=None, validation=store, **changes):
-        run = trainer.Run(
-            str(tmp_path / folder), recipe, source.describe(), log_every=2, validate_every=2, checkpoint_every=2
-        )
-        run = dataclasses.replace(run, **changes)
+        run = dataclasses.replace(settings(tmp_path / folder, source, recipe), **changes)
         trainer.train(run, store, validation, initial_weights=initial_weights)
         return tmp_path / folder
 
     return train
+
+
+@pytest.fixture(scope="session")
+def _trained(data, tmp_path_factory):
+    source, store = data
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    trainer.train(settings(folder, source), store, store)
+    return folder
+
+
+@pytest.fixture
+def finished(_trained, tmp_path):
+    """A function that copies what `start()` leaves, a run that was trained once for all tests."""
+
+    def copy(folder="run"):
+        return shutil.copytree(_trained, tmp_path / folder)
+
+    return copy

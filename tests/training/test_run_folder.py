@@ -17,10 +17,10 @@ from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
 
 
-def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start):
+def test_a_run_that_is_extended_equals_one_that_was_as_long_from_the_start(start, finished):
     longer = dataclasses.replace(RECIPE, steps=6)
     whole = start(longer, "whole")
-    start(RECIPE, "parts")
+    finished("parts")
     parts = start(longer, "parts")
     for name, value in weights(whole, 6).items():
         np.testing.assert_allclose(weights(parts, 6)[name], value, atol=1e-6, err_msg=name)
@@ -77,8 +77,8 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_start_with_other_sett
     assert (start() / "saved_model" / "4").is_dir()
 
 
-def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_model(start):
-    base = start(folder="base")
+def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_model(start, finished):
+    base = finished("base")
     still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
     begun = start(still, init=str(base / "saved_model"))
     for name, value in weights(base, 4).items():  # but BN's averages move at any rate
@@ -92,8 +92,8 @@ def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_m
         start(longer, init=str(run / "saved_model"))
 
 
-def test_a_run_that_is_older_than_degradations_resumes(start):
-    run = start()
+def test_a_run_that_is_older_than_degradations_resumes(start, finished):
+    run = finished()
     config = json.loads((run / "config.json").read_text())
     del config["recipe"]["degradation"]
     config["recipe"]["jpeg"] = 0
@@ -101,8 +101,8 @@ def test_a_run_that_is_older_than_degradations_resumes(start):
     start()
 
 
-def test_checkpoints_without_their_configuration_are_refused(start):
-    run = start()
+def test_checkpoints_without_their_configuration_are_refused(start, finished):
+    run = finished()
     (run / "config.json").unlink()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="checkpoints but no config.json"):
@@ -110,8 +110,8 @@ def test_checkpoints_without_their_configuration_are_refused(start):
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
 
 
-def test_no_two_processes_train_in_one_folder(start, tmp_path):
-    with RunFolder(tmp_path / "run").locked(), pytest.raises(UserError, match="run: another process is training"):
+def test_no_two_processes_train_in_one_folder(start, finished):
+    with RunFolder(finished()).locked(), pytest.raises(UserError, match="run: another process is training"):
         start()
     start()
 
@@ -183,8 +183,8 @@ def test_what_a_killed_process_left_beside_the_checkpoints_is_removed(tmp_path):
         assert not list((tmp_path / "checkpoints").iterdir())
 
 
-def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start):
-    run = start(export_minutes=0.0)
+def test_an_export_that_was_killed_is_repeated_when_the_run_resumes(start, finished):
+    run = finished()
     shutil.rmtree(run / "saved_model" / "4")
     (run / "saved_model" / ".4.0123.part").mkdir()
     start()
@@ -197,8 +197,8 @@ def test_a_folder_that_cannot_be_created_gives_one_line(start, tmp_path):
         start(folder="file/run")
 
 
-def test_a_run_that_is_older_than_a_field_of_recipes_resumes(start):
-    run = start()
+def test_a_run_that_is_older_than_a_field_of_recipes_resumes(start, finished):
+    run = finished()
     config = json.loads((run / "config.json").read_text())
     del config["recipe"]["freeze_norm"]
     (run / "config.json").write_text(json.dumps(config))
@@ -206,8 +206,8 @@ def test_a_run_that_is_older_than_a_field_of_recipes_resumes(start):
     assert (run / "saved_model" / "6").is_dir()
 
 
-def test_a_finished_run_is_not_changed(start):
-    run = start()
+def test_a_finished_run_is_not_changed(start, finished):
+    run = finished()
     before = weights(run, 4)
     assert start() == run
     for name, value in weights(run, 4).items():
@@ -222,8 +222,8 @@ def test_a_finished_run_is_not_changed(start):
         ({"train": {"source": "elsewhere"}}, "other pictures .*source folder, now elsewhere"),
     ],
 )
-def test_a_folder_with_another_run_is_not_changed(start, change, named):
-    run = start()
+def test_a_folder_with_another_run_is_not_changed(start, finished, change, named):
+    run = finished()
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match=f"{named}.*--run_dir") as error:
         start(**change)

@@ -36,9 +36,9 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     assert json.loads((run / "config.json").read_text())["recipe"]["steps"] == 4
 
 
-def test_tensorboard_shows_the_figures_with_bicubic_as_a_line_and_samples(start):
+def test_tensorboard_shows_the_figures_with_bicubic_as_a_line_and_samples(finished):
     pytest.importorskip("tensorboard", reason="needs tensorboard")
-    run = start()
+    run = finished()
 
     def events(folder):
         (path,) = folder.glob("events*")
@@ -59,8 +59,8 @@ def test_without_tensorboard_or_validation_pictures_a_line_says_so(start, monkey
     assert not (run / "tensorboard").exists()
 
 
-def test_the_exported_model_is_the_last_checkpoint(start):
-    run = start()
+def test_the_exported_model_is_the_last_checkpoint(finished):
+    run = finished()
     state = State(RECIPE)
     state.restore(checkpoints.load(run / "checkpoints" / "step-00000004.npz"))
     for name, value in weights(run, 4).items():
@@ -75,8 +75,10 @@ def test_weights_that_are_not_finite_are_never_a_checkpoint(start, monkeypatch, 
     assert step == 2 and all(np.isfinite(array).all() for array in checkpoints.load(path).values())
 
 
-def test_an_export_names_the_model_that_training_started_from_and_not_another_of_that_name(start, monkeypatch, capsys):
-    init = str(start(folder="base") / "saved_model")
+def test_an_export_names_the_model_that_training_started_from_and_not_another_of_that_name(
+    start, finished, monkeypatch, capsys
+):
+    init = str(finished("base") / "saved_model")
     for sha256 in ("one", "two"):
         monkeypatch.setattr(run_config, "origin", lambda init, sha256=sha256: {"start": sha256})
         run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)

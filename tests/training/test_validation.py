@@ -107,8 +107,8 @@ def test_without_lpips_srgan_is_validated_by_its_content_loss(start, vgg_weights
     assert "LPIPS: not installed." in capsys.readouterr().err
 
 
-def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start):
-    plain, averaged = start(folder="plain"), start(dataclasses.replace(RECIPE, ema=0.9), "averaged")
+def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start, finished):
+    plain, averaged = finished("plain"), start(dataclasses.replace(RECIPE, ema=0.9), "averaged")
     arrays = [checkpoints.load(run / "checkpoints" / "step-00000004.npz") for run in (plain, averaged)]
     np.testing.assert_allclose(*(a["generator/head_conv/kernel"] for a in arrays), atol=1e-6)
     assert not np.array_equal(weights(plain, 4)["head_conv/kernel"], weights(averaged, 4)["head_conv/kernel"])

@@ -49,7 +49,7 @@ def test_an_extended_run_resumes_from_before_the_decay_and_keeps_its_old_end_eve
 
 def test_a_run_without_a_checkpoint_from_before_its_decay_is_not_extended_and_not_changed(start):
     recipe = dataclasses.replace(RECIPE, schedule="cosine")
-    run = start(recipe)
+    run = start(recipe, validation=None)
     before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="--init .*saved_model and another --run_dir"):
         start(dataclasses.replace(recipe, steps=6))
@@ -74,19 +74,19 @@ def test_a_run_that_failed_before_its_first_checkpoint_can_start_with_other_sett
         patch.setattr(trainer, "make_step", fail)
         with pytest.raises(UserError, match="out of memory"):
             start(dataclasses.replace(RECIPE, learning_rate=1.0))
-    assert (start() / "saved_model" / "4").is_dir()
+    assert (start(validation=None) / "saved_model" / "4").is_dir()
 
 
 def test_a_run_resumes_after_its_starting_model_was_moved_but_not_with_another_model(start, finished):
     base = finished("base")
     still = dataclasses.replace(RECIPE, learning_rate=0.0, precision="auto")
-    begun = start(still, init=str(base / "saved_model"))
+    begun = start(still, init=str(base / "saved_model"), validation=None)
     for name, value in weights(base, 4).items():  # but BN's averages move at any rate
         assert "moving" in name or np.array_equal(weights(begun, 4)[name], value), name
     assert json.loads((begun / "config.json").read_text())["recipe"]["precision"] in ("float32", "bfloat16")
     moved, longer = base.with_name("moved"), dataclasses.replace(still, steps=6)
     base.rename(moved)
-    run = start(longer, init=str(moved / "saved_model"))
+    run = start(longer, init=str(moved / "saved_model"), validation=None)
     assert (run / "saved_model" / "6").is_dir()
     with pytest.raises(UserError, match="another init"):
         start(longer, init=str(run / "saved_model"))

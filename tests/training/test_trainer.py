@@ -81,7 +81,7 @@ def test_an_export_names_the_model_that_training_started_from_and_not_another_of
     init = str(finished("base") / "saved_model")
     for sha256 in ("one", "two"):
         monkeypatch.setattr(run_config, "origin", lambda init, sha256=sha256: {"start": sha256})
-        run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init)
+        run = start(dataclasses.replace(RECIPE, steps=4 if sha256 == "one" else 6), init=init, validation=None)
     assert "started from another version of" in capsys.readouterr().err
     assert zoo.attributes(run / "saved_model" / "6")["start"] == "one"
 
@@ -91,7 +91,7 @@ def test_a_start_with_other_features_is_refused_and_one_of_another_scale_names_t
     with pytest.raises(UserError, match="other blocks or features, head_conv/kernel .*--features"):
         start(initial_weights=lambda: other, folder="other")
     other = models.named_weights(models.srresnet(2, blocks=1, features=8))
-    start(initial_weights=lambda: other)
+    start(initial_weights=lambda: other, validation=None)
     assert "up2_conv/kernel" in capsys.readouterr().out
 
 
@@ -126,7 +126,7 @@ def test_a_signal_after_the_last_step_stops_before_the_next_phase(start, monkeyp
 
 
 def test_a_checkpoint_is_written_when_the_last_one_is_old_enough(start):
-    run = start(checkpoint_every=1000, checkpoint_minutes=1e-6)
+    run = start(checkpoint_every=1000, checkpoint_minutes=1e-6, validation=None)
     assert [step for step, _ in checkpoints.found(run / "checkpoints")] == [4, 3, 2]
 
 
@@ -136,6 +136,7 @@ def test_freeze_norm_decay_freezes_the_averages_from_where_the_rate_begins_to_fa
         checkpoint_every=1,
         export_minutes=0.0,
         keep=5,
+        validation=None,
     )
     at = {step: weights(run, step) for step in (1, 2, 3, 4)}
     for name in at[4]:

@@ -23,7 +23,7 @@ def test_without_a_gradient_there_is_no_update():
     assert not np.asarray(optimizers.orthogonal(np.zeros((9, 4), np.float32))).any()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def moved():
     """By the layer's variable: what one step at a rate of 0.01 of each optimizer changed, and the gradient."""
     changes = {}

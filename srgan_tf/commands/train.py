@@ -124,7 +124,12 @@ DISTRIBUTE = _enum(
     ["mirrored", "multiworker"],
     "Split each batch over all GPUs of this machine, or over the machines in TF_CONFIG.",
 )
-XLA = _bool("xla", False, "Compile the training step with XLA: the first step is slow, the others are faster on a GPU.")
+XLA = _bool(
+    "xla",
+    None,
+    "Compile the training step with XLA: the first step takes minutes, the others are faster on a GPU. Default: on a "
+    "single GPU only.",
+)
 DETERMINISTIC = _bool("deterministic", False, "Reproduce the weights bit for bit; slower on a GPU.")
 
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, OVERRIDES["steps"])

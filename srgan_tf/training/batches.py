@@ -1,5 +1,7 @@
 """tf.data batches of aligned, augmented crops. Batch n is a pure function of (seed, n)."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -61,7 +63,8 @@ class Batches:
             )
 
         numbers = tf.data.Dataset.range(start * len(here), 2**62)
-        return numbers.map(draw, num_parallel_calls=2, deterministic=True).prefetch(8)
+        workers = max(2, (os.cpu_count() or 1) // 2)  # half of the cores prepare a GPU's batches
+        return numbers.map(draw, num_parallel_calls=workers, deterministic=True).prefetch(8)
 
 
 class Crops(Batches):

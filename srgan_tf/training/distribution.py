@@ -37,6 +37,12 @@ def concrete(recipe):
     return dataclasses.replace(recipe, precision="bfloat16" if computes_bfloat16() else "float32")
 
 
+def single_gpu(strategy):
+    """The name of the GPU, if a run trains on one; None on a CPU and on several devices."""
+    gpus = tf.config.list_logical_devices("GPU")
+    return gpus[0].name if gpus and strategy.num_replicas_in_sync == 1 else None
+
+
 def is_chief(strategy):
     """Whether this program writes the shared files: it is the first worker, or the only one."""
     resolver = strategy.cluster_resolver

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 
-import numpy as np
+import tensorflow as tf
 
 from srgan_tf.bars import bar
 from srgan_tf.training.journal import Journal
@@ -41,7 +41,8 @@ class Progress:
 
     def log(self, step: int, learning_rate: float) -> dict:
         """Write the means of the losses since the last call. Returns them as numbers by name."""
-        means = {k: float(np.mean([losses[k].numpy() for losses in self.recent])) for k in self.recent[0]}
+        values = tf.stack([tf.stack(list(losses.values())) for losses in self.recent])  # one copy from the device
+        means = dict(zip(self.recent[0], map(float, values.numpy().mean(axis=0))))
         self.seconds = (time.monotonic() - self.started) / len(self.recent)
         if self.journal and all(map(math.isfinite, means.values())):
             self.journal.write(step, {**means, "learning_rate": learning_rate, "seconds_per_step": self.seconds})

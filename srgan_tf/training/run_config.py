@@ -29,7 +29,7 @@ class Run:
         export_minutes: the shortest time between two checkpoints that are exported while the run trains.
         keep: how many checkpoints are kept.
         deterministic: compute the same weights in every run, bit for bit.
-        xla: compile the training step with XLA.
+        xla: compile the training step with XLA; None: on a single GPU.
     """
 
     folder: str
@@ -44,7 +44,7 @@ class Run:
     export_minutes: float = 15.0
     keep: int = 3
     deterministic: bool = False
-    xla: bool = False
+    xla: bool | None = None
 
 
 def as_config(run: Run) -> dict:

@@ -51,7 +51,8 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
         Stopped: after Ctrl-C or SIGTERM, when a checkpoint has been written.
     """
     strategy = strategy or distribution.strategy()
-    run = dataclasses.replace(run, recipe=distribution.concrete(run.recipe))  # config.json records the precision used
+    xla = distribution.single_gpu(strategy) is not None if run.xla is None else run.xla
+    run = dataclasses.replace(run, recipe=distribution.concrete(run.recipe), xla=xla)  # config.json records both
     _check_replicas(run, strategy)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -155,7 +156,10 @@ class _Loop:
         """Batches from the current step on, or the share that the replicas of this program get of them."""
         replicas = self.strategy.num_replicas_in_sync
         if replicas == 1:
-            return batches.dataset(self.step)
+            dataset = batches.dataset(self.step)
+            gpu = distribution.single_gpu(self.strategy)
+            # The next batches are copied while the GPU computes.
+            return dataset.apply(tf.data.experimental.prefetch_to_device(gpu)) if gpu else dataset
 
         def shares(context):
             count = replicas // context.num_input_pipelines

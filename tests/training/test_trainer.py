@@ -16,7 +16,7 @@ from helpers.runs import RECIPE, lines, weights
 from srgan_tf.errors import Stopped, UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import zoo
-from srgan_tf.training import checkpoints, journal, run_config, trainer
+from srgan_tf.training import checkpoints, distribution, journal, progress, run_config, step, trainer
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, open_store
@@ -34,6 +34,32 @@ def test_a_run_leaves_figures_samples_checkpoints_and_a_saved_model(start):
     with Image.open(run / "samples" / "00000004.png") as sample:
         assert sample.size == (3 * 80, 64)  # LR | SR | HR
     assert json.loads((run / "config.json").read_text())["recipe"]["steps"] == 4
+
+
+@pytest.mark.parametrize("gpu", [None, "/CPU:0"])
+def test_xla_compiles_the_step_by_default_on_one_gpu_only(gpu, start, monkeypatch):
+    asked = []
+
+    def make_step(*args, xla, **kwargs):
+        asked.append(xla)
+        return step.make_step(*args, **kwargs)  # compiling takes long
+
+    monkeypatch.setattr(distribution, "single_gpu", lambda strategy: gpu)
+    monkeypatch.setattr(trainer, "make_step", make_step)
+    run = start()
+    assert asked == [gpu is not None] == [json.loads((run / "config.json").read_text())["xla"]]
+    assert [line["step"] for line in lines(run) if "loss" in line] == [2, 4]
+
+
+def test_losses_are_copied_from_the_device_once_an_interval(monkeypatch):
+    copies = []
+    numpy = type(tf.constant(0.0)).numpy
+    monkeypatch.setattr(type(tf.constant(0.0)), "numpy", lambda tensor: copies.append(tensor) or numpy(tensor))
+    shown = progress.Progress(RECIPE, 0, None)
+    for i in range(3):
+        shown.add({"loss": tf.constant(float(i)), "mse": tf.constant(2.0 * i)})
+    assert shown.log(3, 1e-3) == {"loss": 1.0, "mse": 2.0}
+    assert len(copies) == 1
 
 
 def test_tensorboard_shows_the_figures_with_bicubic_as_a_line_and_samples(finished):

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -12,6 +13,21 @@ from helpers import serving
 def environment_of_a_person(monkeypatch):
     """Commands that a test starts as processes must not inherit what commands in this process have set."""
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+
+
+@pytest.fixture
+def run_command(monkeypatch, capsys):
+    """A function that runs a module of `srgan_tf.commands` in this process: its exit status, stdout and stderr."""
+    from srgan_tf.commands import start
+
+    def run(command, *arguments):
+        program = command.__name__.rpartition(".")[2]
+        monkeypatch.setattr(sys, "argv", [f"{program}.py", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            start(command.main)
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """`python train.py` as a user runs it: both phases, interruption and resumption, and wrong flags."""
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import ROOT
+from srgan_tf.commands import train as train_command
 from srgan_tf.training.recipes import LOSSES, RECIPES, Recipe
 from srgan_tf.training.store import Store, as_rgb
 
@@ -64,6 +66,12 @@ def command(pictures, run_dir, vgg_weights, *more):
         "--deterministic",
         *more,
     ]
+
+
+@pytest.fixture
+def train(run_command):
+    """Run the command in this process, where TensorFlow is loaded: its exit status, stdout and stderr."""
+    return functools.partial(run_command, train_command)
 
 
 def final(run_dir, phase, step=40):
@@ -229,7 +237,7 @@ def test_every_setting_of_a_recipe_is_a_flag():
     assert recipes("--phase", "srgan", *flags)["srgan"] == {"phase": "srgan", "scale": 4, **values}
 
 
-def test_training_uses_the_readable_images_of_a_folder_and_names_the_others_once(tmp_path):
+def test_training_uses_the_readable_images_of_a_folder_and_names_the_others_once(train, tmp_path):
     folder = tmp_path / "pictures"
     folder.mkdir()
     y, x = np.mgrid[:40, :48]
@@ -262,11 +270,9 @@ def test_training_uses_the_readable_images_of_a_folder_and_names_the_others_once
         "2",
     ]
     for part in ("first", "second"):  # decoded, then from the store
-        done = subprocess.run(
-            [sys.executable, str(TRAIN), *arguments, "--run_dir", tmp_path / part], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        left_out = [line for line in done.stdout.splitlines() if line.startswith("skipped")]
+        status, out, err = train(*arguments, "--run_dir", tmp_path / part)
+        assert status == 0, err
+        left_out = [line for line in out.splitlines() if line.startswith("skipped")]
         assert [name for name in ("cut.png", "empty.jpg", "tiny.png") for line in left_out if name in line] == [
             "cut.png",
             "empty.jpg",
@@ -283,28 +289,26 @@ def test_training_uses_the_readable_images_of_a_folder_and_names_the_others_once
     assert np.abs(pictures["cmyk.jpg"] - rgb).mean() < 4
 
 
-def test_a_folder_without_usable_images_is_one_error_line(tmp_path):
+def test_a_folder_without_usable_images_is_one_error_line(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "empty.png").write_bytes(b"")
-    done = subprocess.run(
-        [sys.executable, str(TRAIN), "--data_dir", "pictures", "--cache_dir", "cache"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "empty.png" in done.stderr
+    status, _, err = train("--data_dir", "pictures", "--cache_dir", "cache")
+    assert status == 2 and err.count("\n") == 1 and "empty.png" in err
     assert not (tmp_path / "runs").exists() and not list((tmp_path / "cache" / "stores").iterdir())
 
 
-def test_srgan_without_a_generator_to_start_from_asks_for_init(pictures, vgg_weights, tmp_path):
-    done = subprocess.run(
-        command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan"), capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "--init" in done.stderr and "Traceback" not in done.stderr
+def test_srgan_without_a_generator_to_start_from_asks_for_init(train, pictures, vgg_weights, tmp_path):
+    flags = command(pictures, tmp_path / "run", vgg_weights, "--phase", "srgan", "--nodeterministic")[2:]
+    status, _, err = train(*flags)
+    assert status == 2 and "--init" in err and "Traceback" not in err
     assert not (tmp_path / "run").exists()
 
 
-def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_time(pictures, tmp_path):
+def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_time(
+    train, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     arguments = [
         "--smoke",
         "--phase",
@@ -322,14 +326,13 @@ def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_t
     ]
     metrics = tmp_path / "runs" / "smoke_x4" / "srresnet" / "metrics.jsonl"
     for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, str(TRAIN), *arguments], check=True, capture_output=True, cwd=tmp_path, text=True
-        )
+        status, out, err = train(*arguments)
+        assert status == 0, err
         model = "runs/smoke_x4/srresnet/saved_model/1"
-        assert done.stdout.endswith(
+        assert out.endswith(
             f"next:\n  python upscale.py photo.jpg --model {model}\n  python evaluate.py --set5 --model {model}\n"
         )
-        assert re.search(r"\n  bicubic +PSNR .*\n  start +PSNR .*\n  best, step 1 .*\n  last, step 1 ", done.stdout)
+        assert re.search(r"\n  bicubic +PSNR .*\n  start +PSNR .*\n  best, step 1 .*\n  last, step 1 ", out)
         assert "validation_psnr" in metrics.read_text()
         metrics.write_text("")  # of the run before
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["smoke_x4"]
@@ -337,14 +340,14 @@ def test_smoke_has_its_own_run_folder_uses_validation_dir_and_trains_anew_each_t
     assert sorted(p.name for p in pictures.iterdir()) in map(sorted, stores)
 
 
-def test_a_run_of_both_phases_fails_before_training_if_vgg_is_missing(pictures, tmp_path):
+def test_a_run_of_both_phases_fails_before_training_if_vgg_is_missing(train, pictures, tmp_path):
     wrong = tmp_path / "wrong.h5"
     wrong.write_bytes(b"not VGG19")
-    done = subprocess.run(command(pictures, tmp_path / "run", wrong), capture_output=True, text=True)
-    assert done.returncode == 2 and "--vgg_weights" in done.stderr and not (tmp_path / "run").exists()
+    status, _, err = train(*command(pictures, tmp_path / "run", wrong, "--nodeterministic")[2:])
+    assert status == 2 and "--vgg_weights" in err and not (tmp_path / "run").exists()
 
 
-def test_smoke_with_a_variant_needs_no_images_and_trains_the_phases_of_the_variant(vgg_weights, tmp_path):
+def test_smoke_with_a_variant_needs_no_images_and_trains_the_phases_of_the_variant(train, vgg_weights, tmp_path):
     arguments = [
         "--smoke",
         "--variant",
@@ -360,7 +363,8 @@ def test_smoke_with_a_variant_needs_no_images_and_trains_the_phases_of_the_varia
         "--cache_dir",
         str(tmp_path / "cache"),
     ]
-    subprocess.run([sys.executable, str(TRAIN), *arguments], check=True, capture_output=True)
+    status, _, err = train(*arguments)
+    assert status == 0, err
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["srresnet"]
     recipe = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())["recipe"]
     assert (recipe["content"], recipe["tv"], recipe["phase"]) == ("vgg22", 2e-8, "srresnet")

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
+from srgan_tf.commands import evaluate as evaluate_command
+from srgan_tf.commands import train as train_command
+from srgan_tf.commands import upscale as upscale_command
 from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import Damage
 from srgan_tf.qr import batches, codes, drawing, evaluation, options, readers
@@ -154,10 +157,8 @@ def test_rates_count_the_codes_that_each_method_makes_readable():
     assert "".join(["perfect".ljust(20), "100 %".rjust(14)]) in table
 
 
-def test_a_model_is_trained_on_codes_and_scored(tmp_path):
+def test_a_model_is_trained_on_codes_and_scored(run_command, tmp_path):
     train = [
-        sys.executable,
-        str(ROOT / "train.py"),
         "--dataset",
         "qr",
         "--smoke",
@@ -178,30 +179,17 @@ def test_a_model_is_trained_on_codes_and_scored(tmp_path):
         "--qr_options",
         "angle=20,pitch=1:3",
     ]
-    done = subprocess.run(train, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    status, _, err = run_command(train_command, *train)
+    assert status == 0, err
     config = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())
     assert config["train"]["source"] == "qr" and config["train"]["angle"] == 20 and config["train"]["pitch"] == [1, 3]
-    changed = subprocess.run([*train[:-1], "angle=30"], capture_output=True, text=True)
-    assert changed.returncode == 2 and "other pictures (" in changed.stderr and "angle 20.0, now 30.0" in changed.stderr
+    status, _, err = run_command(train_command, *train[:-1], "angle=30")
+    assert status == 2 and "other pictures (" in err and "angle 20.0, now 30.0" in err
     model = tmp_path / "run" / "srresnet" / "saved_model"
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "evaluate.py"),
-            "--qr",
-            "--qr_codes",
-            "9",
-            "--model",
-            str(model),
-            "-o",
-            str(tmp_path / "figures"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "clean, read by zxing-cpp" in done.stdout and str(model) in done.stdout
+    evaluate = ["--qr", "--qr_codes", "9", "--model", model, "-o", tmp_path / "figures"]
+    status, out, err = run_command(evaluate_command, *evaluate)
+    assert status == 0, err
+    assert "clean, read by zxing-cpp" in out and str(model) in out
     results = json.loads((tmp_path / "figures" / "results.json").read_text())
     assert results["codes"] == 9 and results["models"][str(model)]["scale"] == 4 and "readings" not in results
     with open(tmp_path / "figures" / "results.csv") as file:
@@ -258,7 +246,7 @@ def test_options_are_parsed_or_refused():
             options.parse_options(wrong)
 
 
-def test_the_shipped_model_makes_a_code_of_another_generator_readable(tmp_path):
+def test_the_shipped_model_makes_a_code_of_another_generator_readable(run_command, tmp_path, monkeypatch):
     """Drawn by zxing-cpp and downscaled by Pillow to 1.1 pixels a module, where bicubic does not make it readable."""
     import zxingcpp
 
@@ -270,7 +258,8 @@ def test_the_shipped_model_makes_a_code_of_another_generator_readable(tmp_path):
     read = readers.load_readers()["zxing-cpp"]
     lr = np.asarray(small.convert("RGB"))
     assert not read(lr) and not read(evaluation.bicubic(lr))
-    subprocess.run([sys.executable, str(ROOT / "upscale.py"), "code.png", "--model", "qr"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    assert run_command(upscale_command, "code.png", "--model", "qr")[0] == 0
     assert read(np.asarray(Image.open(tmp_path / "code_x4.png").convert("RGB"))) == [text]
 
 

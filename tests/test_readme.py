@@ -41,7 +41,7 @@ def test_readme_the_evaluation_page_and_the_cards_have_the_same_lpips(title, mod
 
 def test_readme_has_the_lpips_on_damaged_pictures_of_the_card():
     readme, card = (
-        {row[0]: row for row in rows(ROOT / path) if len(row) == 8 and row[-1].startswith(".")}
+        {row[0]: row for row in reversed(list(rows(ROOT / path))) if len(row) == 8 and row[-1].startswith(".")}
         for path in ("README.md", "weights/photo_x4/README.md")
     )
     assert "`photo`" in readme and readme.items() <= card.items()

@@ -172,8 +172,8 @@ RECIPES = {
         ),
     },
     # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
-    # that classifies every pixel. The weights of the losses suit the gradient of this content loss, whose norm at SR is
-    # 1,000 times that of the MSE; the adversarial one's becomes about a tenth of it. The discriminator learns
+    # that classifies every pixel. With these weights the norm of the adversarial gradient at SR was 0.8 times that of
+    # the content loss after 5,000 steps; with an adversarial weight of 2, edges stayed soft. The discriminator learns
     # faster with Muon than with Adam: in 60 steps its loss fell from 1.386 to 1.276 instead of 1.381.
     "photo": {
         "srresnet": Recipe(
@@ -199,13 +199,13 @@ RECIPES = {
             grid=2000.0,
             shift=3,
             discriminator="unet",
-            adversarial=2.0,
+            adversarial=12.0,
             optimizer="muon",
             learning_rate=2e-4,
-            discriminator_rate=5.0,
+            discriminator_rate=8.0,
             warmup=20,
             schedule="cosine",
-            hold=0.75,
+            hold=0.65,
             freeze_norm="start",
             precision="auto",
             ema=0.999,

@@ -163,18 +163,18 @@ def programs():
         raise UserError("--programs: no Chromium on the path. Install chromium.")
     page = sync_playwright().start().chromium.launch(executable_path=browser, args=["--no-sandbox"]).new_page()
 
-    def opencv(hr, _, quality):
+    def opencv(hr, quality):
         lr = cv2.resize(hr[..., ::-1], (hr.shape[1] // SCALE, hr.shape[0] // SCALE), interpolation=cv2.INTER_AREA)
         return cv2.imdecode(cv2.imencode(".jpg", lr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 1)[..., ::-1]
 
-    def chromium(hr, _, quality):
+    def chromium(hr, quality):
         file = io.BytesIO()
         Image.fromarray(hr).save(file, "PNG")
         url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
         url = page.evaluate(PAGE, [url, hr.shape[1] // SCALE, hr.shape[0] // SCALE, quality])
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB"))
 
-    def h264(hr, _, crf):
+    def h264(hr, crf):
         lr = np.asarray(Image.fromarray(hr).reduce(SCALE))
         height, width = lr.shape[:2]
         lr = np.pad(lr, ((0, height % 2), (0, width % 2), (0, 0)), "edge")  # 4:2:0 needs even sides
@@ -189,7 +189,7 @@ def programs():
             return next(clip.decode(video=0)).to_ndarray(format="rgb24")[:height, :width]
 
     def maker(program, value):
-        return lambda hr, seed: np.ascontiguousarray(program(hr, seed, value))
+        return lambda hr, seed: np.ascontiguousarray(program(hr, value))
 
     return {
         "OpenCV 50": maker(opencv, 50),

@@ -1,4 +1,4 @@
-"""Grid patterns of a model: peaks in the spectrum of what it adds to SRResNet, compared with the originals.
+"""Grid patterns of a model, as peaks in the spectrum of what it adds to SRResNet, and the strength of its texture.
 
     python benchmarks/grid.py --data_dir KODAK --model srgan
 
@@ -6,8 +6,11 @@ LR is made from the images by imresize. SRResNet is the network from which the m
 computes the mean power spectrum of the luma over all complete tiles of 256 x 256 pixels, of SR minus the SR of
 SRResNet, and of HR minus the SR of SRResNet. Layers that enlarge by two can leave patterns that repeat every 2, 4 or
 8 pixels: lines and points in the spectrum at multiples of an eighth. A peak is the height of such a point above its
-neighbours, in dB. The last line is one JSON object: the peaks of both by period; `elsewhere`, the height that one in
-a hundred other points exceeds; and `excess`, the largest difference between the peaks of the model and of HR.
+neighbours, in dB. The detail of an image is the standard deviation of its luma minus a Gaussian of sigma 1.5.
+
+The last line is one JSON object: the peaks of both by period; `elsewhere`, the height that one in a hundred other
+points exceeds; `excess`, the largest difference between the peaks of the model and of HR; and `detail`, that of SR
+divided by that of HR, over all images.
 """
 
 import argparse
@@ -30,6 +33,16 @@ SIDE = 256  # side of a tile in pixels, a multiple of all periods
 AROUND = 5  # neighbours of a peak on each side, frequencies
 PERIODS = (2, 4, 8)
 LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def detail(luma):
+    """Variance of the luma minus a Gaussian of sigma 1.5."""
+    taps = np.exp(-np.square(np.arange(-6, 7) / 1.5) / 2)
+    padded, smooth = np.pad(luma, 6, "reflect"), 0.0
+    for axis in (0, 1):
+        view = np.lib.stride_tricks.sliding_window_view(padded, len(taps), axis)
+        padded = smooth = view @ (taps / taps.sum())
+    return float(np.var(luma - smooth))
 
 
 def power(difference):
@@ -92,15 +105,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", required=True, help="a folder of images")
     parser.add_argument("--model", default="srgan")
+    parser.add_argument("--base", help="the model that is subtracted; default: the one from which --model was trained")
     args = parser.parse_args()
-    base, model = Upscaler(zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
-    spectra = []
+    base, model = Upscaler(args.base or zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
+    spectra, details = [], []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = reading.read(path).pixels
         hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
         lr = imresize(hr, 1 / 4)
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))
         spectra.append([power(sr - smooth), power(hr - smooth)])
+        details.append([detail(sr), detail(hr)])
     spectra = [np.mean(spectrum, axis=0) for spectrum in zip(*spectra)]
     ours, theirs = map(peaks, spectra)
     chance = dict(zip(("model", "hr"), map(elsewhere, spectra)))
@@ -108,7 +123,9 @@ def main():
         print(f"period {period}: model {ours[period]:5.2f} dB above the neighbours, HR {theirs[period]:5.2f} dB")
     print(f"elsewhere, one point in a hundred: model over {chance['model']:5.2f} dB, HR over {chance['hr']:5.2f} dB")
     excess = round(max(ours[p] - theirs[p] for p in PERIODS), 2)
-    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess}))
+    share = round(float(np.sqrt(np.divide(*np.sum(details, axis=0)))), 3)
+    print(f"detail: {share:.1%} of that of the originals")
+    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess, "detail": share}))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,43 @@
+"""Tools of `tools/`."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TOOLS = Path(__file__).parents[1] / "tools"
+
+
+@pytest.fixture(scope="module")
+def fonts():
+    """A folder with .ttf files that a package of the test environment brings."""
+    gradio = pytest.importorskip("gradio", reason="gradio, whose fonts are used, is not installed")
+    return Path(gradio.__file__).parent / "templates" / "frontend"
+
+
+def draw(folder, fonts, *arguments):
+    command = [sys.executable, TOOLS / "lettering.py", folder, "--fonts", fonts, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_pages_of_letters_are_sharp_and_depend_on_the_seed_alone(tmp_path, fonts):
+    for name, seed in (("once", "1"), ("again", "1"), ("other", "2")):
+        assert draw(tmp_path / name, fonts, "--pages", "4", "--seed", seed).returncode == 0
+    pages = {name: sorted((tmp_path / name).iterdir()) for name in ("once", "again", "other")}
+    assert [path.name for path in pages["once"]] == [f"lettering{n:03}.png" for n in range(4)]
+    for once, again, other in zip(*pages.values()):
+        assert once.read_bytes() == again.read_bytes() != other.read_bytes()
+        luma = np.asarray(Image.open(once).convert("L"), int)
+        assert luma.shape == (768, 1024)
+        edges = np.abs(np.diff(luma, axis=1)) > 60
+        assert 0.001 < edges.mean() < 0.5  # letters and shapes, neither an empty page nor noise
+
+
+def test_a_folder_without_fonts_is_one_line(tmp_path):
+    run = draw(tmp_path / "pages", tmp_path)
+    assert run.returncode == 1
+    assert run.stderr == f"error: --fonts {tmp_path}: no .ttf or .otf file. Give a folder of fonts.\n"
+    assert not (tmp_path / "pages").exists()

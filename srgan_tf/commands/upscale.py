@@ -79,7 +79,7 @@ HEIGHT = flags.DEFINE_integer(
 FIDELITY = flags.DEFINE_float(
     "fidelity",
     None,
-    "Blend two models: 0 is srgan (vivid), 1 is the srresnet from which it was trained (faithful).",
+    "Blend two models: 0 is srgan, or --model photo (vivid); 1 is the srresnet from which it was trained (faithful).",
     lower_bound=0,
     upper_bound=1,
     flag_values=FLAGS,

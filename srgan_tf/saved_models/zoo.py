@@ -36,21 +36,24 @@ def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "
 
 
 def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tuple[Path, Path]:
-    """The folders of the two models blended by a fidelity: the `srresnet` that `srgan` was trained from, and `srgan`.
+    """The folders of the two models blended by a fidelity: a `srresnet`, and `srgan` (the default) or `photo`.
+
+    The `srresnet` is the one that `srgan` was trained from. `photo` was trained from `srgan`.
 
     Raises:
-        UserError: if a model is also given, or one of the two is not shipped at that scale.
+        UserError: for another model, or if one of the two is not shipped at that scale.
         ValueError: for a fidelity outside of [0, 1].
     """
     if not 0 <= fidelity <= 1:
         raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
-    if model is not None:
+    srgan = resolve("srgan", scale)
+    vivid = srgan if model is None else resolve(model, scale)
+    if vivid not in (folder for name, folder in shipped().items() if name.split("_x")[0] in BY_FILE):
         raise UserError(
-            f"--fidelity {fidelity:g}: blends the shipped srresnet and srgan, not --model {model}. "
+            f"--fidelity {fidelity:g}: blends the shipped srresnet with srgan or photo, not with --model {model}. "
             "Leave one of them out."
         )
-    vivid = resolve("srgan", scale)
-    return origin(vivid), vivid
+    return origin(srgan), vivid
 
 
 def origin(folder: Path) -> Path:

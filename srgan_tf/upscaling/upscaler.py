@@ -45,8 +45,8 @@ class Upscaler(Enlarger):
         Args:
             model: the name of a shipped model or a path, see `zoo.resolve`; None is `zoo.DEFAULT_MODEL`.
             scale: 2, 4 or 8; None uses the scale of the model.
-            fidelity: instead of a model, a blend of the variables of two models: 0 is `srgan`, 1 is the `srresnet`
-                that it was trained from.
+            fidelity: a blend of the variables of two models: 0 is `srgan`, or `photo` if that is the model; 1 is the
+                `srresnet` that `srgan` was trained from.
             outscale, width, height: the size of results, see `sizes.Size`; None uses the scale of the model. The
                 network's output is resized by `imresize`.
             tile: side of a tile in LR pixels without its halo; 0 selects it automatically, and small pictures are

@@ -7,6 +7,7 @@ import pytest
 
 from helpers.capi import Session
 from srgan_tf import Upscaler
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import evaluate
 from srgan_tf.evaluation.benchmark_sets import load_pairs
 from srgan_tf.saved_models import export, zoo
@@ -35,6 +36,19 @@ def test_a_model_is_what_its_card_describes(name, folder):
 def test_fidelity_blends_srgan_with_the_srresnet_that_it_was_trained_from():
     faithful, vivid = map(zoo.attributes, zoo.fidelity_models(0.5))
     assert faithful["network"] == vivid["network"] and faithful["sha256"] == vivid["start"]
+
+
+def test_fidelity_blends_photo_with_the_same_srresnet_and_no_other_model():
+    faithful, vivid = zoo.fidelity_models(0.5, "photo")
+    assert (faithful, vivid) == (zoo.fidelity_models(0.5)[0], zoo.resolve("photo"))
+    small = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    pictures = [Upscaler("photo", fidelity=share, precision="float32")(small).astype(int) for share in (0, 0.5, 1)]
+    np.testing.assert_array_equal(pictures[0], Upscaler("photo", precision="float32")(small))
+    np.testing.assert_array_equal(pictures[2], Upscaler(faithful, precision="float32")(small))
+    apart = np.abs(pictures[0] - pictures[2]).mean()
+    assert all(0 < np.abs(pictures[1] - end).mean() < apart for end in (pictures[0], pictures[2]))
+    with pytest.raises(UserError, match=r"--fidelity 0.5: blends the shipped srresnet with srgan or photo, not with "):
+        zoo.fidelity_models(0.5, "qr")
 
 
 @each_model

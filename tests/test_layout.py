@@ -13,7 +13,7 @@ from helpers import ROOT
 PACKAGE = ROOT / "srgan_tf"
 ORDER = [  # a module imports from its own package and from those to its left; of one entry, neither imports the other
     {"errors"},
-    {"atomic", "bars", "cache"},
+    {"atomic", "bars"},
     {"resize"},
     {"networks", "images"},
     {"saved_models"},
@@ -57,6 +57,10 @@ def module_of(name):
 
 def level(module):
     return next(i for i, packages in enumerate(ORDER) if module[0] in packages)
+
+
+def test_the_top_level_has_few_modules():
+    assert len(list(PACKAGE.glob("*.py"))) <= 5
 
 
 def test_a_module_imports_from_its_own_package_and_from_those_to_its_left():

@@ -8,8 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from srgan_tf import cache
-from srgan_tf.evaluation import benchmark_sets, download, measures
+from srgan_tf.evaluation import benchmark_sets, cache, download, measures
 from srgan_tf.evaluation import evaluate as scoring
 from srgan_tf.evaluation.metrics import PROTOCOLS
 from srgan_tf.networks.pixels import to_lr, to_uint8

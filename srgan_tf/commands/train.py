@@ -10,8 +10,8 @@ from pathlib import Path
 
 from absl import flags
 
-from srgan_tf import cache
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
 from srgan_tf.training.recipes import DIV2K_LR, PHASES, RECIPES, VARIANTS, Recipe, recipe_for
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES

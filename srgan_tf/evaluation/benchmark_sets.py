@@ -14,8 +14,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from srgan_tf import cache
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import cache
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import check_size
 from srgan_tf.evaluation.metrics import SSIM_WINDOW

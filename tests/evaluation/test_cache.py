@@ -2,8 +2,8 @@
 
 import pytest
 
-from srgan_tf import cache
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import cache
 
 
 def test_the_cache_is_below_xdg_cache_home_or_the_home_directory(monkeypatch, tmp_path):

@@ -38,10 +38,9 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def detail(luma):
     """Variance of the luma minus a Gaussian of sigma 1.5."""
     taps = np.exp(-np.square(np.arange(-6, 7) / 1.5) / 2)
-    padded, smooth = np.pad(luma, 6, "reflect"), 0.0
+    smooth = np.pad(luma, 6, "reflect")
     for axis in (0, 1):
-        view = np.lib.stride_tricks.sliding_window_view(padded, len(taps), axis)
-        padded = smooth = view @ (taps / taps.sum())
+        smooth = np.lib.stride_tricks.sliding_window_view(smooth, len(taps), axis) @ (taps / taps.sum())
     return float(np.var(luma - smooth))
 
 

@@ -174,8 +174,8 @@ RECIPES = {
     # For ordinary photographs, from trained weights: damaged LR, a content loss over five layers, and a discriminator
     # that classifies every pixel. With these weights the norm of the adversarial gradient at SR was 0.8 times that of
     # the content loss after 5,000 steps; with an adversarial weight of 2, edges stayed soft. During the warm-up a new
-    # discriminator learns before the generator changes much. It learns
-    # faster with Muon than with Adam: in 60 steps its loss fell from 1.386 to 1.276 instead of 1.381.
+    # discriminator learns before the generator changes much. It learns faster with Muon than with Adam: in 60 steps
+    # its loss fell from 1.386 to 1.276 instead of 1.381.
     "photo": {
         "srresnet": Recipe(
             batch=8,

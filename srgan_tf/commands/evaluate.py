@@ -11,7 +11,7 @@ from srgan_tf import bars
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 
-USAGE = """Score models on Set5, Set14 and BSD100, beside the figures of the paper's Table 2. The sets are downloaded.
+USAGE = """Score models on Set5, Set14 and BSD100, beside the paper's Tables 1 and 2. The sets are downloaded.
 
     python evaluate.py --set5 --set14 --bsd100
     python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --report page

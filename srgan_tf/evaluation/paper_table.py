@@ -1,4 +1,4 @@
-"""The figures of the paper's Table 2."""
+"""The figures of the paper's Tables 1 and 2."""
 
 from srgan_tf.evaluation import benchmark_sets
 
@@ -35,6 +35,19 @@ PAPER_TABLE2 = {
         "srgan": (25.16, 0.6688, 3.56),
     },
 }
+# Table 1: other losses for the same networks. Its SRResNet-MSE is Table 2's SRResNet, its SRGAN-VGG54 the SRGAN.
+PAPER_TABLE1 = {
+    "set5": {
+        "srresnet-vgg22": (30.51, 0.8803, 3.46),
+        "srgan-mse": (30.64, 0.8701, 3.77),
+        "srgan-vgg22": (29.84, 0.8468, 3.78),
+    },
+    "set14": {
+        "srresnet-vgg22": (27.19, 0.7807, 3.15),
+        "srgan-mse": (26.92, 0.7611, 3.43),
+        "srgan-vgg22": (26.44, 0.7518, 3.57),
+    },
+}
 PAPER_HR_MOS = {"set5": 4.32, "set14": 4.32, "bsd100": 4.46}  # the originals' row of the same table
 PAPER_SCALE = 4
 TITLES = {
@@ -46,6 +59,9 @@ TITLES = {
     "espcn": "ESPCN",
     "srresnet": "SRResNet",
     "srgan": "SRGAN",
+    "srresnet-vgg22": "SRResNet-VGG22",
+    "srgan-mse": "SRGAN-MSE",
+    "srgan-vgg22": "SRGAN-VGG22",
 }
 
 
@@ -61,7 +77,7 @@ def set_title(name):
 
 def paper_rows(name, scale):
     """The paper's figures of a set, {METHOD: (psnr, ssim, mos)}; empty if it has none."""
-    return PAPER_TABLE2.get(name, {}) if scale == PAPER_SCALE else {}
+    return {**PAPER_TABLE2.get(name, {}), **PAPER_TABLE1.get(name, {})} if scale == PAPER_SCALE else {}
 
 
 def not_released(results, sets):

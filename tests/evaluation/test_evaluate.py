@@ -101,7 +101,7 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
     lines = tables.format_table(score(data_dir)).splitlines()
     assert lines[0] == "Set5: 5 pictures, scale 4"
     rows = [line.split() for line in lines[3:]]
-    assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 7
+    assert [row[0] for row in rows] == ["nearest", "paper's", "bicubic"] + ["paper's"] * 10
     assert rows[1:5:2] == [["paper's", "nearest", "26.26", "0.7552"], ["paper's", "bicubic", "28.43", "0.8211"]]
     assert rows[4:] == [
         ["paper's", "SRCNN", "30.07", "0.8627"],
@@ -110,6 +110,9 @@ def test_the_table_holds_our_rows_and_the_papers_below(data_dir):
         ["paper's", "ESPCN", "30.76", "0.8784"],
         ["paper's", "SRResNet", "32.05", "0.9019"],
         ["paper's", "SRGAN", "29.40", "0.8472"],
+        ["paper's", "SRResNet-VGG22", "30.51", "0.8803"],
+        ["paper's", "SRGAN-MSE", "30.64", "0.8701"],
+        ["paper's", "SRGAN-VGG22", "29.84", "0.8468"],
     ]
     assert len(rows[0]) == 1 + 2 * 3 + 1
 
@@ -118,7 +121,7 @@ def test_the_papers_figures_are_below_its_protocol_in_any_order(data_dir):
     lines = tables.format_table(score(data_dir, protocols=("rgb", "paper"))).splitlines()
     column = lines[1].index("paper") + len("paper")
     paper = [line for line in lines if line.startswith("  paper's")]
-    assert len(paper) == 8 and {len(line) for line in paper} == {column}
+    assert len(paper) == 11 and {len(line) for line in paper} == {column}
 
 
 def test_the_papers_figures_are_omitted_where_they_cannot_be_compared(data_dir):

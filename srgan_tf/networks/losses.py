@@ -1,9 +1,10 @@
-"""Pixel, VGG and adversarial losses: pure functions of tensors and a feature model, on `keras` alone.
+"""Pixel, VGG and adversarial losses: pure functions of tensors and a feature model, on `keras` and NumPy.
 
 HR and SR are float [B, H, W, 3] in [-1, 1]. Source: Ledig et al. 2017, section 2.2.
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from srgan_tf.errors import UserError
@@ -14,6 +15,7 @@ VGG_RESCALE = 12.75  # the paper's 1/12.75, which brings VGG losses to the size 
 VGG_MULTI = {"block1_conv2": 0.1, "block2_conv2": 0.1, "block3_conv4": 1.0, "block4_conv4": 1.0, "block5_conv4": 1.0}
 VGG_MULTI_RESCALE = 57.0  # brings these features to the size that they have for pictures of variance 1
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # B, G, R
+LUMA = (0.299, 0.587, 0.114)  # R, G, B
 
 
 def mse(hr, sr):
@@ -93,19 +95,36 @@ def consistency(hr, sr, scale):
     return mse(*(ops.average_pool(picture, scale, scale) for picture in (hr, sr)))
 
 
-def grid(hr, sr, scale, side=8):
-    """Mean squared amplitude of the part of SR - HR that repeats every `scale` pixels.
+def grid(hr, sr, scale):
+    """The power of SR - HR at periods that divide `scale`, relative to that at the periods beside them.
 
-    It is measured in overlapping squares of `side` LR pixels. A network that makes `scale` x `scale` pixels of each
-    LR pixel easily draws a grid, which VGG and the discriminator penalise less than the eye does. Texture that HR and
-    SR do not share is hardly ever so regular, so this loss barely restrains it. Not in the paper.
+    A network that makes `scale` x `scale` pixels of each LR pixel easily draws a grid, which VGG and the discriminator
+    penalise less than the eye does. A grid is a set of points in the spectrum of the luma. At each of them the power
+    of the crops and the power of their mean are added and divided by the power of the crops around the point. The
+    quotient has no unit, hardly depends on how strong the texture is, and is little more than 1 for texture without a
+    grid. The loss is the mean over the points. Not in the paper.
     """
-    height, width = (n // scale for n in sr.shape[1:3])
-    phases = ops.reshape(sr - hr, (-1, height, scale, width, scale, 3))
-    phases = ops.reshape(ops.transpose(phases, (0, 1, 3, 2, 4, 5)), (-1, height, width, scale * scale * 3))
-    side = min(side, height, width)
-    means = ops.reshape(ops.average_pool(phases, side, max(side // 2, 1)), (-1, scale * scale, 3))
-    return ops.mean(ops.square(means - ops.mean(means, 1, keepdims=True)))
+    side = sr.shape[1]
+    spacing = side // scale  # of the points, in frequencies of the crop
+    reach = min(4, (spacing - 1) // 2)
+    away = np.arange(-reach, reach + 1)
+    waves = 2j * np.pi * (spacing * np.arange(scale)[:, None, None] + away[:, None]) * np.arange(side) / side
+    waves = (np.exp(-waves) * np.hanning(side + 1)[:-1]).reshape(-1, side)
+    cos, sin = waves.real.astype("float32"), waves.imag.astype("float32")
+    luma = ops.sum((sr - hr) * np.float32(LUMA), -1)
+
+    def transform(rows, columns):
+        products = ops.matmul(ops.matmul(rows, luma), columns.T)
+        products = ops.reshape(products, (-1, scale, len(away), scale, len(away)))
+        return ops.transpose(products, (0, 1, 3, 2, 4))  # [B, scale, scale, 2 reach + 1, 2 reach + 1]
+
+    parts = transform(cos, cos) - transform(sin, sin), transform(cos, sin) + transform(sin, cos)
+    power = sum(ops.mean(ops.square(part), 0) for part in parts)
+    common = sum(ops.square(ops.mean(part[..., reach, reach], 0)) for part in parts)
+    beside = np.float32(np.maximum(abs(away)[:, None], abs(away)) > min(2, reach - 1))  # the window widens a point
+    usual = ops.sum(power * beside, (-2, -1)) / beside.sum()
+    ratio = (power[..., reach, reach] + common) / (ops.stop_gradient(usual) + 1e-6)
+    return (ops.sum(ratio) - ratio[0, 0]) / (scale**2 - 1)
 
 
 def adversarial(fake_logits):

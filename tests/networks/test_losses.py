@@ -102,14 +102,21 @@ def test_the_consistency_loss_depends_on_colours_and_not_on_texture_within_4_x_4
     assert float(losses.consistency(hr, hr + np.float32(0.5), 4)) == pytest.approx(0.25, rel=1e-4)
 
 
-@pytest.mark.parametrize("side", [12, 32, 100])
-def test_the_grid_loss_is_the_mean_square_of_a_grid_and_hardly_depends_on_texture_or_colour(side):
+@pytest.mark.parametrize("strength", [0.01, 0.3])
+@pytest.mark.parametrize("scale, side", [(2, 96), (4, 96), (8, 96), (4, 32), (4, 192)])
+def test_the_grid_loss_finds_a_faint_grid_in_texture_of_any_strength(scale, side, strength):
     rng = np.random.default_rng(1)
-    hr = rng.uniform(-1, 1, (2, side, side, 3)).astype("float32")
-    grid = rng.normal(size=(4, 4, 3)).astype("float32")
-    grid -= grid.mean((0, 1))
-    everywhere = np.tile(grid, (side // 4, side // 4, 1))
-    assert float(losses.grid(hr, hr + everywhere, 4)) == pytest.approx(np.mean(grid**2), rel=1e-4)
-    assert losses.grid(hr, hr + np.float32([0.1, -0.2, 0.3]), 4) < 1e-12
-    texture = rng.normal(size=hr.shape).astype("float32")
-    assert losses.grid(hr, hr + texture, 4) < np.mean(texture**2) / (5 if side < 32 else 40)
+    hr = rng.uniform(-1, 1, (8, side, side, 3)).astype("float32")
+    sr = hr + rng.normal(0, strength, hr.shape).astype("float32")
+    usual = float(losses.grid(hr, sr, scale))
+    assert 0.6 < usual < 1.9
+    shifted = sr + np.float32([0.1, -0.2, 0.3])
+    assert float(losses.grid(hr, shifted, scale)) == pytest.approx(usual, rel=0.02)
+    pattern = np.tile(rng.normal(0, strength, (scale, scale, 1)), (side // scale, side // scale, 1))
+    assert losses.grid(hr, sr + pattern.astype("float32") * (16 / side), scale) > 5 * usual
+
+
+@pytest.mark.parametrize("side, scale", [(16, 4), (16, 8), (64, 8)])
+def test_the_grid_loss_of_small_crops_is_finite(side, scale):
+    hr, sr = np.random.default_rng(2).uniform(-1, 1, (2, 2, side, side, 3)).astype("float32")
+    assert np.isfinite(float(losses.grid(hr, sr, scale))) and np.isfinite(float(losses.grid(hr, hr, scale)))

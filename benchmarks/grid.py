@@ -6,11 +6,12 @@ LR is made from the images by imresize. SRResNet is the network from which the m
 computes the mean power spectrum of the luma over all complete tiles of 256 x 256 pixels, of SR minus the SR of
 SRResNet, and of HR minus the SR of SRResNet. Layers that enlarge by two can leave patterns that repeat every 2, 4 or
 8 pixels: lines and points in the spectrum at multiples of an eighth. A peak is the height of such a point above its
-neighbours, in dB. The detail of an image is the standard deviation of its luma minus a Gaussian of sigma 1.5.
+neighbours, in dB; `pattern` is the mean of the 4 x 4 squares of a tile, in grey levels. The detail of an image is the
+standard deviation of its luma minus a Gaussian of sigma 1.5.
 
 The last line is one JSON object: the peaks of both by period; `elsewhere`, the height that one in a hundred other
-points exceeds; `excess`, the largest difference between the peaks of the model and of HR; and `detail`, that of SR
-divided by that of HR, over all images.
+points exceeds; `excess`, the largest difference between the peaks of the model and of HR; `pattern`, root mean square,
+of both; and `detail`, that of SR divided by that of HR, over all images.
 """
 
 import argparse
@@ -44,13 +45,24 @@ def detail(luma):
     return float(np.var(luma - smooth))
 
 
+def tiles(difference):
+    """The complete tiles of an array, [N, SIDE, SIDE], without their means."""
+    rows, columns = (n // SIDE for n in difference.shape)
+    cut = difference[: rows * SIDE, : columns * SIDE].reshape(rows, SIDE, columns, SIDE).swapaxes(1, 2)
+    cut = cut.reshape(-1, SIDE, SIDE)
+    return cut - cut.mean(axis=(1, 2), keepdims=True)
+
+
 def power(difference):
-    """Mean power spectrum of the complete tiles of an array, [SIDE, SIDE], without the mean and with a Hann window."""
+    """Mean power spectrum of the complete tiles of an array, [SIDE, SIDE], with a Hann window."""
     window = np.hanning(SIDE + 1)[:-1]
-    window = window[:, None] * window
-    height, width = (n // SIDE * SIDE for n in difference.shape)
-    tiles = [difference[y : y + SIDE, x : x + SIDE] for y in range(0, height, SIDE) for x in range(0, width, SIDE)]
-    return np.mean([np.abs(np.fft.fft2((tile - tile.mean()) * window)) ** 2 for tile in tiles], axis=0)
+    return np.mean(np.abs(np.fft.fft2(tiles(difference) * window[:, None] * window)) ** 2, axis=0)
+
+
+def pattern(difference):
+    """Mean square of what repeats every 4 pixels in both directions, averaged over each complete tile of an array."""
+    cells = tiles(difference).reshape(-1, SIDE // 4, 4, SIDE // 4, 4)
+    return float(np.square(cells.mean(axis=(1, 3))).mean())
 
 
 def level(spectrum, y, x):
@@ -107,7 +119,7 @@ def main():
     parser.add_argument("--base", help="the model that is subtracted; default: the one from which --model was trained")
     args = parser.parse_args()
     base, model = Upscaler(args.base or zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
-    spectra, details = [], []
+    spectra, details, patterns = [], [], []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = reading.read(path).pixels
         hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
@@ -115,6 +127,7 @@ def main():
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))
         spectra.append([power(sr - smooth), power(hr - smooth)])
         details.append([detail(sr), detail(hr)])
+        patterns.append([pattern(sr - smooth), pattern(hr - smooth)])
     spectra = [np.mean(spectrum, axis=0) for spectrum in zip(*spectra)]
     ours, theirs = map(peaks, spectra)
     chance = dict(zip(("model", "hr"), map(elsewhere, spectra)))
@@ -124,7 +137,10 @@ def main():
     excess = round(max(ours[p] - theirs[p] for p in PERIODS), 2)
     share = round(float(np.sqrt(np.divide(*np.sum(details, axis=0)))), 3)
     print(f"detail: {share:.1%} of that of the originals")
-    print(json.dumps({"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess, "detail": share}))
+    levels = dict(zip(("model", "hr"), np.sqrt(np.mean(patterns, axis=0)).round(2).tolist()))
+    print(f"pattern of 4 x 4 pixels: model {levels['model']:.2f} grey levels, HR {levels['hr']:.2f}")
+    figures = {"model": ours, "hr": theirs, "elsewhere": chance, "excess": excess, "pattern": levels, "detail": share}
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ python tools/pictures.py photo KODAK       # docs/photo.jpg, of LR that was save
 python tools/pictures.py example KODAK     # docs/example.png, from the folder of the Kodak images
 python tools/pictures.py set14 SETS        # docs/set14.jpg, from the folder of the benchmark sets
 python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
+python tools/pictures.py details KODAK     # weights/srgan_x4/details.jpg, enlarged three times
 """
 
 import sys
@@ -36,17 +37,27 @@ DETAILS = {  # sheet -> image, row and column of the corner of each detail
         ("img_035", 160, 60),
         ("img_088", 40, 60),
     ),
+    "details": (  # hair, foliage, feathers, a straight edge, text
+        ("kodim04", 180, 370),
+        ("kodim13", 190, 330),
+        ("kodim23", 265, 494),
+        ("kodim08", 125, 392),
+        ("kodim08", 285, 670),
+    ),
 }
 NETWORKS = {"photo": {"photo": "photo"}}  # sheet -> models by title; of the other sheets:
 PAPER = {"SRResNet": "srresnet", "SRGAN": "srgan"}
 QUALITY = 75  # of JPEG
-SIDES, GAP, HEAD = {"photo": 256}, 6, 22
+SIDES, GAP, HEAD = {"photo": 256, "details": 96}, 6, 22
 SIDE = 192
+ZOOMS = {"details": 3}
+BENCHMARKS = ("set14", "bsd100")  # the others are of the Kodak images
+FILES = {"example": "docs/example.png", "details": "weights/srgan_x4/details.jpg"}
 
 
 def pairs(name, folder):
     """Yield (HR, LR) of the images of a sheet. LR of the Kodak images is made by imresize, and saved as JPEG."""
-    if name in ("photo", "example"):
+    if name not in BENCHMARKS:
         for detail, *_ in DETAILS[name]:
             hr = reading.read(Path(folder) / f"{detail}.png").pixels
             lr = imresize(hr, 1 / 4)
@@ -60,22 +71,24 @@ def pairs(name, folder):
 def sheet(name, folder, networks):
     """A sheet with one row per detail and columns for bicubic, each network by its title, and the original."""
     titles, side = ("bicubic", *networks, "original"), SIDES.get(name, SIDE)
-    size = len(titles) * (side + GAP) - GAP, HEAD + len(DETAILS[name]) * (side + GAP) - GAP
+    shown = side * ZOOMS.get(name, 1)
+    size = len(titles) * (shown + GAP) - GAP, HEAD + len(DETAILS[name]) * (shown + GAP) - GAP
     picture = Image.new("RGB", size, "white")
     for column, title in enumerate(titles):
         ImageDraw.Draw(picture).text(
-            (column * (side + GAP) + side // 2, HEAD // 2), title, "black", ImageFont.load_default(14), anchor="mm"
+            (column * (shown + GAP) + shown // 2, HEAD // 2), title, "black", ImageFont.load_default(14), anchor="mm"
         )
     for row, ((hr, lr), (_, y, x)) in enumerate(zip(pairs(name, folder), DETAILS[name])):
         for column, pixels in enumerate((imresize(lr, 4), *(network(lr) for network in networks.values()), hr)):
             tile = Image.fromarray(np.ascontiguousarray(pixels[y : y + side, x : x + side]))
-            picture.paste(tile, (column * (side + GAP), HEAD + row * (side + GAP)))
+            tile = tile.resize((shown, shown), Image.Resampling.NEAREST)
+            picture.paste(tile, (column * (shown + GAP), HEAD + row * (shown + GAP)))
     return picture
 
 
 def main(name, folder):
     drawn = sheet(name, folder, {title: Upscaler(model) for title, model in NETWORKS.get(name, PAPER).items()})
-    out = Path(__file__).parents[1] / "docs" / (f"{name}.png" if name == "example" else f"{name}.jpg")
+    out = Path(__file__).parents[1] / FILES.get(name, f"docs/{name}.jpg")
     drawn.save(out, optimize=True, quality=93, subsampling=0)
 
 

@@ -26,7 +26,7 @@ def load(model: str | os.PathLike = zoo.DEFAULT_MODEL, scale: int | None = None)
     `Upscaler`, which works in tiles.
 
     Args:
-        model: the name of a shipped model ("srgan", "srresnet", "qr") or the path of a SavedModel of this package.
+        model: the name of a shipped model ("srgan", "photo", "srresnet", "qr") or the path of a SavedModel.
         scale: 2, 4 or 8; None takes the scale of the model.
 
     Returns:
@@ -107,7 +107,7 @@ def evaluate(
     """Score models on test sets, by default with PSNR in dB, SSIM in [-1, 1] and LR consistency in dB.
 
     Args:
-        models: the models to score: a name ("srgan", "srresnet", "bicubic", "nearest") or the path of a SavedModel; a
+        models: the models to score: a name ("srgan", "photo", "bicubic", "nearest") or the path of a SavedModel; a
             `keras.Model` as returned by `load`; a function of uint8 LR [H, W, 3] that returns uint8 SR
             [scale H, scale W, 3]; a list of names; or a mapping of labels to any of these.
         sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if they are not in `data_dir`.

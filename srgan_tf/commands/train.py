@@ -47,7 +47,8 @@ RECIPE = _enum(
     "recipe",
     "fast",
     list(RECIPES),
-    "Defaults of the flags below: of the paper; fast, with fewer steps; photo, for noisy and compressed photographs.",
+    "Default settings: of the paper; fast, with fewer steps and other losses for SRGAN; photo, for compressed and "
+    "noisy images.",
 )
 DATASET = _enum(
     "dataset",

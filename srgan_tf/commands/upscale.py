@@ -19,9 +19,9 @@ USAGE = """Enlarge images and videos: files, or all images of a folder.
     python upscale.py photo.jpg -o large.png
     python upscale.py holiday/ logo.png -o large/
     python upscale.py clip.mp4                   with its sound; needs pip install av
-    python upscale.py photo.jpg --model srgan    the paper's model; photo.jpg is enlarged by photo otherwise
+    python upscale.py photo.jpg --model srgan    sharper, for clean images; a JPEG is enlarged by photo otherwise
     python upscale.py photo.jpg --outscale 2.5   or --width 3840, or --height 2160
-    python upscale.py photo.jpg --fidelity 0.5   between srgan (0) and srresnet (1)
+    python upscale.py scan.png --fidelity 0.5    between srgan (0) and srresnet (1)
     python upscale.py - < photo.jpg > large.png  through standard input and output
     python upscale.py s3://bucket/photos -o s3://bucket/photos_x4 --cluster auto
 
@@ -79,7 +79,7 @@ HEIGHT = flags.DEFINE_integer(
 FIDELITY = flags.DEFINE_float(
     "fidelity",
     None,
-    "Blend two models: 0 is srgan, or --model photo (vivid); 1 is the srresnet from which it was trained (faithful).",
+    "Blend two models: 0 is srgan, or photo with --model photo; 1 is the srresnet from which srgan was trained.",
     lower_bound=0,
     upper_bound=1,
     flag_values=FLAGS,

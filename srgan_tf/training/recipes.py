@@ -40,8 +40,8 @@ class Recipe:
     crop: int = _setting(96, "HR side of a training crop, pixels; a multiple of 16.", low=16)
     shift: int = _setting(
         0,
-        "Largest random offset, in pixels, of what VGG and the discriminator see of a crop: scale - 1 in --recipe "
-        "fast. Without it they teach a grid.",
+        "VGG and the discriminator see the crop at a random offset of up to this many pixels, which avoids a grid "
+        "pattern. SRGAN in --recipe fast and photo: scale - 1.",
         low=0,
     )
     batch: int = _setting(16, "Crops per step.", low=1)

@@ -37,6 +37,7 @@ def curves(out, runs):
             axes.plot([step for step, _ in points], [value for _, value in points], linewidth=1.2, label=label)
             axes.set_title(title, fontsize=10)
             axes.grid(alpha=0.3)
+            axes.set_yscale("log" if name == "content" else "linear")  # layers of VGG19 differ by a factor of 1,000
             axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[1]:
         axes.set_xlabel("steps")

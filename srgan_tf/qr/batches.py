@@ -23,6 +23,8 @@ class Codes(Batches):
         options: `Options`.
     """
 
+    slow = True
+
     def __init__(self, *, crop, batch, scale=4, seed=0, options=Options()):
         super().__init__(scale, crop, batch)
         self.seed, self.options = seed, options

@@ -3,11 +3,11 @@
 import os
 
 import numpy as np
-import tensorflow as tf
 
 from srgan_tf.errors import UserError
 from srgan_tf.images.degradation import PRESETS, damaged_crop, patch_side
 from srgan_tf.training.store import PIXEL, as_rgb
+from srgan_tf.training.workers import Workers
 
 TURNS = {"all": (1, 1, 1), "flips": (1, 1, 0), "none": (0, 0, 0)}  # vertically, horizontally, transposed
 MAPPED_LIMIT = 2**24  # bytes of pictures that are read before their memory is released; the system maps more
@@ -22,16 +22,21 @@ class Batches:
         batch: crops per batch.
 
     Attributes:
+        slow: whether a `dataset` draws its batches in several processes, which start in a third of a second; set by a
+            subclass, which must then be importable, not part of the main script.
         failure: the `UserError` that ended a `dataset`, which TensorFlow reports as its own error; None otherwise.
 
     Raises:
         ValueError: if the crop is not a multiple of the scale.
     """
 
+    slow = False
+
     def __init__(self, scale, crop, batch):
         if crop % scale:
             raise ValueError(f"crop must be a multiple of the scale {scale}. Received: {crop}")
         self.scale, self.side, self.batch, self.failure = scale, crop // scale, batch, None
+        self._workers = []
 
     def __call__(self, n, rows=slice(None)):
         """Batch n, or some of its rows: LR uint8 [B, crop / s, crop / s, 3] and HR uint8 [B, crop, crop, 3]."""
@@ -45,12 +50,19 @@ class Batches:
             replicas: how many equal shares each batch is divided into.
             here: the shares that this program reads, in this order.
         """
+        import tensorflow as tf  # here, as the processes that draw batches do not need it
+
+        count = max(2, (os.cpu_count() or 1) // 2)  # half of the cores prepare a GPU's batches
+        batches = self
+        if self.slow:
+            batches = Workers(self, count)
+            self._workers.append(batches)
         scale, side, size = self.scale, self.side, self.batch // replicas
 
         def rows(k):
             part = here[k % len(here)]
             try:
-                return self(k // len(here), slice(part * size, (part + 1) * size))
+                return batches(k // len(here), slice(part * size, (part + 1) * size))
             except UserError as error:
                 self.failure = error
                 raise
@@ -63,8 +75,15 @@ class Batches:
             )
 
         numbers = tf.data.Dataset.range(start * len(here), 2**62)
-        workers = max(2, (os.cpu_count() or 1) // 2)  # half of the cores prepare a GPU's batches
-        return numbers.map(draw, num_parallel_calls=workers, deterministic=True).prefetch(8)
+        return numbers.map(draw, num_parallel_calls=count, deterministic=True).prefetch(8)
+
+    def close(self):
+        """End the processes of all datasets. A dataset that is still read draws its batches in this process."""
+        while self._workers:
+            self._workers.pop().close()
+
+    def __getstate__(self):
+        return {**self.__dict__, "_workers": []}
 
 
 class Crops(Batches):
@@ -86,6 +105,7 @@ class Crops(Batches):
     def __init__(self, store, *, crop, batch, seed=0, degradation=PRESETS["bicubic"], augment="all"):
         super().__init__(store.scale, crop, batch)
         self.store, self.seed, self.degradation, self.turns = store, seed, degradation, TURNS[augment]
+        self.slow = degradation.clean < 1
         self.mapped = 0  # bytes of pictures, at most, that were read since their memory was released
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):

@@ -45,6 +45,9 @@ class Store:
     def __len__(self):
         return len(self.names)
 
+    def __reduce__(self):
+        return Store, (self.folder,)  # only one process builds a store again
+
     def pair(self, i):
         """Views of picture i: LR [H, W] and HR [sH, sW]. An element is a pixel, three bytes R, G and B.
 

@@ -59,7 +59,11 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     chief = distribution.is_chief(strategy)
     batches = store if isinstance(store, Batches) else _crops(run.recipe, store, report=chief)
     folder = RunFolder(run.folder)
-    with _user_errors(run.folder, strategy, batches), folder.locked() if chief else contextlib.nullcontext():
+    with (
+        _user_errors(run.folder, strategy, batches),
+        folder.locked() if chief else contextlib.nullcontext(),
+        contextlib.closing(batches),
+    ):
         if chief:
             folder.configure(run)
         with strategy.scope():

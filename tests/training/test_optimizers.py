@@ -58,6 +58,22 @@ def test_one_rate_suits_both(moved):
         assert np.sum(muon[name] * gradients[name]) < 0
 
 
+def test_kernels_that_are_updated_together_move_as_each_alone():
+    rng = np.random.default_rng(0)
+    shapes = [(3, 3, 16, 16), (3, 3, 16, 64), (3, 3, 16, 16), (16,), (3, 3, 16, 16)]
+    values, gradients = ([rng.normal(size=shape).astype(np.float32) for shape in shapes] for _ in range(2))
+    together, alone = ([keras.Variable(value) for value in values] for _ in range(2))
+    groups = [(gradients, together), *[([gradient], [variable]) for gradient, variable in zip(gradients, alone)]]
+    for group in groups:
+        optimizer = optimizers.create("muon")
+        optimizer.learning_rate = 0.01
+        for _ in range(2):
+            optimizer.apply(*group)
+    for value, a, b in zip(values, together, alone):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-6)
+        assert np.abs(a.numpy() - value).mean() > 1e-3
+
+
 def rounded_to_tf32(matrix):
     """float32 values with the 10 bits of mantissa that recent GPUs multiply by default."""
     return ((np.asarray(matrix, np.float32).view(np.int32) + 0x1000) & ~0x1FFF).view(np.float32)

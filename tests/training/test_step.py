@@ -1,6 +1,7 @@
 """One training step updates the right variables and no others."""
 
 import dataclasses
+import re
 
 import keras
 import numpy as np
@@ -239,3 +240,13 @@ def test_a_state_is_restored_from_its_arrays_and_incomplete_arrays_are_refused()
 def test_the_seed_determines_the_new_weights():
     first, same, other = (State(Recipe(**SMALL, seed=s)).arrays() for s in (1, 1, 2))
     assert changed(first, same) == set() and "generator/head_conv/kernel" in changed(first, other)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_compiled_step_launches_few_operations(optimizer):
+    """Their number, not their arithmetic, limits a fast GPU. XLA compiles for the CPU here; for a GPU it fuses more."""
+    state = State(dataclasses.replace(RECIPES["fast"]["srresnet"], optimizer=optimizer, precision="float32"))
+    compiled = make_step(state.recipe, state, xla=True).experimental_get_compiler_ir(*batch(), RATE, False)
+    entry = compiled(stage="optimized_hlo").partition("\nENTRY")[2]
+    launched = re.findall(r" (?:fusion|call|convolution|dot|copy|concatenate|custom-call)\(", entry)
+    assert 500 < len(launched) < 1400

@@ -94,7 +94,7 @@ class _Worker:
 def _start(batches):
     try:
         return _Worker(batches)
-    except OSError as error:
+    except (OSError, TypeError) as error:  # TypeError: Python does not know its own program
         print(f"warning: crops are prepared by one process, as no other can be started ({error}).", file=sys.stderr)
         return None
 

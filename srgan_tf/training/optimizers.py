@@ -63,8 +63,8 @@ class Muon(Adam):
             super().update_step(gradient, variable, learning_rate)
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """Update all variables. On one device kernels of the same shape are updated together: with XLA, a step of
-        SRResNet launches half as many operations of a GPU."""
+        """Update all variables. On one device kernels of the same shape are updated together, so that a GPU has fewer
+        operations to start."""
         rest, groups = [], collections.defaultdict(list)
         for pair in zip(grads, trainable_variables):
             alone = tf.distribute.get_strategy().num_replicas_in_sync > 1 or not _is_matrix(pair[1])

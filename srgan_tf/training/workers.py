@@ -41,9 +41,7 @@ class Workers:
         except (OSError, EOFError, ValueError):  # ValueError: its pipes are closed
             worker = drawn = None
             if not self._closed:
-                print(
-                    "warning: a process that prepares crops has ended. Training continues without it.", file=sys.stderr
-                )
+                print("warning: a process that prepares crops has ended. The others go on.", file=sys.stderr)
         finally:
             self._idle.put(worker)
         return drawn or self._batches(n, rows)

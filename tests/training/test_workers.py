@@ -75,7 +75,7 @@ def test_killed_processes_cost_no_batch_and_are_reported(crops, capfd):
     for pid in children():
         os.kill(pid, signal.SIGKILL)
     assert_same(dataset, crops, 1, 40)
-    assert "a process that prepares crops has ended. Training goes on without it." in capfd.readouterr().err
+    assert "a process that prepares crops has ended. The others go on." in capfd.readouterr().err
 
 
 def test_without_processes_batches_are_drawn_by_the_program_itself(crops, monkeypatch, capfd):

@@ -86,6 +86,7 @@ def test_a_batch_depends_on_its_seed_and_number_alone():
     for whole, part in zip(one(2), one(2, slice(1, 3))):
         np.testing.assert_array_equal(whole[1:3], part)
     dataset = [[x.numpy() for x in batch] for batch in one.dataset(3).take(2)]
+    one.close()
     for n, batch in zip((3, 4), dataset):
         for a, b in zip(batch, one(n)):
             np.testing.assert_array_equal(a, b)

@@ -61,11 +61,12 @@ def test_the_shares_of_replicas_are_drawn_by_processes_too(crops):
 
 
 def test_processes_end_with_the_batches(crops):
+    others = children()
     dataset = crops.dataset()
     next(iter(dataset))
-    assert children()
+    assert set(children()) > set(others)
     crops.close()
-    assert not children()
+    assert set(children()) <= set(others)
     assert_same(dataset, crops, 0, 2)  # still right, if slower
 
 

@@ -22,8 +22,8 @@ class Batches:
         batch: crops per batch.
 
     Attributes:
-        slow: whether a `dataset` draws its batches in several processes, which start in a third of a second; set by a
-            subclass, which must then be importable, not part of the main script.
+        slow: whether a `dataset` draws its batches in several processes. A subclass that sets it must be importable,
+            not part of the main script.
         failure: the `UserError` that ended a `dataset`, which TensorFlow reports as its own error; None otherwise.
 
     Raises:

@@ -56,7 +56,11 @@ class Recipe:
     adversarial: float = _setting(1e-3, "Weight of the adversarial loss.", low=0)
     tv: float = _setting(0.0, "Weight of the total variation.", low=0)
     consistency: float = _setting(0.0, "Weight of the MSE between HR and SR after both are reduced to LR.", low=0)
-    grid: float = _setting(0.0, "Weight of a loss on patterns that repeat every --scale pixels.", low=0)
+    grid: float = _setting(
+        0.0,
+        "Weight, at the last step, of a loss on patterns that repeat every --scale pixels; it grows linearly from 0.",
+        low=0,
+    )
     optimizer: str = _setting("adam", "Adam; or Muon for the kernels and Adam for the rest.", choices=OPTIMIZERS)
     learning_rate: float = _setting(1e-4, "The generator's learning rate.", low=0)
     discriminator_rate: float = _setting(
@@ -210,7 +214,7 @@ RECIPES = {
             degradation="photo",
         ),
         "srgan": dataclasses.replace(
-            _SRGAN, adversarial=8.0, degradation="photo,clean=0.2,blur_share=0.75,noise_share=0.6"
+            _SRGAN, adversarial=8.0, grid=0.8, degradation="photo,clean=0.2,blur_share=0.75,noise_share=0.6"
         ),
     },
 }

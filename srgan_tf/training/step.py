@@ -121,7 +121,8 @@ class TrainingStep:
             loss += recipe.consistency * logs["consistency"]
         if recipe.grid:
             logs["grid"] = losses.grid(hr_crop, sr_crop, recipe.scale)
-            loss += recipe.grid * logs["grid"]
+            # Early, a large weight would keep texture from forming; late, a small one leaves the grid.
+            loss += recipe.grid * tf.cast(self._steps() + 1, tf.float32) / recipe.steps * logs["grid"]
         return loss, logs
 
     def random_crops(self, hr, sr):
@@ -133,11 +134,14 @@ class TrainingStep:
         recipe = self.recipe
         if not recipe.shift:
             return hr, sr
-        step = tf.cast(self.state.optimizers["generator"].iterations.value, tf.int32)
-        seed = tf.stack([recipe.seed % 2**31, step])
+        seed = tf.stack([recipe.seed % 2**31, self._steps()])
         y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
         size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
         return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]
+
+    def _steps(self):
+        """The number of steps done before this one, an int32 scalar."""
+        return tf.cast(self.state.optimizers["generator"].iterations.value, tf.int32)
 
     def _objective(self, name, loss):
         """What is differentiated: this replica's share of the batch's mean, scaled in float16."""

@@ -215,6 +215,14 @@ def test_frozen_normalisation_keeps_the_averages_and_trains_the_rest(phase):
     assert averages and changed(before, models.named_weights(state.generator)) == before.keys() - averages
 
 
+def test_the_weight_of_the_grid_grows_linearly_to_its_value_at_the_last_step():
+    state = State(Recipe(**SMALL, steps=2, grid=3.0))
+    step = make_step(state.recipe, state)
+    for weight in (1.5, 3.0):
+        logs = step(*batch(), RATE)
+        assert float(logs["loss"]) == pytest.approx(float(logs["mse"] + weight * logs["grid"]), rel=1e-5)
+
+
 def test_averaged_weights_follow_the_weights_and_are_exported():
     state = State(Recipe(ema=0.9, **SMALL))
     step = make_step(state.recipe, state)

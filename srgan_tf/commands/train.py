@@ -290,7 +290,9 @@ def _check_recipes(recipes):
     ignored = (
         *(
             (flag, critic_is_absent, "SRResNet has no discriminator. Choose another --phase")
-            for flag in (OVERRIDES["discriminator"], OVERRIDES["adversarial"], OVERRIDES["discriminator_rate"])
+            for flag in map(
+                OVERRIDES.get, ("discriminator", "adversarial", "discriminator_rate", "discriminator_restart")
+            )
         ),
         (
             OVERRIDES["hold"],

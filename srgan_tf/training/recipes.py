@@ -66,6 +66,12 @@ class Recipe:
     discriminator_rate: float = _setting(
         1.0, "The discriminator's learning rate as a multiple of the generator's.", low=0
     )
+    discriminator_restart: int = _setting(
+        0,
+        "Steps after which the discriminator starts again from its initial weights, and the learning rate with its "
+        "warm-up; 0: never.",
+        low=0,
+    )
     schedule: str = _setting(
         "constant",
         "How the learning rate falls: not at all, as a cosine to 0, or to a tenth after half of the steps.",
@@ -109,7 +115,7 @@ class Recipe:
 
 def learning_rate(recipe, step):
     """The generator's learning rate in a step, counted from 0."""
-    rate = recipe.learning_rate * min(1.0, (step + 1) / max(recipe.warmup, 1))
+    rate = recipe.learning_rate * min(1.0, (_since_restart(recipe, step) + 1) / max(recipe.warmup, 1))
     if recipe.schedule == "halves":  # the paper's SRGAN: 1e-4, then 1e-5
         return rate if step < recipe.steps / 2 else rate / 10
     if recipe.schedule == "cosine" and step >= decay_start(recipe):
@@ -125,6 +131,17 @@ def decay_start(recipe):
     return recipe.steps // 2 if recipe.schedule == "halves" else recipe.steps
 
 
+def discriminator_restarts(recipe, step):
+    """Whether the discriminator starts again from its initial weights before a step."""
+    return step > 0 and _since_restart(recipe, step) == 0
+
+
+def _since_restart(recipe, step):
+    """The steps since the discriminator had its initial weights."""
+    restarts = recipe.phase == "srgan" and recipe.discriminator_restart
+    return step % recipe.discriminator_restart if restarts else step
+
+
 def norm_is_frozen(recipe, step):
     """Whether the generator's batch normalisation uses its averages in a step, instead of the batch's statistics."""
     return step >= {"never": recipe.steps, "decay": decay_start(recipe), "start": 0}[recipe.freeze_norm]
@@ -136,6 +153,7 @@ LOSSES = (  # fields that a variant sets
     "pixel",
     "discriminator",
     "discriminator_rate",
+    "discriminator_restart",
     "adversarial",
     "tv",
     "consistency",

@@ -43,6 +43,9 @@ class State:
             optimizer.build(network.trainable_variables)
             self.optimizers[name] = optimizer
         self.ema = [tf.Variable(v, trainable=False) for v in self.generator.variables] if recipe.ema else []
+        self._initial = (
+            [(v, v.numpy()) for v in self._discriminator_variables()] if recipe.discriminator_restart else []
+        )
 
     def start_from(self, weights):
         """Set the generator, and its average, to weights by "layer/variable".
@@ -54,6 +57,11 @@ class State:
         for average, v in zip(self.ema, self.generator.variables):
             average.assign(v)
         return left
+
+    def restart_discriminator(self):
+        """Set the discriminator and its optimizer to their initial values. Only with `recipe.discriminator_restart`."""
+        for v, value in self._initial:
+            v.assign(value)
 
     def arrays(self):
         """Every variable as an array, by name."""
@@ -117,6 +125,10 @@ class State:
             batch_norm.remeasure(generator, batches)
             for v, value in zip(variables, generator.variables):
                 v.assign(value)
+
+    def _discriminator_variables(self):
+        name = "discriminator"
+        return [*self.networks[name].variables, *self.optimizers[name].variables] if name in self.networks else []
 
     def _check(self, arrays):
         for name, own in self.arrays().items():

@@ -20,7 +20,7 @@ from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.training.progress import Progress
-from srgan_tf.training.recipes import decay_start, learning_rate, norm_is_frozen
+from srgan_tf.training.recipes import decay_start, discriminator_restarts, learning_rate, norm_is_frozen
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
@@ -117,6 +117,8 @@ class _Loop:
             self.folder.export(self.state, self.step)  # if the run was killed before it had
         for lr, hr in itertools.islice(self._dataset(batches), recipe.steps - self.step):
             rate = learning_rate(recipe, self.step)
+            if discriminator_restarts(recipe, self.step):
+                self.state.restart_discriminator()
             progress.add(update(lr, hr, tf.constant(rate, tf.float32), norm_is_frozen(recipe, self.step)))
             self.step += 1
             last, stop = self.step == recipe.steps, self._stops(interruption)

@@ -166,6 +166,7 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--smoke", "--tfds_dir", "sets"], "--tfds_dir: has no effect without DIV2K"),
         (["--seed", str(2**32)], "seed"),
         (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
+        (["--phase", "srresnet", "--discriminator_restart", "9"], "--discriminator_restart: has no effect"),
         (["--dataset", "qr", "--augment", "none"], "--augment: has no effect with --dataset qr"),
         (["--div2k", "unknown_x2"], "--div2k unknown_x2: not of scale 4"),
         (["--div2k", "unknown_x4", "--degradation", "photo"], "--div2k: not used, as --degradation photo makes LR"),

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, learning_rate, recipe_for
+from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, discriminator_restarts, learning_rate, recipe_for
 
 
 def test_the_papers_recipe_is_section_3_2():
@@ -29,6 +29,15 @@ def test_until_the_decay_a_longer_run_has_the_same_rates():
     short = Recipe(steps=1000, schedule="cosine", warmup=50, hold=0.7)
     long = dataclasses.replace(short, steps=4000)
     assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(decay_start(short)))
+
+
+def test_with_a_new_discriminator_the_rate_rises_again():
+    recipe = Recipe(phase="srgan", steps=40, learning_rate=1e-3, warmup=4, discriminator_restart=10)
+    assert [step for step in range(40) if discriminator_restarts(recipe, step)] == [10, 20, 30]
+    rates = [learning_rate(recipe, step) for step in range(40)]
+    assert rates[:10] == rates[10:20] == pytest.approx([2.5e-4, 5e-4, 7.5e-4] + [1e-3] * 7)
+    without = dataclasses.replace(recipe, phase="srresnet")  # it has no discriminator
+    assert not any(discriminator_restarts(without, step) for step in range(40)) and learning_rate(without, 10) == 1e-3
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -170,6 +170,29 @@ def test_freeze_norm_decay_freezes_the_averages_from_where_the_rate_begins_to_fa
         assert same == [False, *[name.split("/")[1].startswith("moving")] * 2], name
 
 
+def test_the_discriminator_restarts_from_its_initial_weights_also_in_a_run_that_resumes(start, monkeypatch):
+    recipe = dataclasses.replace(RECIPE, phase="srgan", steps=6, discriminator_restart=3)
+    seen, restart = [], State.restart_discriminator
+
+    def restart_discriminator(state):
+        before = state.arrays()
+        restart(state)
+        seen.append((before, state.arrays()))
+
+    monkeypatch.setattr(State, "restart_discriminator", restart_discriminator)
+    whole = start(recipe)
+    ((before, after),) = seen  # before step 3
+    fresh = State(recipe).arrays()
+    expected = {name: (fresh if name.startswith("discriminator") else before)[name] for name in before}
+    assert all(np.array_equal(after[name], expected[name]) for name in before)
+    assert not all(np.array_equal(before[name], expected[name]) for name in before)
+    start(dataclasses.replace(recipe, steps=4), "resumed")
+    resumed = start(recipe, "resumed")
+    assert len(seen) == 2
+    one, other = weights(whole, 6), weights(resumed, 6)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def test_losses_that_are_not_finite_stop_the_run(start):
     with pytest.raises(UserError, match="not finite at step 2. .*--learning_rate"):
         start(dataclasses.replace(RECIPE, learning_rate=1e30))

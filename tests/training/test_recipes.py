@@ -44,7 +44,8 @@ def test_with_a_new_discriminator_the_rate_rises_again():
 def test_the_shift_of_fast_reaches_every_position_of_a_block_and_a_flag_or_a_variant_changes_it(scale):
     assert recipe_for("fast", "srgan", scale).shift == scale - 1
     assert recipe_for("fast", "srgan", scale, shift=2).shift == 2
-    assert recipe_for("fast", "srgan", scale, "srgan-vgg54").shift == recipe_for("paper", "srgan", scale).shift == 0
+    variant, paper = recipe_for("fast", "srgan", scale, "srgan-vgg54"), recipe_for("paper", "srgan", scale)
+    assert variant.shift == paper.shift == 0 and variant.crop == paper.crop == 96
 
 
 @pytest.mark.parametrize("scale, shift, drawn", [(4, 0, 96), (4, 3, 100), (4, 4, 100), (2, 3, 100), (8, 3, 104)])

@@ -6,7 +6,7 @@
     model = srgan_tf.load("srgan")  # a keras.Model: LR [B, H, W, 3] -> SR [B, 4H, 4W, 3]
 
 Value ranges: image arrays are uint8 (or uint16) RGB. Keras models take LR as float in [0, 1] and return SR as float in
-[-1, 1], the range of HR in the losses. Tensors are channels last.
+[-1, 1], the range of HR in the losses; values slightly outside occur. Tensors are channels last.
 """
 
 import importlib

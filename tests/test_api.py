@@ -129,6 +129,8 @@ def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_
 def test_evaluate_takes_the_metrics_of_the_command(pictures, tmp_path):
     weights = lpips.write_random_weights(tmp_path / "alexnet.ckpt")
     results = srgan_tf.evaluate("bicubic", data_dir=pictures, metrics=["ssim", "lpips"], lpips_weights=weights)
+    one = srgan_tf.evaluate("bicubic", data_dir=pictures, metrics="ssim", protocols="rgb")
+    assert one["metrics"] == ["ssim"] and one["protocols"] == ["rgb"]
     [found] = results["sets"].values()
     assert found["mean"]["bicubic"]["lpips"] > 0 and found["mean"]["bicubic"]["rgb"].keys() == {"ssim"}
     with pytest.raises(ValueError, match="vgg_weights"):

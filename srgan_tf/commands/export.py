@@ -14,7 +14,8 @@ USAGE = """Convert a model to a file for Keras, ONNX Runtime or LiteRT (TensorFl
     srgan-export -o half.tflite --precision float16                   half the size
     srgan-export --model runs/x4/srgan/saved_model -o mine.keras
 
-The input of the file is float32 [B, H, W, 3] in [0, 1], of any size; its output is [B, 4H, 4W, 3] in [-1, 1]."""
+The input of the file is float32 [B, H, W, 3] in [0, 1], of any size; its output is [B, 4H, 4W, 3] around [-1, 1],
+not clipped."""
 
 SUFFIXES = {"keras": ".keras", "onnx": ".onnx", "litert": ".tflite"}
 ENDINGS = "Give a name that ends in .keras, .onnx or .tflite."
@@ -80,7 +81,7 @@ def main(argv):
     scale = zoo.attributes(folder)["scale"]
     print(
         f"{path}: {path.stat().st_size / 1e6:.1f} MB. Input: float32 [B, H, W, 3] in [0, 1]. "
-        f"Output: float32 [B, {scale}H, {scale}W, 3] in [-1, 1]."
+        f"Output: float32 [B, {scale}H, {scale}W, 3] around [-1, 1], not clipped."
     )
 
 

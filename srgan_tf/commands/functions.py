@@ -126,7 +126,8 @@ def evaluate(
         UserError: if a model or an image cannot be read, or the scales differ.
         ValueError: if neither `sets` nor a test set in `data_dir` is given, or `vgg_weights` is missing.
     """
-    metrics = measures.parse(",".join(metrics))
+    metrics = measures.parse(metrics if isinstance(metrics, str) else ",".join(metrics))
+    protocols = [protocols] if isinstance(protocols, str) else list(protocols)
     if "vgg54" in metrics and not vgg_weights:
         raise ValueError('The metric "vgg54" needs vgg_weights. Give a file, or "imagenet".')
     if isinstance(models, Mapping):
@@ -150,7 +151,7 @@ def evaluate(
     if not pairs:
         raise ValueError(f"Give sets, or a data_dir that contains HR/. Received: sets={sets}, data_dir={data_dir}")
     loaded = measures.load(metrics, scale, lpips_weights=lpips_weights, vgg_weights=vgg_weights)
-    return scoring.evaluate(methods, pairs, list(protocols), scale=scale, metrics=metrics, loaded=loaded)
+    return scoring.evaluate(methods, pairs, protocols, scale=scale, metrics=metrics, loaded=loaded)
 
 
 def _method(model, scale):

@@ -171,9 +171,6 @@ def main(argv):
     strategy = distribution.strategy(DISTRIBUTE.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = open_store(validation, scale, cache_dir) if validation else None
-    for pictures in filter(None, (store, validation_store)):
-        for line in pictures.skipped:
-            print(f"skipped: {line}")
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # fail before the hours of SRResNet
         losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     for i, (phase, recipe) in enumerate(recipes.items()):
@@ -286,10 +283,10 @@ def _check_recipes(recipes):
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
         flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
-    critic_is_absent = all(recipe.phase == "srresnet" for recipe in recipes)
+    no_discriminator = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
         *(
-            (flag, critic_is_absent, "SRResNet has no discriminator. Choose another --phase")
+            (flag, no_discriminator, "SRResNet has no discriminator. Choose another --phase")
             for flag in map(
                 OVERRIDES.get, ("discriminator", "adversarial", "discriminator_rate", "discriminator_restart")
             )
@@ -312,7 +309,7 @@ def _check_recipes(recipes):
     )
     for flag, is_ignored, why in ignored:
         if flag.value is not None and is_ignored:
-            raise UserError(f"--{flag.name}: has no effect, {why}, or omit --{flag.name}.")
+            raise UserError(f"--{flag.name}: has no effect, as {why}, or omit --{flag.name}.")
 
 
 def _check_run_dir(run_dir):

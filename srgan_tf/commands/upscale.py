@@ -171,7 +171,7 @@ KEEP_INTERLACED = flags.DEFINE_bool(
 LARGE = flags.DEFINE_bool(
     "large",
     False,
-    "Enlarge images with far more pixels than their file has bytes, which may be made to fill the memory.",
+    "Accept images with far more pixels than their file has bytes. Such files may be crafted to exhaust the memory.",
     flag_values=FLAGS,
 )
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace existing results.", flag_values=FLAGS)

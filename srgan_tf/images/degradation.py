@@ -7,6 +7,7 @@ shrinking, sensor noise, JPEG. Sources: Zhang et al. 2021 (BSRGAN), arXiv:2103.1
 
 import dataclasses
 import io
+import math
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -134,18 +135,19 @@ class Degradation:
 
     def examples(self) -> dict[str, Damage | None]:
         """One fixed damage of each kind, by name, for validation; None stands for clean LR."""
-        blur, noise = (sum(limits) / 2 for limits in (self.blur, self.noise))
+        blur, motion, noise = (sum(limits) / 2 for limits in (self.blur, self.motion, self.noise))
         low, high = self.jpeg
         kinds = {
             "clean": None if self.clean else (),
             "blur": Damage(blur=blur) if self.blur_share else (),
+            "motion": Damage(motion=motion, angle=math.pi / 4) if self.motion_share and not self.blur_share else (),
             "noise": Damage(noise=noise) if self.noise_share else (),
             "jpeg_low": Damage(jpeg=(low,)) if self.jpeg_share else (),
             "jpeg_middle": Damage(jpeg=((low + high) // 2,)) if self.jpeg_share else (),
         }
         if self.blur_share and self.noise_share and self.jpeg_share:
             kinds["mixed"] = Damage(blur=blur, noise=noise, jpeg=((low + high) // 2,))
-        return {name: damage for name, damage in kinds.items() if damage != ()}
+        return {name: damage for name, damage in kinds.items() if damage != ()} or {"clean": None}
 
 
 PRESETS = {
@@ -203,8 +205,8 @@ def damaged_crop(patch, damage, scale, side, rng):
 def parse(text: str) -> Degradation:
     """Parse the value of `--degradation`: the name of a preset, a preset with changes, or changes alone.
 
-    "photo,jpeg=50:95,noise_share=0" changes a preset. Without a preset all other damage is off: "jpeg=30:95" only
-    compresses every crop.
+    "photo,jpeg=50:95,noise_share=0" changes a preset. Without a preset, or with "bicubic", all other damage is off:
+    "jpeg=30:95" only compresses every crop.
 
     Raises:
         UserError: for an unknown name or an invalid value.
@@ -212,7 +214,9 @@ def parse(text: str) -> Degradation:
     first, *changes = text.split(",")
     degradation = PRESETS.get(first)
     if degradation is None:
-        degradation, changes = Degradation(clean=0.0), [first, *changes]
+        degradation, changes = PRESETS["bicubic"], [first, *changes]
+    if changes and degradation == PRESETS["bicubic"]:
+        degradation = dataclasses.replace(degradation, clean=0.0)
     defaults = {field.name: field.default for field in dataclasses.fields(Degradation) if field.name != "kernels"}
     found = {}
     for change in changes:

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 
 VGG_LAYERS = {"vgg22": "block2_conv2", "vgg34": "block3_conv4", "vgg54": "block5_conv4"}
 VGG_RESCALE = 12.75  # the paper's 1/12.75, which brings VGG losses to the size of the MSE's
@@ -148,9 +148,8 @@ def _vgg19(weights, dtype):
         vgg = keras.applications.VGG19(include_top=False, weights=str(weights))
     except Exception as error:  # Keras raises whatever its downloader, h5py or the shape check raised
         missing = "cannot be downloaded" if weights == "imagenet" else f"are not in {weights}"
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(
-            f"--vgg_weights: the weights of VGG19 {missing} ({reason}). Give the file "
+            f"--vgg_weights: the weights of VGG19 {missing} ({reason(error)}). Give the file "
             "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 of keras-applications."
         ) from error
     vgg.trainable = False

@@ -52,7 +52,7 @@ class Batches:
         """
         import tensorflow as tf  # here, as the processes that draw batches do not need it
 
-        count = max(2, (os.cpu_count() or 1) // 2)  # half of the cores prepare a GPU's batches
+        count = max(2, (os.cpu_count() or 1) // 2)  # the others are left to TensorFlow
         batches = self
         if self.slow:
             batches = Workers(self, count)

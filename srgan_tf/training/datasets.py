@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images import folders, formats, reading
 from srgan_tf.resize import imresize
 from srgan_tf.training import run_config
@@ -228,9 +228,8 @@ class Div2k:
         try:
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         except Exception as error:  # requests', urllib's or TFDS' own
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"--tfds_dir: DIV2K cannot be downloaded ({reason}). Put its zip files into "
+                f"--tfds_dir: DIV2K cannot be downloaded ({reason(error)}). Put its zip files into "
                 f"{Path(builder.data_path).parents[2] / 'downloads' / 'manual'}, or train on your own pictures with "
                 "--data_dir FOLDER."
             ) from error

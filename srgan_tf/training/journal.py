@@ -33,10 +33,10 @@ class Journal:
         if self.path.exists():
             with atomic.whole_file(self.path) as file:
                 file.write("".join(line + "\n" for line in kept).encode())
-        self.events = self._line = None
+        self.events = self._bicubic = None
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
-            self._line = tf.summary.create_file_writer(str(folder / "tensorboard" / "bicubic"))
+            self._bicubic = tf.summary.create_file_writer(str(folder / "tensorboard" / "bicubic"))
         lines = [json.loads(line) for line in kept]
         self._validations = [line for line in lines if "validation_psnr" in line]
         self.bicubic = next((line for line in lines if "bicubic_psnr" in line), {})
@@ -54,7 +54,7 @@ class Journal:
         _write_scalars(self.events, step, figures)
         # TensorBoard draws bicubic as a second run in the charts of validation: a horizontal line.
         same = {name.replace("bicubic", "validation", 1): value for name, value in self.bicubic.items()}
-        _write_scalars(self._line, step, {name: same[name] for name in figures.keys() & same.keys() - {"step"}})
+        _write_scalars(self._bicubic, step, {name: same[name] for name in figures.keys() & same.keys() - {"step"}})
 
     def write_bicubic(self, figures: dict) -> None:
         """Append the figures of bicubic on the validation pictures, `bicubic_psnr` and so on."""

@@ -107,7 +107,7 @@ class Store:
 
 
 def open_store(source, scale, cache_dir):
-    """The store of a source. It is built if it does not exist.
+    """The store of a source. It is built if it does not exist. What cannot be used is printed.
 
     Args:
         source: a source of `datasets`.
@@ -123,12 +123,15 @@ def open_store(source, scale, cache_dir):
     build = functools.partial(_build, source, scale)
     _sweep(folder.parent)
     try:
-        return Store(folder, build)
+        store = Store(folder, build)
     except ValueError as error:
         if folder.exists():
             _warn(error)
         build(folder)
-        return Store(folder, build)
+        store = Store(folder, build)
+    for line in store.skipped:
+        print(f"skipped: {line}")
+    return store
 
 
 def as_rgb(pixels):
@@ -163,7 +166,8 @@ def _build(source, scale, folder):
         with atomic.whole_folder(folder) as part:
             index = _decode(source, scale, part)
             if not index["names"]:
-                raise UserError(f"--data_dir: none of the pictures can be used. The first: {index['skipped'][0]}")
+                place = getattr(source, "folder", "--data_dir")
+                raise UserError(f"{place}: none of the pictures can be used. The first: {index['skipped'][0]}")
             text = json.dumps(index)
             (part / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
             if not _is_whole(folder):  # the store of a faster process stays, others may have it open

@@ -20,8 +20,8 @@ _CODE = (
 class Workers:
     """Draws batches in several processes; called like the batches, from as many threads.
 
-    What a process cannot draw is drawn by the calling thread: an error is raised where the caller can handle it, and if
-    processes end, or cannot be started, batches only take longer.
+    If a process fails, the calling thread draws the batch itself. Errors are therefore raised where the caller can
+    handle them, and a lost process only costs time.
 
     Args:
         batches: `batches.Batches`, pickled for the processes.

@@ -8,7 +8,7 @@ from srgan_tf.upscaling.sizes import Size
 
 
 class ByFile:
-    """Enlarges pictures of lossy files (JPEG, WebP, AVIF, HEIC, videos) with `photo` and all others with `srgan`.
+    """Enlarges pictures of lossy files (JPEG, lossy WebP, AVIF, HEIC, videos) with `photo` and all others with `srgan`.
 
     `photo` was trained on compressed, noisy and soft pictures, `srgan` on clean ones. A note tells which was used.
     Each model is loaded when the first picture needs it. It replaces an `enlarger.Enlarger` in `jobs.run`.

@@ -147,6 +147,12 @@ def test_a_preset_can_be_changed_and_a_range_alone_damages_every_crop():
     assert (alone.clean, alone.jpeg_share, alone.noise_share) == (0, 1, 0)
     assert all(40 <= alone.draw(rng(seed)).jpeg[0] <= 60 for seed in range(20))
     assert alone.examples().keys() == {"jpeg_low", "jpeg_middle"}
+    assert degradation.parse("bicubic,jpeg=60:80") == degradation.parse("jpeg=60:80")
+
+
+@pytest.mark.parametrize("text", ["motion=0.2:1", "clean=0", "bicubic,noise=5:5", "photo", "photo,blur_share=0"])
+def test_every_degradation_has_an_example_for_validation(text):
+    assert degradation.parse(text).examples()
 
 
 @pytest.mark.parametrize(

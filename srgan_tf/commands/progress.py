@@ -17,8 +17,8 @@ class Progress(Reporter):
     It counts enlarged images, and fractions of the current one.
     """
 
-    def __init__(self, total, unit="pictures"):
-        self._total, self._unit, self._done, self._share, self._part = total, unit, 0, 0.0, 1.0
+    def __init__(self, total):
+        self._total, self._done, self._share, self._part = total, 0, 0.0, 1.0
         self._started = self._shown = time.monotonic()
         form = "{desc} {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
         self._bar = bars.bar(total=total, leave=False, bar_format=form, disable=not sys.stderr.isatty())
@@ -54,12 +54,12 @@ class Progress(Reporter):
     def _show(self):
         done = self._done + self._share
         number = min(self._done + 1, self._total)
-        self._bar.set_description_str(f"{number} of {self._total} {self._unit}", refresh=False)
+        self._bar.set_description_str(f"{number} of {self._total} pictures", refresh=False)
         self._bar.update(done - self._bar.n)
         now = time.monotonic()
         if self._bar.disable and now - self._shown >= EVERY and done < self._total:
             self._shown = now
             left = (now - self._started) * (self._total - done) / done if done else None
             rest = f", about {tqdm.tqdm.format_interval(left)} left" if left else ""
-            what = f" of {self._total} {self._unit}" if self._total > 1 else ""
+            what = f" of {self._total} pictures" if self._total > 1 else ""
             print(f"{100 * done / self._total:.0f} %{what} done{rest}", file=sys.stderr, flush=True)

@@ -18,7 +18,7 @@ FILE = Path("assets.extra", "tf_serving_warmup_requests")  # the file name that 
 SIDES = (64, 128, 256)  # squares, LR pixels; for larger ones, computing takes longer than the first request's overhead
 
 
-def write(folder: str | os.PathLike, pixel_limit: int | None = None) -> None:
+def write(folder: str | os.PathLike, pixel_limit: int) -> None:
     """Write the requests into a SavedModel.
 
     Args:
@@ -27,7 +27,7 @@ def write(folder: str | os.PathLike, pixel_limit: int | None = None) -> None:
             the requests.
     """
     with tf.io.TFRecordWriter(str(Path(folder) / FILE)) as file:
-        for log in _logs(pixel_limit or SIDES[-1] ** 2):
+        for log in _logs(pixel_limit):
             file.write(log.SerializeToString())
 
 

@@ -24,10 +24,10 @@ class ByFile:
             ModelError: if a model of this scale is not shipped.
         """
         try:
-            self.folders = {name: zoo.resolve(name, scale) for name in zoo.BY_FILE}
+            folders = {name: zoo.resolve(name, scale) for name in zoo.BY_FILE}
         except UserError as error:
             raise ModelError(*error.args) from None
-        own, outscale = zoo.attributes(self.folders[zoo.DEFAULT_MODEL])["scale"], arguments.get("outscale")
+        own, outscale = zoo.attributes(folders[zoo.DEFAULT_MODEL])["scale"], arguments.get("outscale")
         self.size = Size(own if outscale is None else outscale, arguments.get("width"), arguments.get("height"))
         self._arguments, self._upscalers = {"scale": scale, **arguments}, {}
 

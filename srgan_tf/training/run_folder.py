@@ -185,8 +185,8 @@ class RunFolder:
         last = decay_start(recipe)
         if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
             raise UserError(
-                f"{self.path}: there is no checkpoint that can be read from before its learning rate began to fall, at "
-                f"step {last}. To train it for longer, use --init {self._models} and another --run_dir."
+                f"{self.path}: no checkpoint of step {last} or before can be read, so the run cannot be extended. To "
+                f"train it for longer, use --init {self._models} and another --run_dir."
             )
         model, ended = self.saved_model(recipe.steps), self.path / "ended" / str(recipe.steps)
         if recipe.steps > last and model.is_dir():

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from srgan_tf.errors import Stopped, UserError
+from srgan_tf.errors import Stopped, UserError, reason
 from srgan_tf.evaluation import perceptual
 from srgan_tf.images import degradation
 from srgan_tf.networks import losses, models
@@ -354,14 +354,14 @@ def _user_errors(folder, strategy, batches):
         raise batches.failure or error from None
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"{folder}: out of memory or disk space ({str(error).splitlines()[0]}). Use a smaller --batch or --crop, "
+            f"{folder}: out of memory or disk space ({reason(error)}). Use a smaller --batch or --crop, "
             "or free disk space; the same command resumes from the last checkpoint."
         ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if strategy.cluster_resolver is None:
             raise
         raise UserError(
-            f"--distribute: a worker is gone ({str(error).splitlines()[0]}). Start all workers again; they resume from "
+            f"--distribute: a worker is gone ({reason(error)}). Start all workers again; they resume from "
             f"the last checkpoint in {folder}."
         ) from error
     except OSError as error:

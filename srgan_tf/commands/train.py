@@ -251,10 +251,9 @@ def _check(argv):
         raise UserError(f"--div2k {DIV2K.value}: not of scale {SCALE.value}. Change it, or --scale.")
     if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
         raise UserError(f"--vgg_weights {VGG_WEIGHTS.value}: no such file. Give VGG19's notop .h5 file.")
-    if (OVERRIDES["crop"].value or 16) % 16:
-        raise UserError(
-            f"--crop {OVERRIDES['crop'].value}: not a multiple of 16, as the discriminator needs. Change it."
-        )
+    for flag in (OVERRIDES["crop"], OVERRIDES["small_crop"]):
+        if (flag.value or 0) % 16:
+            raise UserError(f"--{flag.name} {flag.value}: not a multiple of 16, as the discriminator needs. Change it.")
     if VARIANT.value and OVERRIDES["content"].value:
         raise UserError("--variant and --content: both set the content loss. Omit one of them.")
     if VARIANT.value and VARIANTS[VARIANT.value][0] == "srresnet" and PHASE.value == "srgan":
@@ -283,13 +282,21 @@ def _check_recipes(recipes):
     if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
         flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
+    if any(recipe.small_crop and recipe.discriminator == "paper" and recipe.phase == "srgan" for recipe in recipes):
+        raise UserError("--discriminator paper: it accepts crops of one size only. Add --small_crop 0.")
     no_discriminator = all(recipe.phase == "srresnet" for recipe in recipes)
     ignored = (
         *(
             (flag, no_discriminator, "SRResNet has no discriminator. Choose another --phase")
             for flag in map(
-                OVERRIDES.get, ("discriminator", "adversarial", "discriminator_rate", "discriminator_restart")
+                OVERRIDES.get,
+                ("discriminator", "adversarial", "discriminator_rate", "discriminator_restart", "small_crop"),
             )
+        ),
+        (
+            OVERRIDES["small_crop"],
+            OVERRIDES["small_crop"].value and all(not 0 < r.discriminator_restart < r.steps for r in recipes),
+            "the discriminator never restarts. Change --discriminator_restart",
         ),
         (
             OVERRIDES["hold"],

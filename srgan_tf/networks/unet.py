@@ -56,10 +56,11 @@ class SpectralConv2D(layers.Conv2D):
 def unet_discriminator(crop: int = 96, features: int = 32) -> keras.Model:
     """The U-Net discriminator.
 
-    Input: HR or SR, float [B, crop, crop, 3] in [-1, 1]. Output: logits, float32 [B, crop, crop, 1], high for HR.
+    Input: HR or SR, float [B, H, W, 3] in [-1, 1]. Output: logits, float32 [B, H, W, 1], high for HR. H and W are
+    multiples of 8.
 
     Args:
-        crop: side of the input, a positive multiple of 8.
+        crop: side of the training crops; only checked.
         features: channels at the full resolution; Real-ESRGAN has 64.
 
     Raises:
@@ -67,7 +68,7 @@ def unet_discriminator(crop: int = 96, features: int = 32) -> keras.Model:
     """
     if crop < 2**STAGES or crop % 2**STAGES:
         raise ValueError(f"crop must be a positive multiple of {2**STAGES}. Received: {crop}")
-    picture = keras.Input((crop, crop, 3), name="picture")
+    picture = keras.Input((None, None, 3), name="picture")
     x = layers.Conv2D(features, 3, padding="same", name="head_conv")(picture)
     x = layers.LeakyReLU(negative_slope=0.2, name="head_lrelu")(x)
     skips = []

@@ -24,7 +24,7 @@ from srgan_tf.errors import UserError, one_line
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, run_config
 from srgan_tf.training.journal import Journal
-from srgan_tf.training.recipes import Recipe, decay_start
+from srgan_tf.training.recipes import Recipe, extension_start
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.state import State
 
@@ -178,11 +178,11 @@ class RunFolder:
         return checkpoints.marked(self._checkpoints, "best")
 
     def _reopen(self, recipe: Recipe) -> None:
-        """Return to the step at which a finished run's learning rate began to fall.
+        """Return to the step from which a finished run can be trained for longer.
 
         Later checkpoints are removed; the final SavedModel is moved to `ended/`.
         """
-        last = decay_start(recipe)
+        last = extension_start(recipe)
         if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
             raise UserError(
                 f"{self.path}: no checkpoint of step {last} or before can be read, so the run cannot be extended. To "

@@ -30,6 +30,7 @@ def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
           of batch normalisation are those of the whole batch.
         - the generator's learning rate, a float32 scalar.
         - whether the generator's batch normalisation is frozen: it uses its averages and leaves them unchanged.
+        - the HR side of the part of the crops that is used, an int; by default `recipe.crop`.
 
         It returns the losses by name, float32 scalars.
     """
@@ -38,10 +39,13 @@ def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
     update = phase.srgan if recipe.phase == "srgan" else phase.srresnet
 
     @tf.function(jit_compile=xla or None)
-    def step(lr, hr, rate, frozen=False):
+    def step(lr, hr, rate, frozen=False, crop=recipe.crop):
+        spare = recipe.crop - crop
         for name, optimizer in state.optimizers.items():
             optimizer.learning_rate.assign(rate * (recipe.discriminator_rate if name == "discriminator" else 1.0))
-        logs = strategy.run(lambda lr, hr: update(to_lr(lr), to_hr(hr), not frozen), (lr, hr))
+        logs = strategy.run(
+            lambda lr, hr: update(to_lr(_cut(lr, spare // recipe.scale)), to_hr(_cut(hr, spare)), not frozen), (lr, hr)
+        )
         _update_average(recipe, state)
         return {name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None) for name, value in logs.items()}
 
@@ -136,7 +140,8 @@ class TrainingStep:
             return hr, sr
         seed = tf.stack([recipe.seed % 2**31, self._steps()])
         y, x = tf.unstack(tf.random.stateless_uniform((2,), seed, maxval=recipe.shift + 1, dtype=tf.int32))
-        size = (tf.shape(hr)[0], recipe.crop, recipe.crop, 3)
+        side = hr.shape[1] - (recipe.drawn - recipe.crop)
+        size = (tf.shape(hr)[0], side, side, 3)
         return [tf.slice(pictures, (0, y, x, 0), size) for pictures in (hr, sr)]
 
     def _steps(self):
@@ -152,6 +157,11 @@ class TrainingStep:
         variables = self.state.networks[name].trainable_variables
         gradients = tape.gradient(objective, [v.value for v in variables])
         self.state.optimizers[name].apply(gradients, variables)
+
+
+def _cut(pictures, spare):
+    """Pictures [B, H, W, 3] without their last `spare` rows and columns."""
+    return pictures[:, : pictures.shape[1] - spare, : pictures.shape[2] - spare]
 
 
 def _update_average(recipe, state):

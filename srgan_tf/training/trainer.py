@@ -20,7 +20,7 @@ from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.training.progress import Progress
-from srgan_tf.training.recipes import decay_start, discriminator_restarts, learning_rate, norm_is_frozen
+from srgan_tf.training.recipes import crop_side, discriminator_restarts, extension_start, learning_rate, norm_is_frozen
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
@@ -119,7 +119,8 @@ class _Loop:
             rate = learning_rate(recipe, self.step)
             if discriminator_restarts(recipe, self.step):
                 self.state.restart_discriminator()
-            progress.add(update(lr, hr, tf.constant(rate, tf.float32), norm_is_frozen(recipe, self.step)))
+            frozen, side = norm_is_frozen(recipe, self.step), crop_side(recipe, self.step)
+            progress.add(update(lr, hr, tf.constant(rate, tf.float32), frozen, side))
             self.step += 1
             last, stop = self.step == recipe.steps, self._stops(interruption)
             if self.step % settings.log_every == 0 or last or stop:
@@ -204,14 +205,14 @@ class _Loop:
     def _checkpoint_is_due(self):
         return (
             self.step % self.settings.checkpoint_every == 0
-            or self.step in (decay_start(self.recipe), self.best_step)
+            or self.step in (extension_start(self.recipe), self.best_step)
             or time.monotonic() > self.saved + 60 * self.settings.checkpoint_minutes
         )
 
     def _save(self, export):
         if not all(np.isfinite(array).all() for array in self.state.arrays().values()):  # it would replace a good one
             raise self._divergence("a weight")
-        marks = ["hold"] if self.step == decay_start(self.recipe) else []  # where a longer run starts from
+        marks = ["hold"] if self.step == extension_start(self.recipe) else []  # where a longer run starts from
         if self.step == self.best_step:
             marks.append("best")
         export = export or time.monotonic() > self.exported + 60 * self.settings.export_minutes

@@ -23,7 +23,7 @@ def test_it_writes_a_file_and_says_what_goes_in_and_out(run, tmp_path):
     status, output, errors = run("-o", "small.keras")
     assert (status, errors) == (0, "")
     assert output.startswith("small.keras: ") and "Input: float32 [B, H, W, 3] in [0, 1]. Output: float32" in output
-    assert "[B, 4H, 4W, 3] in [-1, 1]" in output
+    assert "[B, 4H, 4W, 3] around [-1, 1], not clipped" in output
     assert keras.saving.load_model(tmp_path / "small.keras").output_shape == (None, None, None, 3)
     assert run("-o", "small.keras")[2] == "error: --output small.keras: exists. Give another name, or --overwrite.\n"
     assert run("-o", "small.keras", "--overwrite")[0] == 0

@@ -167,6 +167,12 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--seed", str(2**32)], "seed"),
         (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
         (["--phase", "srresnet", "--discriminator_restart", "9"], "--discriminator_restart: has no effect"),
+        (["--small_crop", "40"], "--small_crop 40: not a multiple of 16"),
+        (["--small_crop", "32", "--discriminator_restart", "0"], "--small_crop: has no effect"),
+        (
+            ["--phase", "srgan", "--init", "srresnet", "--discriminator", "paper", "--small_crop", "32"],
+            "--discriminator paper: it accepts crops of one size",
+        ),
         (["--dataset", "qr", "--augment", "none"], "--augment: has no effect with --dataset qr"),
         (["--div2k", "unknown_x2"], "--div2k unknown_x2: not of scale 4"),
         (["--div2k", "unknown_x4", "--degradation", "photo"], "--div2k: not used, as --degradation photo makes LR"),

@@ -4,7 +4,15 @@ import dataclasses
 
 import pytest
 
-from srgan_tf.training.recipes import RECIPES, Recipe, decay_start, discriminator_restarts, learning_rate, recipe_for
+from srgan_tf.training.recipes import (
+    RECIPES,
+    Recipe,
+    crop_side,
+    discriminator_restarts,
+    extension_start,
+    learning_rate,
+    recipe_for,
+)
 
 
 def test_the_papers_recipe_is_section_3_2():
@@ -19,16 +27,16 @@ def test_the_papers_recipe_is_section_3_2():
 
 def test_the_rate_rises_holds_and_falls_to_0_at_the_end():
     recipe = Recipe(steps=1000, learning_rate=1e-3, schedule="cosine", warmup=100, hold=0.6)
-    rates = [learning_rate(recipe, step) for step in range(1001)]
+    rates = [learning_rate(recipe, step) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5) and rates[99:601] == pytest.approx([1e-3] * 502)
     assert all(a > b for a, b in zip(rates[600:], rates[601:])) and rates[800] == pytest.approx(5e-4)
-    assert rates[1000] == 0
+    assert rates[999] < 1e-7
 
 
 def test_until_the_decay_a_longer_run_has_the_same_rates():
     short = Recipe(steps=1000, schedule="cosine", warmup=50, hold=0.7)
     long = dataclasses.replace(short, steps=4000)
-    assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(decay_start(short)))
+    assert all(learning_rate(short, s) == learning_rate(long, s) for s in range(extension_start(short)))
 
 
 def test_with_a_new_discriminator_the_rate_rises_again():
@@ -36,8 +44,22 @@ def test_with_a_new_discriminator_the_rate_rises_again():
     assert [step for step in range(40) if discriminator_restarts(recipe, step)] == [10, 20, 30]
     rates = [learning_rate(recipe, step) for step in range(40)]
     assert rates[:10] == rates[10:20] == pytest.approx([2.5e-4, 5e-4, 7.5e-4] + [1e-3] * 7)
+    falling = dataclasses.replace(recipe, steps=35, schedule="cosine", hold=0.6)
+    rates = [learning_rate(falling, step) for step in range(35)]
+    assert rates[:10] == rates[10:20] == rates[20:30] and rates[4:7] == [1e-3] * 3 and 0 < rates[9] < rates[8] < 1e-3
+    assert extension_start(falling) == 30
+    short = dataclasses.replace(falling, steps=8)  # the discriminator does not restart: the rate falls to 0
+    assert extension_start(short) == 4 and learning_rate(short, 7) < 2e-4
     without = dataclasses.replace(recipe, phase="srresnet")  # it has no discriminator
     assert not any(discriminator_restarts(without, step) for step in range(40)) and learning_rate(without, 10) == 1e-3
+
+
+def test_crops_are_small_until_the_last_restart_of_the_discriminator():
+    recipe = Recipe(phase="srgan", steps=40, crop=96, small_crop=48, discriminator_restart=10)
+    assert [crop_side(recipe, step) for step in (0, 29, 30, 39)] == [48, 48, 96, 96]
+    assert crop_side(dataclasses.replace(recipe, small_crop=0), 0) == 96
+    assert crop_side(dataclasses.replace(recipe, crop=32), 0) == 32  # never larger than --crop
+    assert crop_side(dataclasses.replace(recipe, discriminator_restart=0), 0) == 96
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -80,7 +80,6 @@ def test_the_loss_is_the_sum_of_its_terms_by_their_weights(vgg_weights):
 def test_a_step_against_the_unet_updates_both_networks(vgg_weights):
     recipe = dataclasses.replace(RECIPES["photo"]["srgan"], precision="float32", shift=0, **SMALL)
     state = State(recipe)
-    assert state.networks["discriminator"].output_shape[1:3] == (recipe.crop, recipe.crop)
     before = {name: models.named_weights(network) for name, network in state.networks.items()}
     logs = make_step(recipe, state, losses.vgg_loss(recipe.content, vgg_weights))(*batch(), RATE, True)
     for name, network in state.networks.items():
@@ -89,6 +88,21 @@ def test_a_step_against_the_unet_updates_both_networks(vgg_weights):
         assert still == {v for v in after if v.split("/")[1].startswith("moving_")}, name
     assert all(np.isfinite(float(value)) for value in logs.values())
     state.restore(state.arrays())
+
+
+def test_pixels_outside_of_a_smaller_crop_have_no_influence(vgg_weights):
+    recipe = dataclasses.replace(RECIPES["fast"]["srgan"], precision="float32", **SMALL)
+    (lr, hr), content = batch(side=9), losses.vgg_loss(recipe.content, vgg_weights)
+    other_lr, other_hr = lr.copy(), hr.copy()
+    other_lr[:, 5:] //= 2
+    other_hr[:, :, 20:] //= 2
+
+    def loss(lr, hr, crop):
+        state = State(recipe)
+        return float(make_step(recipe, state, content)(lr, hr, RATE, True, crop)["loss"])
+
+    assert loss(lr, hr, 16) == loss(other_lr, other_hr, 16)
+    assert loss(lr, hr, 32) != loss(other_lr, other_hr, 32)
 
 
 @pytest.mark.parametrize("still", ["generator", "discriminator"])
@@ -254,7 +268,9 @@ def test_the_seed_determines_the_new_weights():
 def test_a_compiled_step_launches_few_operations(optimizer):
     """Their number, not their arithmetic, limits a fast GPU. XLA compiles for the CPU here; for a GPU it fuses more."""
     state = State(dataclasses.replace(RECIPES["fast"]["srresnet"], optimizer=optimizer, precision="float32"))
-    compiled = make_step(state.recipe, state, xla=True).experimental_get_compiler_ir(*batch(), RATE, False)
+    compiled = make_step(state.recipe, state, xla=True).experimental_get_compiler_ir(
+        *batch(), RATE, False, state.recipe.crop
+    )
     entry = compiled(stage="optimized_hlo").partition("\nENTRY")[2]
     launched = re.findall(r" (?:fusion|call|convolution|dot|copy|concatenate|custom-call)\(", entry)
     assert 500 < len(launched) < 1400

@@ -187,8 +187,8 @@ def test_the_discriminator_restarts_from_its_initial_weights_also_in_a_run_that_
     assert all(np.array_equal(after[name], expected[name]) for name in before)
     assert not all(np.array_equal(before[name], expected[name]) for name in before)
     start(dataclasses.replace(recipe, steps=4), "resumed")
-    resumed = start(recipe, "resumed")
-    assert len(seen) == 2
+    resumed = start(recipe, "resumed")  # from the last restart, step 3
+    assert len(seen) == 3
     one, other = weights(whole, 6), weights(resumed, 6)
     assert all(np.array_equal(one[name], other[name]) for name in one)
 

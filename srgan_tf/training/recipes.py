@@ -71,8 +71,8 @@ class Recipe:
     )
     discriminator_restart: int = _setting(
         0,
-        "Steps after which the discriminator starts again from its initial weights, and the learning rate with its "
-        "warm-up and decay; 0: never.",
+        "Steps after which the discriminator starts again from its initial weights, and the learning rates with "
+        "their warm-up and decay; 0: never.",
         low=0,
     )
     schedule: str = _setting(
@@ -80,7 +80,7 @@ class Recipe:
         "How the learning rate falls: not at all, as a cosine to 0, or to a tenth after half of the steps.",
         choices=SCHEDULES,
     )
-    warmup: int = _setting(0, "Steps in which the learning rate rises from 0.", low=0)
+    warmup: int = _setting(0, "Steps in which the generator's learning rate rises from 0.", low=0)
     hold: float = _setting(
         0.0,
         "With --schedule cosine, the share of the steps, or of those of one discriminator, before the rate falls.",
@@ -123,8 +123,16 @@ class Recipe:
 
 def learning_rate(recipe, step):
     """The generator's learning rate in a step, counted from 0."""
-    step %= _period(recipe)
-    rate = recipe.learning_rate * min(1.0, (step + 1) / max(recipe.warmup, 1))
+    return min(1.0, (step % _period(recipe) + 1) / max(recipe.warmup, 1)) * _without_warmup(recipe, step)
+
+
+def discriminator_learning_rate(recipe, step):
+    """The discriminator's learning rate. It has no warm-up: a new one is to learn before the generator follows it."""
+    return recipe.discriminator_rate * _without_warmup(recipe, step)
+
+
+def _without_warmup(recipe, step):
+    step, rate = step % _period(recipe), recipe.learning_rate
     if step < decay_start(recipe):
         return rate
     if recipe.schedule == "halves":  # the paper's SRGAN: 1e-4, then 1e-5

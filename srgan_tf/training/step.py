@@ -31,6 +31,7 @@ def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
         - the generator's learning rate, a float32 scalar.
         - whether the generator's batch normalisation is frozen: it uses its averages and leaves them unchanged.
         - the HR side of the part of the crops that is used, an int; by default `recipe.crop`.
+        - the discriminator's learning rate; by default `recipe.discriminator_rate` times the generator's.
 
         It returns the losses by name, float32 scalars.
     """
@@ -39,10 +40,13 @@ def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
     update = phase.srgan if recipe.phase == "srgan" else phase.srresnet
 
     @tf.function(jit_compile=xla or None)
-    def step(lr, hr, rate, frozen=False, crop=recipe.crop):
+    def step(lr, hr, rate, frozen=False, crop=recipe.crop, discriminator_rate=None):
         spare = recipe.crop - crop
+        rates = {"generator": rate, "discriminator": discriminator_rate}
+        if discriminator_rate is None:
+            rates["discriminator"] = recipe.discriminator_rate * rate
         for name, optimizer in state.optimizers.items():
-            optimizer.learning_rate.assign(rate * (recipe.discriminator_rate if name == "discriminator" else 1.0))
+            optimizer.learning_rate.assign(rates[name])
         logs = strategy.run(
             lambda lr, hr: update(to_lr(_cut(lr, spare // recipe.scale)), to_hr(_cut(hr, spare)), not frozen), (lr, hr)
         )

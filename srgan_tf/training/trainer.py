@@ -20,7 +20,14 @@ from srgan_tf.saved_models import export, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.training.progress import Progress
-from srgan_tf.training.recipes import crop_side, discriminator_restarts, extension_start, learning_rate, norm_is_frozen
+from srgan_tf.training.recipes import (
+    crop_side,
+    discriminator_learning_rate,
+    discriminator_restarts,
+    extension_start,
+    learning_rate,
+    norm_is_frozen,
+)
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
@@ -119,8 +126,9 @@ class _Loop:
             rate = learning_rate(recipe, self.step)
             if discriminator_restarts(recipe, self.step):
                 self.state.restart_discriminator()
+            rates = [tf.constant(r, tf.float32) for r in (rate, discriminator_learning_rate(recipe, self.step))]
             frozen, side = norm_is_frozen(recipe, self.step), crop_side(recipe, self.step)
-            progress.add(update(lr, hr, tf.constant(rate, tf.float32), frozen, side))
+            progress.add(update(lr, hr, rates[0], frozen, side, rates[1]))
             self.step += 1
             last, stop = self.step == recipe.steps, self._stops(interruption)
             if self.step % settings.log_every == 0 or last or stop:

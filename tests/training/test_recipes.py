@@ -8,6 +8,7 @@ from srgan_tf.training.recipes import (
     RECIPES,
     Recipe,
     crop_side,
+    discriminator_learning_rate,
     discriminator_restarts,
     extension_start,
     learning_rate,
@@ -50,6 +51,9 @@ def test_with_a_new_discriminator_the_rate_rises_again():
     assert extension_start(falling) == 30
     short = dataclasses.replace(falling, steps=8)  # the discriminator does not restart: the rate falls to 0
     assert extension_start(short) == 4 and learning_rate(short, 7) < 2e-4
+    halved = dataclasses.replace(falling, discriminator_rate=0.5)
+    rates = [discriminator_learning_rate(halved, step) for step in range(35)]
+    assert rates[:7] == rates[10:17] == [5e-4] * 7 and 0 < rates[9] < rates[8] < 5e-4
     without = dataclasses.replace(recipe, phase="srresnet")  # it has no discriminator
     assert not any(discriminator_restarts(without, step) for step in range(40)) and learning_rate(without, 10) == 1e-3
 

@@ -269,7 +269,7 @@ def test_a_compiled_step_launches_few_operations(optimizer):
     """Their number, not their arithmetic, limits a fast GPU. XLA compiles for the CPU here; for a GPU it fuses more."""
     state = State(dataclasses.replace(RECIPES["fast"]["srresnet"], optimizer=optimizer, precision="float32"))
     compiled = make_step(state.recipe, state, xla=True).experimental_get_compiler_ir(
-        *batch(), RATE, False, state.recipe.crop
+        *batch(), RATE, False, state.recipe.crop, RATE
     )
     entry = compiled(stage="optimized_hlo").partition("\nENTRY")[2]
     launched = re.findall(r" (?:fusion|call|convolution|dot|copy|concatenate|custom-call)\(", entry)

@@ -38,7 +38,7 @@ def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "
 def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tuple[Path, Path]:
     """The folders of the two models blended by a fidelity: a `srresnet`, and `srgan` (the default) or `photo`.
 
-    The `srresnet` is the one that `srgan` was trained from. `photo` was trained from `srgan`.
+    The `srresnet` is the version from which the other one was trained.
 
     Raises:
         UserError: for another model, or if one of the two is not shipped at that scale.
@@ -46,20 +46,20 @@ def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tu
     """
     if not 0 <= fidelity <= 1:
         raise ValueError(f"fidelity must be in [0, 1]. Received: {fidelity}")
-    srgan = resolve("srgan", scale)
-    vivid = srgan if model is None else resolve(model, scale)
+    vivid = resolve(model or "srgan", scale)
     if vivid not in (folder for name, folder in shipped().items() if name.split("_x")[0] in BY_FILE):
         raise UserError(
             f"--fidelity {fidelity:g}: blends the shipped srresnet with srgan or photo, not with --model {model}. "
             "Leave one of them out."
         )
-    return origin(srgan), vivid
+    return origin(vivid), vivid
 
 
 def origin(folder: Path) -> Path:
     """The folder of the shipped `srresnet` that a model was trained from; the newest one if unknown.
 
-    The weights of a newer `srresnet` have diverged: a blend with it would be worse than either model.
+    The weights of another `srresnet` have diverged: a blend with it would be worse than either model. `start`, the
+    checksum of the first model in a run, names it; in shipped models also if versions of the model lie between.
     """
     facts = attributes(folder)
     newest, start = resolve("srresnet", facts["scale"]), facts.get("start")

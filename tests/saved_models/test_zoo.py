@@ -59,6 +59,8 @@ def test_srgan_is_blended_with_the_srresnet_that_it_was_trained_from(weights):
     assert zoo.fidelity_models(0.5)[0].name == "3"  # it is not known
     saved_model(weights[0] / "srgan_x4" / "2", start=64 * "2")
     assert [folder.name for folder in zoo.fidelity_models(0.5)] == ["2", "2"]
+    saved_model(weights[0] / "photo_x4" / "4", start=64 * "1")
+    assert [folder.name for folder in zoo.fidelity_models(0.5, "photo")] == ["1", "4"]
 
 
 def test_a_path_means_a_savedmodel_or_the_newest_in_it(weights, tmp_path):

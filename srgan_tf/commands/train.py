@@ -13,7 +13,7 @@ from absl import flags
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import DIV2K_LR, PHASES, RECIPES, VARIANTS, Recipe, recipe_for
+from srgan_tf.training.recipes import DIV2K_LR, PHASES, RECIPES, VARIANTS, Recipe, final_start, recipe_for
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own images.
@@ -290,13 +290,20 @@ def _check_recipes(recipes):
             (flag, no_discriminator, "SRResNet has no discriminator. Choose another --phase")
             for flag in map(
                 OVERRIDES.get,
-                ("discriminator", "adversarial", "discriminator_rate", "discriminator_restart", "small_crop"),
+                (
+                    "discriminator",
+                    "adversarial",
+                    "discriminator_rate",
+                    "discriminator_restart",
+                    "final_steps",
+                    "small_crop",
+                ),
             )
         ),
         (
             OVERRIDES["small_crop"],
-            OVERRIDES["small_crop"].value and all(not 0 < r.discriminator_restart < r.steps for r in recipes),
-            "the discriminator never restarts. Change --discriminator_restart",
+            OVERRIDES["small_crop"].value and not any(map(final_start, recipes)),
+            "it is for the steps before the last --final_steps. Change --final_steps",
         ),
         (
             OVERRIDES["hold"],

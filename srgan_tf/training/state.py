@@ -43,9 +43,8 @@ class State:
             optimizer.build(network.trainable_variables)
             self.optimizers[name] = optimizer
         self.ema = [tf.Variable(v, trainable=False) for v in self.generator.variables] if recipe.ema else []
-        self._initial = (
-            [(v, v.numpy()) for v in self._discriminator_variables()] if recipe.discriminator_restart else []
-        )
+        restarts = recipe.discriminator_restart or recipe.final_steps
+        self._initial = [(v, v.numpy()) for v in self._discriminator_variables()] if restarts else []
 
     def start_from(self, weights):
         """Set the generator, and its average, to weights by "layer/variable".
@@ -59,9 +58,14 @@ class State:
         return left
 
     def restart_discriminator(self):
-        """Set the discriminator and its optimizer to their initial values. Only with `recipe.discriminator_restart`."""
+        """Set the discriminator and its optimizer to their initial values, if the recipe restarts it at all."""
         for v, value in self._initial:
             v.assign(value)
+
+    def take_average(self):
+        """Set the generator to its averaged weights, if there are any."""
+        for average, v in zip(self.ema, self.generator.variables):
+            v.assign(average)
 
     def arrays(self):
         """Every variable as an array, by name."""

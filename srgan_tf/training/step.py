@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from srgan_tf.networks import losses
 from srgan_tf.networks.pixels import to_hr, to_lr
+from srgan_tf.training.recipes import final_start
 
 
 def make_step(recipe, state, content_loss=None, *, strategy=None, xla=False):
@@ -169,9 +170,13 @@ def _cut(pictures, spare):
 
 
 def _update_average(recipe, state):
-    """Update the averaged weights: a mean over about the last 1 / (1 - ema) steps, fewer at the beginning."""
+    """Update the averaged weights: a mean over about the last 1 / (1 - ema) steps, fewer at the beginning.
+
+    The final steps begin with the average, which then begins anew.
+    """
     if state.ema:
-        step = tf.cast(state.optimizers["generator"].iterations.value, tf.float32)
+        step, final = state.optimizers["generator"].iterations.value, final_start(recipe)
+        step = tf.cast(tf.where(step > final, step - final, step), tf.float32)
         decay = tf.minimum(np.float32(recipe.ema), (1 + step) / (10 + step))
         for average, v in zip(state.ema, state.generator.variables):
             average.assign(decay * average + (1 - decay) * v.value)

@@ -25,6 +25,7 @@ from srgan_tf.training.recipes import (
     discriminator_learning_rate,
     discriminator_restarts,
     extension_start,
+    final_start,
     learning_rate,
     norm_is_frozen,
 )
@@ -126,6 +127,8 @@ class _Loop:
             rate = learning_rate(recipe, self.step)
             if discriminator_restarts(recipe, self.step):
                 self.state.restart_discriminator()
+            if self.step and self.step == final_start(recipe):
+                self.state.take_average()
             rates = [tf.constant(r, tf.float32) for r in (rate, discriminator_learning_rate(recipe, self.step))]
             frozen, side = norm_is_frozen(recipe, self.step), crop_side(recipe, self.step)
             progress.add(update(lr, hr, rates[0], frozen, side, rates[1]))

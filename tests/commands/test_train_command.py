@@ -168,7 +168,7 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--phase", "srresnet", "--adversarial", "1e-3"], "--adversarial: has no effect"),
         (["--phase", "srresnet", "--discriminator_restart", "9"], "--discriminator_restart: has no effect"),
         (["--small_crop", "40"], "--small_crop 40: not a multiple of 16"),
-        (["--small_crop", "32", "--discriminator_restart", "0"], "--small_crop: has no effect"),
+        (["--small_crop", "32", "--final_steps", "0"], "--small_crop: has no effect"),
         (
             ["--phase", "srgan", "--init", "srresnet", "--discriminator", "paper", "--small_crop", "32"],
             "--discriminator paper: it accepts crops of one size",

@@ -11,6 +11,7 @@ from srgan_tf.training.recipes import (
     discriminator_learning_rate,
     discriminator_restarts,
     extension_start,
+    final_start,
     learning_rate,
     recipe_for,
 )
@@ -58,12 +59,17 @@ def test_with_a_new_discriminator_the_rate_rises_again():
     assert not any(discriminator_restarts(without, step) for step in range(40)) and learning_rate(without, 10) == 1e-3
 
 
-def test_crops_are_small_until_the_last_restart_of_the_discriminator():
-    recipe = Recipe(phase="srgan", steps=40, crop=96, small_crop=48, discriminator_restart=10)
-    assert [crop_side(recipe, step) for step in (0, 29, 30, 39)] == [48, 48, 96, 96]
+def test_the_final_steps_have_large_crops_a_new_discriminator_and_a_rate_that_rises_again():
+    recipe = Recipe(phase="srgan", steps=36, crop=96, small_crop=48, warmup=2, discriminator_restart=10, final_steps=4)
+    assert [crop_side(recipe, step) for step in (0, 30, 31, 32, 35)] == [48, 48, 48, 96, 96]
+    assert [step for step in range(36) if discriminator_restarts(recipe, step)] == [10, 20, 30, 32]
+    assert learning_rate(recipe, 31) == learning_rate(recipe, 33) == 2 * learning_rate(recipe, 32) == 1e-4
+    assert final_start(recipe) == extension_start(recipe) == 32
     assert crop_side(dataclasses.replace(recipe, small_crop=0), 0) == 96
     assert crop_side(dataclasses.replace(recipe, crop=32), 0) == 32  # never larger than --crop
-    assert crop_side(dataclasses.replace(recipe, discriminator_restart=0), 0) == 96
+    for without in ({"final_steps": 0}, {"final_steps": 36}, {"phase": "srresnet"}):
+        short = dataclasses.replace(recipe, **without)
+        assert final_start(short) == 0 and crop_side(short, 0) == 96
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -247,6 +247,19 @@ def test_averaged_weights_follow_the_weights_and_are_exported():
     assert changed(averaged, models.named_weights(state.exported())) == set()
 
 
+@pytest.mark.parametrize("final_steps, decay", [(0, 4 / 13), (2, 2 / 11)])
+def test_in_the_final_steps_the_average_has_a_short_memory_again(final_steps, decay):
+    state = State(Recipe(phase="srgan", steps=4, final_steps=final_steps, ema=0.9, **SMALL))
+    step = make_step(state.recipe, state)
+    for i in range(2):
+        step(*batch(i), RATE)
+    before = state.export_weights()
+    step(*batch(2), RATE)
+    for name, now in models.named_weights(state.generator).items():
+        expected = decay * before[name] + (1 - decay) * now
+        np.testing.assert_allclose(state.export_weights()[name], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_state_is_restored_from_its_arrays_and_incomplete_arrays_are_refused():
     recipe = Recipe(phase="srgan", ema=0.9, **SMALL)
     state = State(recipe)

@@ -193,6 +193,33 @@ def test_the_discriminator_restarts_from_its_initial_weights_also_in_a_run_that_
     assert all(np.array_equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.parametrize("restart", [0, 2])
+def test_the_final_steps_begin_with_the_average_which_then_begins_anew(start, monkeypatch, restart):
+    recipe = dataclasses.replace(
+        RECIPE, phase="srgan", steps=5, final_steps=2, discriminator_restart=restart, ema=0.5, learning_rate=1e-2
+    )
+    seen, take = [], State.take_average
+
+    def take_average(state):
+        before = state.arrays()
+        take(state)
+        seen.append((before, state.arrays()))
+
+    monkeypatch.setattr(State, "take_average", take_average)
+    folder = start(recipe)
+    ((before, after),) = seen  # before step 3
+    names = [f"generator/{name}" for name in models.named_weights(State(recipe).generator)]
+    averages = [before[f"ema/{i}"] for i in range(len(names))]
+    assert all(np.array_equal(after[name], average) for name, average in zip(names, averages))
+    assert any(not np.array_equal(before[name], average) for name, average in zip(names, averages))
+    fresh = State(recipe).arrays()
+    assert all(np.array_equal(after[name], fresh[name]) for name in fresh if name.startswith("discriminator"))
+    start(dataclasses.replace(recipe, steps=4), "resumed")
+    resumed = start(recipe, "resumed")  # from step 2, where the final steps of the shorter run began
+    one, other = weights(folder, 5), weights(resumed, 5)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+
+
 def test_losses_that_are_not_finite_stop_the_run(start):
     with pytest.raises(UserError, match="not finite at step 2. .*--learning_rate"):
         start(dataclasses.replace(RECIPE, learning_rate=1e30))

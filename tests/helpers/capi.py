@@ -1,6 +1,6 @@
 """A SavedModel executed through TensorFlow's C API: the loader that TF Serving uses, without Python's or Keras'.
 
-session = Session("weights/srresnet_x4/2")
+session = Session("weights/srresnet_x4/3")
 large = session.run({"image": small})["image"]
 """
 

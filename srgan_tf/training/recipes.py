@@ -153,7 +153,10 @@ def decay_start(recipe):
 
 def extension_start(recipe):
     """The step until which a run with more steps does the same, except for the weight of the grid loss."""
-    return final_start(recipe) or (recipe.steps - 1) // _period(recipe) * _period(recipe) or decay_start(recipe)
+    period, final = _period(recipe), final_start(recipe)
+    if period == recipe.steps:  # then the decay depends on the number of steps
+        return min(decay_start(recipe), final or recipe.steps)
+    return final or (recipe.steps - 1) // period * period
 
 
 def discriminator_restarts(recipe, step):

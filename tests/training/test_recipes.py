@@ -65,6 +65,8 @@ def test_the_final_steps_have_large_crops_a_new_discriminator_and_a_rate_that_ri
     assert [step for step in range(36) if discriminator_restarts(recipe, step)] == [10, 20, 30, 32]
     assert learning_rate(recipe, 31) == learning_rate(recipe, 33) == 2 * learning_rate(recipe, 32) == 1e-4
     assert final_start(recipe) == extension_start(recipe) == 32
+    one = dataclasses.replace(recipe, discriminator_restart=0, schedule="cosine", hold=0.5)
+    assert extension_start(one) == 18 and extension_start(dataclasses.replace(one, hold=1.0)) == 32
     assert crop_side(dataclasses.replace(recipe, small_crop=0), 0) == 96
     assert crop_side(dataclasses.replace(recipe, crop=32), 0) == 32  # never larger than --crop
     for without in ({"final_steps": 0}, {"final_steps": 36}, {"phase": "srresnet"}):

@@ -135,20 +135,26 @@ def discriminator_learning_rate(recipe, step):
 
 
 def _without_warmup(recipe, step):
-    step, rate = _in_period(recipe, step), recipe.learning_rate
-    if step < decay_start(recipe):
+    period, rate = _period(recipe), recipe.learning_rate
+    if 0 < final_start(recipe) <= step:
+        period = max(period, recipe.final_steps)  # few of them end before the rate falls
+    step, start = _in_period(recipe, step), _decay_start(recipe, period)
+    if step < start:
         return rate
     if recipe.schedule == "halves":  # the paper's SRGAN: 1e-4, then 1e-5
         return rate / 10
-    progress = (step - decay_start(recipe)) / (_period(recipe) - decay_start(recipe))
-    return rate * 0.5 * (1 + math.cos(math.pi * progress))
+    return rate * 0.5 * (1 + math.cos(math.pi * (step - start) / (period - start)))
 
 
 def decay_start(recipe):
     """The step at which the learning rate begins to fall, for the first time if the discriminator restarts."""
+    return _decay_start(recipe, _period(recipe))
+
+
+def _decay_start(recipe, period):
     if recipe.schedule == "cosine":
-        return int(recipe.hold * _period(recipe))
-    return _period(recipe) // 2 if recipe.schedule == "halves" else recipe.steps
+        return int(recipe.hold * period)
+    return period // 2 if recipe.schedule == "halves" else recipe.steps
 
 
 def extension_start(recipe):

@@ -67,6 +67,9 @@ def test_the_final_steps_have_large_crops_a_new_discriminator_and_a_rate_that_ri
     assert final_start(recipe) == extension_start(recipe) == 32
     one = dataclasses.replace(recipe, discriminator_restart=0, schedule="cosine", hold=0.5)
     assert extension_start(one) == 18 and extension_start(dataclasses.replace(one, hold=1.0)) == 32
+    long = dataclasses.replace(recipe, steps=40, schedule="cosine", hold=0.5, final_steps=20)  # before: 10 each
+    rates = [learning_rate(long, step) for step in range(20, 40)]
+    assert rates[1:10] == [1e-4] * 9 and rates[10:] == sorted(rates[10:], reverse=True) and 0 < rates[-1] < 1e-5
     assert crop_side(dataclasses.replace(recipe, small_crop=0), 0) == 96
     assert crop_side(dataclasses.replace(recipe, crop=32), 0) == 32  # never larger than --crop
     for without in ({"final_steps": 0}, {"final_steps": 36}, {"phase": "srresnet"}):

@@ -137,7 +137,7 @@ def discriminator_learning_rate(recipe, step):
 def _without_warmup(recipe, step):
     period, rate = _period(recipe), recipe.learning_rate
     if 0 < final_start(recipe) <= step:
-        period = max(period, recipe.final_steps)  # few of them end before the rate falls
+        period = max(period, recipe.final_steps)  # a longer last period decays once, at its own end
     step, start = _in_period(recipe, step), _decay_start(recipe, period)
     if step < start:
         return rate

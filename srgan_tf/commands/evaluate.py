@@ -15,7 +15,7 @@ USAGE = """Score models on Set5, Set14 and BSD100, beside the paper's Tables 1 a
 
     python evaluate.py --set5 --set14 --bsd100
     python evaluate.py --set5 --model bicubic --model runs/x4/srgan/saved_model --report page
-    python evaluate.py --data_dir my_set --output figures     scores my_set/HR; LR is made from it, or in my_set/LR
+    python evaluate.py --data_dir my_set --output figures     scores my_set/HR; LR is read from my_set/LR or made
     python evaluate.py --set5 --metrics psnr,lpips --results esrgan=sr/esrgan     scores files of another program
     python evaluate.py --set5 --set14 --mos opinion           writes an opinion test
     python evaluate.py --mos_results answers/*.json           scores its answers

@@ -62,8 +62,8 @@ def train(
         recipe: the settings, such as `RECIPES["fast"]["srgan"]` or `dataclasses.replace(recipe, steps=1000)`.
         validation_dir: a folder of HR images to validate on. Without it, a twentieth of those in `data_dir` are held
             out for validation.
-        lr_dir, validation_lr_dir: folders with an LR image for each of them, of the same name, perhaps with an ending
-            such as x4.
+        lr_dir, validation_lr_dir: folders with an LR image for each of them, with the same name, optionally ending in
+            x4 or similar.
         init: the model from which the generator starts: a shipped model's name or the path of a SavedModel. Needed to
             train SRGAN as in the paper, which starts from SRResNet.
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.
@@ -110,8 +110,8 @@ def evaluate(
         models: the models to score: a name ("srgan", "photo", "bicubic", "nearest") or the path of a SavedModel; a
             `keras.Model` as returned by `load`; a function of uint8 LR [H, W, 3] that returns uint8 SR
             [scale H, scale W, 3]; a list of names; or a mapping of labels to any of these.
-        sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if they are not in `data_dir`.
-        data_dir: your own test set, a folder with `HR/` and perhaps `LR/`; or the folder of `Set5/` and so on.
+        sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if `data_dir` is not given.
+        data_dir: your own test set, a folder with `HR/` and optionally `LR/`; or the folder of `Set5/` and so on.
         protocols: some of "paper", "bt601" and "rgb".
         metrics: some of "psnr", "ssim", "lpips", "niqe", "vgg54" and "consistency".
         vgg_weights: the notop .h5 file of VGG19, or "imagenet", for "vgg54".

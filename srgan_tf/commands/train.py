@@ -72,7 +72,7 @@ VALIDATION_DIR = _string(
 LR_DIR = _string(
     "lr_dir",
     None,
-    "A folder of LR images for those in --data_dir, of the same names, perhaps with an ending such as x4. Default: "
+    "A folder of LR images for those in --data_dir, with the same names, optionally ending in x4 or similar. Default: "
     "made from HR.",
 )
 VALIDATION_LR_DIR = _string("validation_lr_dir", None, "The same for --validation_dir.")

@@ -79,7 +79,7 @@ HEIGHT = flags.DEFINE_integer(
 FIDELITY = flags.DEFINE_float(
     "fidelity",
     None,
-    "Blend two models: 0 is srgan, or photo with --model photo; 1 is the srresnet from which srgan was trained.",
+    "Blend two models: 0 is srgan, or photo with --model photo; 1 is the srresnet from which it was trained.",
     lower_bound=0,
     upper_bound=1,
     flag_values=FLAGS,
@@ -110,7 +110,7 @@ FORMAT = flags.DEFINE_enum(
     "format",
     None,
     ["png", "jpg", "webp", "avif", "tiff", "bmp", "gif"],
-    "File format of the results. Default: that of each input image.",
+    "File format of the results. Default: that of each input image; PNG for AVIF and formats that cannot be written.",
     short_name="f",
     flag_values=FLAGS,
 )
@@ -162,7 +162,7 @@ DAMAGED = flags.DEFINE_enum(
     "damaged",
     "refuse",
     ["refuse", "keep"],
-    "What to do with JPEG files that were cut off: refuse them, or keep what can be decoded.",
+    "Truncated JPEG files: refuse them, or keep what can be decoded.",
     flag_values=FLAGS,
 )
 KEEP_INTERLACED = flags.DEFINE_bool(

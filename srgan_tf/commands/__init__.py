@@ -37,6 +37,8 @@ def start(main, argv=None):
         SystemExit: always.
     """
     command = sys.modules[main.__module__]
+    if sys.stdin is None:  # closed with `<&-`, as by some daemons
+        sys.stdin = open(os.devnull)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed with `>&-`; the next open file must not get its number
             setattr(sys, name, open(os.devnull, "w"))

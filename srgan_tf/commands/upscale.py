@@ -194,6 +194,8 @@ def main(argv):
         if flag.value is not None and math.isnan(flag.value):  # passes absl's bounds
             raise UserError(f"--{flag.name} nan: not a number. See --helpfull.")
     _check_output()
+    if SERVER.value and CLUSTER.value is not None:
+        raise UserError("--server and --cluster: cannot be combined. Omit one of them.")
     remote = _remote() if SERVER.value else None
     size = remote.size if remote else _size()
 
@@ -215,14 +217,13 @@ def main(argv):
         "tile": TILE.value,
         "precision": PRECISION.value,
     }
-    if CLUSTER.value is not None:
-        if remote:
-            raise UserError("--server and --cluster: cannot be combined. Omit one of them.")
-        return _on_cluster(paths, options, model, files)
-
     from srgan_tf.commands import pipes
     from srgan_tf.upscaling import jobs, plans
 
+    if CLUSTER.value is not None:
+        if pipes.asked_for(paths, OUTPUT.value):
+            raise UserError(f"{pipes.NAME}: standard input and output cannot be used with --cluster. Give files.")
+        return _on_cluster(paths, options, model, files)
     if pipes.asked_for(paths, OUTPUT.value):
         enlarger = remote or _Local(size, model)
         overwrite = OVERWRITE.value

@@ -66,6 +66,12 @@ def check_suffix(path):
     return FORMATS[Path(path).suffix.lower()]
 
 
+def check_same(format, path):
+    """UserError if a format, one of the suffixes in `FORMATS` without its dot, is not that of a path; None fits all."""
+    if format and check_suffix(path) != FORMATS["." + format]:
+        raise UserError(f"--format {format}: --output {path} has another format. Omit one of them.")
+
+
 def is_picture(path) -> bool:
     """Whether the suffix of a path belongs to a readable picture format, including installed Pillow plug-ins."""
     suffix = Path(path).suffix.lower()
@@ -112,7 +118,7 @@ def check_fits(path, height, width, like=None):
     """
     kind = check_suffix(path)
     if kind not in WITH_ALPHA and like and like.alpha is not None and not _opaque(like.alpha):
-        raise UserError(f"{path}: {kind} holds no transparency. Choose .png or .webp.")
+        raise UserError(f"{path}: {kind} cannot store transparency. Choose .png or .webp.")
     if max(height, width) > _LONGEST_SIDE.get(kind, math.inf) or (
         kind == "BMP" and like and _bmp_size(height, width, like) >= 2**32
     ):

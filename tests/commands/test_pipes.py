@@ -45,8 +45,42 @@ def test_one_end_may_be_a_file(upscale, tmp_path):
     assert Image.open(io.BytesIO(out)).format == "PNG"
 
 
+def test_process_substitution_reads_and_writes_the_files_of_the_shell(tmp_path, small_model):
+    (tmp_path / "a.png").write_bytes(png())
+    (tmp_path / "other.png").write_bytes(png(9, 9))
+    command = f"{sys.executable} {ROOT / 'upscale.py'} --model {small_model}"
+    script = f"{command} <(cat a.png) -o >(cat > large.png) < other.png && sleep 1"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert Image.open(tmp_path / "large.png").size == (24, 20)
+
+
+def test_closed_standard_input_is_an_empty_one(tmp_path, small_model):
+    (tmp_path / "a.png").write_bytes(png())
+    command = f"{sys.executable} {ROOT / 'upscale.py'} --model {small_model}"
+    done = subprocess.run(["bash", "-c", f"{command} a.png -o - <&-"], cwd=tmp_path, capture_output=True, timeout=120)
+    assert Image.open(io.BytesIO(done.stdout)).size == (24, 20)
+    done = subprocess.run(["bash", "-c", f"{command} - <&-"], cwd=tmp_path, capture_output=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, b"") and done.stderr.startswith(b"error: -: the file is empty")
+
+
+def test_an_existing_file_is_kept(upscale, tmp_path):
+    (tmp_path / "large.png").write_bytes(b"mine")
+    status, _, err = upscale("-", "-o", "large.png", stdin=png())
+    assert (status, err) == (0, "kept large.png; --overwrite replaces it\n")
+    assert (tmp_path / "large.png").read_bytes() == b"mine"
+    assert upscale("-", "-o", "large.png", "--overwrite", stdin=png())[0] == 0
+    assert Image.open(tmp_path / "large.png").size == (24, 20)
+
+
 def test_a_mistake_is_one_line_and_nothing_is_written(upscale):
     status, out, err = upscale("-", stdin=b"no picture")
     assert (status, out) == (2, b"") and err.startswith("error: -: not an image.") and err.count("\n") == 1
     status, out, err = upscale("-", "a.png", stdin=png())
     assert (status, out) == (2, b"") and err.startswith("error: -: takes one picture") and err.count("\n") == 1
+    status, out, err = upscale("-", "-o", "large.png", "--format", "jpg", stdin=png())
+    assert (status, out) == (2, b"") and "--format jpg: --output large.png has another format" in err
+    status, out, err = upscale("clip.mp4", "-o", "-")
+    assert (status, out) == (2, b"") and "--output -: videos cannot be written to a pipe" in err
+    status, out, err = upscale("-", "--cluster", "local", stdin=png())
+    assert (status, out) == (2, b"") and "cannot be used with --cluster" in err

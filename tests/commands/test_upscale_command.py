@@ -1,5 +1,6 @@
 """`python upscale.py` as a user runs it: results, messages and wrong flags."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import srgan_tf
 from helpers import ROOT
 from srgan_tf.commands import start, upscale
 from srgan_tf.saved_models import zoo
+from srgan_tf.upscaling import by_file, jobs
 from srgan_tf.upscaling.upscaler import Upscaler
 
 
@@ -83,7 +85,7 @@ def test_characters_that_the_terminal_cannot_show_are_escaped(small_model, tmp_p
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png; --overwrite makes it again\n")
+    assert (done.returncode, done.stdout) == (0, "kept \\u732b_x4.png; --overwrite replaces it\n")
 
 
 def test_version_is_one_line_with_the_versions_of_the_main_packages(run):
@@ -301,7 +303,7 @@ def test_a_closed_stdout_or_stderr_does_not_stop_the_command(command, closed):
     if closed == ">&-":
         assert done.stderr.startswith("error: b.png: the file is empty.") and done.stdout == ""
     else:
-        assert done.stdout == "kept a_x4.png; --overwrite makes it again\n0 enlarged, 1 kept, 1 failed\n"
+        assert done.stdout == "kept a_x4.png; --overwrite replaces it\n0 enlarged, 1 kept, 1 failed\n"
         assert done.stderr == ""
 
 
@@ -369,9 +371,9 @@ def test_fidelity_blends_the_shipped_models(run):
         (["empty.png"], "empty"),
         (["short.jpg"], "damaged"),
         (["missing.png"], "no such file"),
-        (["clip.mp4", "--format", "gif"], "--format gif: does not hold a clip"),
-        (["good.png", "clip.mp4", "--format", "gif"], "--format gif: does not hold a clip"),
-        (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "--format gif: does not hold a clip"),
+        (["clip.mp4", "--format", "gif"], "--format gif: cannot store a video"),
+        (["good.png", "clip.mp4", "--format", "gif"], "--format gif: cannot store a video"),
+        (["clip.mp4", "-o", "large.mkv", "--format", "gif"], "--format gif: cannot store a video"),
         (["folder"], "no pictures"),
         (
             ["good.png", "--scale", "2", "--model", "srgan"],
@@ -416,6 +418,56 @@ def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments,
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1
     assert {name: Path(name).read_bytes() for name in files()} == before
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("--quality 60", {"quality": 60}),
+        ("--keep_times", {"keep_times": True}),
+        ("--keep_interlaced", {"keep_interlaced": True}),
+        ("--large", {"large": True}),
+        ("--damaged keep", {"keep_damaged": True}),
+        ("--overwrite", {"overwrite": True}),
+        ("--suffix _big", {"target": "a_big.png"}),
+        ("--tile 32", {"tile": 32}),
+        ("--precision float32", {"precision": "float32"}),
+        ("--fidelity 0.5 --model srgan", {"fidelity": 0.5, "model": "srgan"}),
+        ("--outscale 2", {"outscale": 2, "target": "a_x2.png"}),
+        ("--width 30", {"width": 30, "target": "a_w30.png"}),
+        ("--height 30", {"height": 30, "target": "a_h30.png"}),
+    ],
+)
+def test_every_flag_has_its_effect(run, monkeypatch, arguments, expected):
+    defaults = {
+        "quality": None, "keep_times": False, "keep_interlaced": False, "large": False, "keep_damaged": False,
+
+            "overwrite": False,
+            "target": "a_x4.png",
+            "tile": 0,
+            "precision": "auto",
+            "fidelity": None,
+            "model": "srgan"
+        ,
+        "outscale": None, "width": None, "height": None, "scale": None,
+    }
+    found = {}
+
+    def record(planned, enlarger, *, overwrite, options, reporter):
+        [job] = planned
+        found.update(dataclasses.asdict(options), overwrite=overwrite, target=job.target.name)
+        assert enlarger._upscaler == "loaded"
+        return jobs.Outcome(1)
+
+    def load(**settings):
+        found.update(settings)
+        return "loaded"
+
+    monkeypatch.setattr(jobs, "run", record)
+    monkeypatch.setattr(by_file, "load", load)
+    Path("a.png").touch()
+    assert run("a.png", *arguments.split(), model="srgan" if "--model" not in arguments else None)[0] == 0
+    assert found == {**defaults, **expected}
 
 
 def test_hints_name_packages_that_pip_can_install():

@@ -36,8 +36,8 @@ def with_palette(image, *, dither=True, transparent=False):
         else rgb.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
     )
     same = np.array_equal(np.asarray(result.convert("RGB")), np.asarray(rgb))
+    same = same and (alpha is None or set(np.unique(alpha)) <= {0, 255})
     if hidden is not None and (transparent or hidden.any()):
-        same = same and set(np.unique(alpha)) <= {0, 255}
         indices = np.where(hidden, _TRANSPARENT, np.asarray(result)).astype(np.uint8)
         colours = (result.getpalette() + 768 * [0])[:768]
         result = Image.fromarray(indices)

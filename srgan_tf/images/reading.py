@@ -175,10 +175,13 @@ class PictureFile:
         jpeg_in_tiff = image.format == "TIFF" and image.info.get("compression") == "jpeg"
         fields["lossy"] = jpeg_in_tiff or image.format in formats.LOSSY and not fields["lossless"]
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
-        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST and not comment.startswith(b"Created by "):
+        by_encoder = image.format == "JPEG2000"  # such as "Created by OpenJPEG"
+        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST and not by_encoder:
             fields["comment"] = comment
         try:
             tags = image.getexif()
+            if image.format == "JXL" and not image.jpeg:  # the decoder has applied the orientation
+                tags.pop(274, None)
             fields["dpi"], packet = fields["dpi"] or metadata.dpi(tags), packet or tags.get(metadata.XMP)
             orientation = metadata.orientation(tags)
             fields["iptc"] = metadata.iptc(image, tags)
@@ -240,11 +243,13 @@ class PictureFile:
             is_deep = False
         if is_deep and image.format == "PNG":
             array = png.decode(self.chunks.without_long_texts(self.file).read(), transparent)
-        elif is_deep and image.format in ("AVIF", "JPEG2000") and not image.mode.startswith("I;16"):
+        elif is_deep and image.format in deep.KINDS and not image.mode.startswith("I;16"):
             self.file.seek(0)
             array = deep.decode(image.format, self.file.read(), self.depth, self.path)
         elif image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.uint16)[..., None]
+            if image.format == "JPEG2000":  # Pillow shifts the values of 12 bits
+                array = deep.spread(array >> 16 - self.depth, self.depth)
             if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # white is 0; Pillow inverts only 8 bits
                 array = 65535 - array
         else:
@@ -310,7 +315,7 @@ def _check(image, bits, path):
         raise UserError(f"{path}: only a preview of the picture can be read. Develop it and save it as TIFF.")
     if image.format == "TIFF" and 2 in image.tag_v2.get(339, ()):
         raise UserError(f"{path}: signed channels would not be kept. Save it with unsigned ones of 8 or 16 bits.")
-    kept = image.format in ("PNG", "TIFF", "AVIF", "JPEG2000") or image.mode.startswith("I;16")
+    kept = image.format in ("PNG", "TIFF", *deep.KINDS) or image.mode.startswith("I;16")
     if image.mode in ("I", "F") or bits > 16 or bits > 8 and not kept:
         raise UserError(
             f"{path}: channels of this type would not be kept. Save it with 8 bits a channel, or as PNG or TIFF "
@@ -331,7 +336,9 @@ def depth(image):
     """Bits per channel in the file, 8 if fewer: Pillow silently truncates 16-bit RGB to 8 bits."""
     if image.format == "TIFF":
         return max(8, *image.tag_v2.get(258, (1,)))
-    for *_, arguments in image.tile:
+    for codec, *_, arguments in image.tile:
+        if codec == "SGI16":
+            return 16
         raw = arguments if isinstance(arguments, str) else arguments and arguments[0]
         if (
             isinstance(raw, str)

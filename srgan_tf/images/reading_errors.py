@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images import formats
 
 MAX_PIXELS = 175_000_000  # a file of a few kilobytes could contain more and fill the memory; like Pillow's limit
@@ -87,9 +87,5 @@ def _unreadable(error, path):
     if _UNSUPPORTED.search(str(error)) or isinstance(error, NotImplementedError):
         with open(path, "rb") as file:
             head = file.read(12)
-        return f"{path}: this kind of {_kind(head) or 'file'} is not supported ({_one_line(error)}). Convert it to PNG."
-    return f"{path}: damaged ({_one_line(error)}). Get it again."
-
-
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"{path}: this kind of {_kind(head) or 'file'} is not supported ({reason(error)}). Convert it to PNG."
+    return f"{path}: damaged ({reason(error)}). Get it again."

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from srgan_tf.atomic import whole_file
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images import formats, metadata, png, tiff
 from srgan_tf.images.options import FileOptions
 from srgan_tf.images.palettes import with_palette
@@ -58,18 +58,14 @@ def written(path):
         with whole_file(path) as file:
             yield file
     except (OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
-        if reason := getattr(error, "strerror", None):
-            raise UserError(f"{path}: the picture cannot be written ({reason}). Choose another place.") from None
+        if getattr(error, "strerror", None):
+            raise UserError(f"{path}: the picture cannot be written ({reason(error)}). Choose another place.") from None
         # An error of Pillow itself: the format cannot store the picture.
         other = "Choose another format." if Path(path).suffix.lower() == ".png" else "Choose .png."
-        raise UserError(f"{path}: the picture cannot be written ({_one_line(error)}). {other}") from None
+        raise UserError(f"{path}: the picture cannot be written ({reason(error)}). {other}") from None
 
 
 def as_image(picture):
     """Convert a picture with 8 bits per channel to a Pillow image: L, LA, RGB or RGBA."""
     array = picture.array()
     return Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-
-
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__

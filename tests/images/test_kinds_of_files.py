@@ -309,6 +309,52 @@ def test_formats_of_installed_plugins_are_read(tmp_path, name):
     assert np.abs(pixels.astype(int) - colours(32, 40)).mean() < 6
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_jpeg_xl_keeps_its_depth(tmp_path, bits, channels):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    if formats.missing_plugin("x.jxl"):
+        pytest.skip("needs pillow-jxl-plugin")
+    dtype = np.uint8 if bits == 8 else np.uint16
+    values = np.random.default_rng(0).integers(0, 2**bits, (20, 13, channels), dtype)
+    values[0, 0] = 2**bits - 1
+    options = {} if bits in (8, 16) else {"bitspersample": bits}
+    (tmp_path / "x.jxl").write_bytes(imagecodecs.jpegxl_encode(values, lossless=True, **options))
+    picture = reading.read(tmp_path / "x.jxl")
+    assert picture.pixels.dtype == dtype and picture.notes == ()
+    white = np.iinfo(dtype).max
+    found = picture.array().astype(int)
+    assert np.abs(found - values * (white / (2**bits - 1))).max() <= 1 and found[0, 0].min() == white
+
+
+def test_floating_point_jpeg_xl_is_refused(tmp_path):
+    imagecodecs = pytest.importorskip("imagecodecs")
+    if formats.missing_plugin("x.jxl"):
+        pytest.skip("needs pillow-jxl-plugin")
+    (tmp_path / "x.jxl").write_bytes(imagecodecs.jpegxl_encode(np.zeros((8, 8, 3), np.float32), lossless=True))
+    assert "channels of this type would not be kept" in refusal(tmp_path / "x.jxl")
+
+
+def test_the_orientation_of_jpeg_xl_is_that_of_its_codestream_not_of_its_exif_data(tmp_path):
+    if formats.missing_plugin("x.jxl"):
+        pytest.skip("needs pillow-jxl-plugin")
+    formats.load_plugins()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(colours(32, 40)).save(tmp_path / "x.jxl", quality=95, exif=exif.tobytes())
+    assert Image.open(tmp_path / "x.jxl").getexif()[0x0112] == 6
+    picture = reading.read(tmp_path / "x.jxl")
+    assert np.abs(picture.pixels.astype(int) - colours(32, 40)).mean() < 6
+    writing.write(tmp_path / "x.png", picture)
+    assert 0x0112 not in Image.open(tmp_path / "x.png").getexif()
+
+
+def test_sgi_with_16_bits_is_refused(tmp_path):
+    header = b"\x01\xda\0\x02\0\x03" + struct.pack(">3H2I", 2, 2, 3, 0, 65535)
+    (tmp_path / "x.sgi").write_bytes(header + bytes(512 - len(header)) + bytes(24))
+    assert "channels of this type would not be kept" in refusal(tmp_path / "x.sgi")
+
+
 def test_one_list_says_what_is_a_picture():
     taken = "a.jpg a.JPE a.jfif a.mpo a.jp2 a.tga a.avif a.png a.gif a.webp a.tiff a.ppm a.psd".split()
     assert all(formats.is_picture(name) and folders.kind(name) == "picture" for name in taken)

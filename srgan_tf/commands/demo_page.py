@@ -55,6 +55,7 @@ class Page:
             pixels: the most pixels of a picture, and of all frames of an animation.
             queue: how many pictures may wait.
         """
+        formats.load_plugins()  # Gradio opens uploads itself
         shipped = [name.rpartition("_x")[0] for name in sorted(zoo.shipped())]
         blended = [BLEND] if {"srgan", "srresnet"} <= set(shipped) else []
         known = [name for name in MODELS if name in (*shipped, *blended)]

@@ -110,7 +110,7 @@ def evaluate(
         models: the models to score: a name ("srgan", "photo", "bicubic", "nearest") or the path of a SavedModel; a
             `keras.Model` as returned by `load`; a function of uint8 LR [H, W, 3] that returns uint8 SR
             [scale H, scale W, 3]; a list of names; or a mapping of labels to any of these.
-        sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded if `data_dir` is not given.
+        sets: some of "set5", "set14", "bsd100" and "urban100". They are downloaded unless `data_dir` is their folder.
         data_dir: your own test set, a folder with `HR/` and optionally `LR/`; or the folder of `Set5/` and so on.
         protocols: some of "paper", "bt601" and "rgb".
         metrics: some of "psnr", "ssim", "lpips", "niqe", "vgg54" and "consistency".

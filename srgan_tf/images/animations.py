@@ -82,7 +82,7 @@ def check_fits(path, animation, height, width):
     """Raise UserError if the format of the path cannot store an animation with frames of this size."""
     kind = formats.check_fits(path, height, width)
     if kind not in FORMATS:
-        raise UserError(f"{path}: {kind} holds no animation. Choose .gif, .webp or .png.")
+        raise UserError(f"{path}: {kind} cannot store an animation. Choose .gif, .webp or .png.")
 
 
 def write(path, animation, frames, options=_DEFAULT):

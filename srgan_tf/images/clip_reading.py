@@ -6,7 +6,7 @@ import os
 
 import av
 
-from srgan_tf.errors import UserError, one_line
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images.clip_timing import FrameClock, Timeline
 
 _MOST_FAILURES = 1000  # consecutive attempts to continue after damaged data
@@ -32,11 +32,6 @@ def opened(source):
         raise UserError(f"{source}: not a clip that FFmpeg reads ({reason(error)}). Give a video file.") from None
     with clip:
         yield clip
-
-
-def reason(error) -> str:
-    """The message of an exception, in one line."""
-    return one_line(getattr(error, "strerror", None) or str(error) or type(error).__name__)
 
 
 class Reader:
@@ -150,7 +145,7 @@ class _Bwdif:
 def _video(clip, source):
     streams = [stream for stream in clip.streams.video if not is_cover(stream)]
     if not streams:
-        raise UserError(f"{source}: the file holds no moving pictures. Give a clip.")
+        raise UserError(f"{source}: the file has no video stream. Give a video.")
     if streams[0].codec_context is None:
         raise UserError(f"{source}: FFmpeg does not know the codec of the video. Convert it, for example to H.264.")
     # Frame threading would report an error several packets late.

@@ -23,7 +23,8 @@ class Store:
 
     def __init__(self, target, key: str):
         target = Path(target)
-        self._folder = target.with_name(f".{target.name}.segments")
+        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]  # the name itself may be too long
+        self._folder = target.with_name(f".{digest}.segments")
         self._key = hashlib.sha256(key.encode()).hexdigest()
         if self._read("key") != self._key.encode():
             self.remove()

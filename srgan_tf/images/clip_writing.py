@@ -6,11 +6,11 @@ from pathlib import Path
 import av
 import numpy as np
 
-from srgan_tf.errors import UserError
 from srgan_tf.images.clip_colours import Colours, is_turned, lost_side_data, upright, x264_hdr
 from srgan_tf.images.clip_names import CONTAINERS
 from srgan_tf.images.clip_segments import LENGTH, Encoder
 from srgan_tf.images.clip_tracks import Tracks
+from srgan_tf.resize import imresize
 
 OPTIONS = {"crf": "16", "preset": "medium", "rc-lookahead": "20"}  # hard to distinguish from the source
 # Metadata that describes the container, not the clip.
@@ -83,7 +83,8 @@ class Writer:
             if self._shape is None:
                 self._start(frame, large.shape[:2], colours)
             elif large.shape[:2] != self._shape:
-                raise UserError(f"{self._source}: the size of its frames changes. Cut it there.")
+                large = imresize(large, size=self._shape)
+                self._notes.append("frames of another size were scaled to that of the first")
             encoded = colours.from_rgb(large, self._large.pix_fmt)
         time_base = self._large.codec_context.time_base
         time = round(frame.pts * frame.time_base / time_base)

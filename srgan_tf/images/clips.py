@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from srgan_tf.atomic import whole_file
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images.clip_names import CONTAINERS
 
 LONGEST = 16384  # maximum side that the encoder supports, pixels
@@ -65,9 +65,7 @@ def enlarge(
                     raise UserError(f"{source}: no frame of the clip can be decoded. Get the file again.")
                 writer.close()
         except (OSError, av.error.FFmpegError) as error:
-            raise UserError(
-                f"{target}: the clip cannot be written ({clip_reading.reason(error)}). Choose another place."
-            ) from None
+            raise UserError(f"{target}: the clip cannot be written ({reason(error)}). Choose another place.") from None
     if store:
         store.remove()
     return (f"{writer.count} frames", *writer.notes)

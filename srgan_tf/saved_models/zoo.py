@@ -50,7 +50,7 @@ def fidelity_models(fidelity: float, model=None, scale: int | None = None) -> tu
     if vivid not in (folder for name, folder in shipped().items() if name.split("_x")[0] in BY_FILE):
         raise UserError(
             f"--fidelity {fidelity:g}: blends the shipped srresnet with srgan or photo, not with --model {model}. "
-            "Leave one of them out."
+            "Omit one of them."
         )
     return origin(vivid), vivid
 

@@ -81,6 +81,8 @@ def run(
     """
     run = _Run(enlarger, overwrite, reporter or Reporter(), options)
     others = [job for job in jobs if not run.make(job)]
+    if others:
+        run.reporter.note(f"results that another run is making: {len(others)}. Waiting for it.")
     while others:
         before, others = others, [job for job in others if not run.make(job, overwrite=False)]
         if len(others) == len(before):
@@ -92,7 +94,7 @@ class _Run:
     """The state of a run over several jobs."""
 
     def __init__(self, enlarger, overwrite, reporter, options):
-        self._enlarger, self._overwrite, self._reporter, self._options = enlarger, overwrite, reporter, options
+        self._enlarger, self._overwrite, self.reporter, self._options = enlarger, overwrite, reporter, options
         self._swept, self.outcome = set(), Outcome()
 
     def make(self, job, overwrite=True):
@@ -113,25 +115,25 @@ class _Run:
                 if _exists(job.target) and keep:  # another process has made it in the meantime
                     self._keep(job)
                     return True
-                made = make(job, self._enlarger, self._reporter, self._options)
-            self._reporter.result(made.line(job))
+                made = make(job, self._enlarger, self.reporter, self._options)
+            self.reporter.result(made.line(job))
             self.outcome.done += 1
         except ModelError:
             raise
         except UserError as error:
             self.outcome.failed += 1
-            self._reporter.error(error)
-        self._reporter.picture()
+            self.reporter.error(error)
+        self.reporter.picture()
         return True
 
     def _keep(self, job):
         self.outcome.kept += 1
-        self._reporter.result(kept_line(job.target))
-        self._reporter.picture()
+        self.reporter.result(kept_line(job.target))
+        self.reporter.picture()
 
 
 def kept_line(target) -> str:
-    return one_line(f"kept {target}; --overwrite makes it again")
+    return one_line(f"kept {target}; --overwrite replaces it")
 
 
 def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOptions = _DEFAULT) -> Made:
@@ -167,6 +169,7 @@ class _Task:
     def __init__(self, job, name, enlarger, reporter, options):
         self._source, self._target, self._name = job.source, job.target, name
         self._enlarger, self._reporter, self._options = enlarger, reporter, options
+        self._frame_notes = {}  # in their order
 
     def picture_or_animation(self):
         formats.check_suffix(self._target)
@@ -192,7 +195,7 @@ class _Task:
             keep_interlaced=self._options.keep_interlaced,
             key=getattr(self._enlarger, "key", None),
         )
-        return Made(None, None, tuple(notes))
+        return Made(None, None, (*self._frame_notes, *notes))
 
     def _picture(self, small):
         height, width = self._enlarger.size.of(*small.pixels.shape[:2])
@@ -230,7 +233,9 @@ class _Task:
                 f"{self._source}: the result would have {width} x {height} pixels, a clip has at most "
                 f"{clips.LONGEST} a side. Give --outscale or --width."
             )
-        return self._larger(Picture(rgb, lossy=True)).pixels
+        large = self._larger(Picture(rgb, lossy=True))
+        self._frame_notes |= dict.fromkeys(large.notes)
+        return large.pixels
 
     def _larger(self, picture):
         try:
@@ -245,7 +250,7 @@ class _Task:
         pixels, size = math.prod(file.image.size) if file.image else 0, os.path.getsize(self._source)
         if not self._options.large and pixels > max(HARMLESS_PIXELS, PIXELS_PER_BYTE * size):
             width, height = file.image.size
-            raise UserError(f"{self._source}: {width} x {height} pixels in {size} bytes. Give --large if it is wanted.")
+            raise UserError(f"{self._source}: {width} x {height} pixels in {size} bytes. Give --large to accept it.")
 
     def _check_memory(self, height, width, bytes_per_pixel):
         """Reject a result that does not fit into memory: otherwise the system may kill this process silently.

@@ -40,12 +40,13 @@ def plan(paths, output=None, *, reporter: Reporter | None = None, **options) -> 
         reporter: a `reporter.Reporter`, which gets the numbers of skipped clips and earlier results of each folder.
 
     Returns:
-        A list of `Job`: files, then folders, in the order of the paths. Missing files are included, and unreadable
-        folders follow at the end; each of them fails without affecting the others.
+        A list of `Job`: files, then folders, in the order of the paths. Missing files are included. Unreadable folders
+        follow at the end and, if a folder is given, pictures whose result would get the name of another result or
+        replace an input picture; each of them fails without affecting the others.
 
     Raises:
-        UserError: if there is no picture, two results would get the same name, a result would replace an input
-            picture, or a picture format is requested for a clip.
+        UserError: if there is no picture, results of files would get the same name or replace an input picture, or a
+            picture format is requested for a clip.
     """
     return planned(Request.of(paths, output, **options), reporter)
 
@@ -54,9 +55,9 @@ def planned(request: "Request", reporter: Reporter | None = None) -> list[Job]:
     """The result of `plan` for a `Request`."""
     good, wrong = checked([job for part in request.parts(reporter) for job in part])
     for job, problem in wrong.items():
-        if not job.problem:
+        if not job.problem and not request.folders:
             raise UserError(problem)
-    return [*good, *wrong]
+    return [*good, *(dataclasses.replace(job, problem=problem) for job, problem in wrong.items())]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Request:
         """
         reporter, output, format = reporter or Reporter(), self.output, self.format
         if format and (clips := [file for file in self.files if clip_names.is_clip(file.name)]):
-            raise UserError(f"--format {format}: does not hold a clip, such as {clips[0]}. Leave one of them out.")
+            raise UserError(f"--format {format}: cannot store a video, such as {clips[0]}. Omit one of them.")
         if output is None or self._output_is_folder():
             self._check_output()
             if self.files:
@@ -130,9 +131,8 @@ class Request:
                 yield from self._in_folder(folder, reporter)
         elif self.folders or len(self.files) > 1:
             raise UserError(f"--output {output}: several pictures do not fit in one file. Give a folder.")
-        elif format and formats.check_suffix(output) != formats.FORMATS["." + format]:
-            raise UserError(f"--format {format}: --output {output} has another format. Leave one of them out.")
         else:
+            formats.check_same(format, output)
             yield [Job(*self.files, output)]
 
     @functools.cached_property
@@ -274,7 +274,8 @@ def _clashes(jobs):
         if job.target.identity() in sources:
             clashes[job] = f"{job.target}: the result would replace a picture given. Choose another --output."
         elif target in taken:
-            clashes[job] = f"{job.target}: both {taken[target]} and {job.source} would become it. Enlarge them apart."
+            both = f"{taken[target]} and {job.source}"
+            clashes[job] = f"{job.target}: {both} would both be written to it. Enlarge them separately."
         else:
             taken[target] = job.source
     return clashes

@@ -163,7 +163,7 @@ def test_the_default_image_of_a_png_animation_is_not_a_frame(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif"])
 def test_formats_without_animation_are_refused_before_anything_is_computed(suffix):
-    with pytest.raises(UserError, match=f"x{suffix}: .* holds no animation"):
+    with pytest.raises(UserError, match=f"x{suffix}: .* cannot store an animation"):
         animations.check_fits(f"x{suffix}", animation(), 64, 80)
 
 

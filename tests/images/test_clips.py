@@ -88,6 +88,23 @@ def test_ten_bits_stay_ten_bits(tmp_path):
     np.testing.assert_allclose(centres(rgb_of(frame)).reshape(-1, 3).astype(int), PATCHES, atol=3)
 
 
+def test_frames_of_another_size_are_scaled_to_that_of_the_first(tmp_path):
+    parts = [make(tmp_path / f"{i}.ts", frames=3, size=size) for i, size in enumerate([(32, 48), (64, 96)])]
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    notes = clips.enlarge(clip, tmp_path / "large.mp4", larger)
+    assert "frames of another size were scaled to that of the first" in notes
+    frames = frames_of(tmp_path / "large.mp4")
+    assert len(frames) >= 5 and {(f.height, f.width) for f in frames} == {(128, 192)}
+    np.testing.assert_allclose(centres(rgb_of(frames[-1])).reshape(-1, 3).astype(int), PATCHES, atol=12)
+
+
+def test_the_result_may_have_the_longest_name(tmp_path):
+    clip, target = make(tmp_path / "clip.mp4", frames=2), tmp_path / f"{251 * 'n'}.mp4"
+    clips.enlarge(clip, target, larger, key="key")
+    assert len(frames_of(target)) == 2
+
+
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_rotation_is_applied(tmp_path, degrees):
     clip = tmp_path / "clip.mp4"
@@ -320,7 +337,7 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
         ("text.mp4", "not a clip"),
         ("empty.mp4", "not a clip"),
         ("missing.mp4", "no such file"),
-        ("sound.mp4", "no moving pictures"),
+        ("sound.mp4", "no video stream"),
         ("cut.mp4", "not a clip"),
         ("folder.mp4", "no pictures"),
     ],

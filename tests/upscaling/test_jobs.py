@@ -229,7 +229,7 @@ def test_format_changes_the_suffix_of_all(album):
     with pytest.raises(UserError, match="--format jpg: --output large.png has another format"):
         plan(["cat.jpg"], "large.png", format="jpg")
     Path("cat.png").touch()
-    with pytest.raises(UserError, match="both cat.jpg and cat.png would become it"):
+    with pytest.raises(UserError, match="cat.jpg and cat.png would both be written to it"):
         plan(["cat.jpg", "cat.png"], format="webp")
 
 
@@ -243,13 +243,21 @@ def test_format_changes_the_suffix_of_all(album):
         (["cat.jpg"], "large.webm", "a format that cannot be written"),
         (["cat.jpg", "dog.PNG"], "large.jp2", "a format that cannot be written"),
         (["cat.jpg"], "linked.jpg", "replace"),
-        (["sub/bird.png", "./other/bird.png"], "large", "would become it"),
+        (["sub/bird.png", "./other/bird.png"], "large", "would both be written to it"),
     ],
 )
 def test_plans_that_would_replace_a_picture_are_refused(album, paths, output, problem):
     Path("linked.jpg").hardlink_to("cat.jpg")
     with pytest.raises(UserError, match=problem):
         plan(paths, output)
+
+
+def test_pictures_of_a_folder_whose_results_would_have_one_name_fail_alone(album):
+    Path("cat.tga").touch()
+    planned = plans.plan(["."], label="x4", format="png")
+    assert {str(job.source) for job in planned if not job.problem} == {"cat.jpg", "dog.PNG", "old.gif"}
+    [clash] = [job for job in planned if job.problem]
+    assert clash.problem == "cat_x4.png: cat.jpg and cat.tga would both be written to it. Enlarge them separately."
 
 
 def too_deep(folder):
@@ -382,7 +390,7 @@ def test_a_huge_picture_in_a_few_bytes_is_refused_without_large(album):
     Image.new("L", (3000, 3000), 255).save("white.png")
     lines, enlarger = Lines(), Function(it_would_be_computed)
     jobs.run(plans.plan(["bomb.gif", "white.png"], label="x4"), enlarger, reporter=lines)
-    assert lines.errors[0] == "bomb.gif: 13000 x 13000 pixels in 36 bytes. Give --large if it is wanted."
+    assert lines.errors[0] == "bomb.gif: 13000 x 13000 pixels in 36 bytes. Give --large to accept it."
     assert "would be computed" in lines.errors[1]
     job = plans.Job("bomb.gif", "large.gif")
     jobs.run([job], enlarger, reporter=lines, options=FileOptions(large=True))
@@ -478,6 +486,7 @@ def test_a_result_that_another_process_did_not_finish_is_made_at_the_end(tmp_pat
 
     def enlarge(picture):  # of b.png, which comes first now
         if not lines.results:
+            assert lines.notes == []
             others.__exit__(None, None, None)
         return Function()._repeated(picture)
 
@@ -485,3 +494,4 @@ def test_a_result_that_another_process_did_not_finish_is_made_at_the_end(tmp_pat
     planned = plans.plan([tmp_path / "a.png", tmp_path / "b.png"], label="x4")
     assert jobs.run(planned, Function(enlarge), reporter=lines).done == 2
     assert ["b.png" in line for line in lines.results] == [True, False]
+    assert lines.notes == ["results that another run is making: 1. Waiting for it."]

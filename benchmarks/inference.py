@@ -324,11 +324,13 @@ def summary(generator, times):
 
 def flops_of_a_pixel(generator):
     """FLOP per LR pixel: two for each weight of each convolution, at the resolution of the layer in the paper."""
+    from srgan_tf.networks import layers
+
     flops, pixels = 0, 1
     for layer in generator.layers:
-        if layer.name.endswith("_shuffle"):
+        if isinstance(layer, layers.DepthToSpaceConv2D) or layer.name.endswith("_shuffle"):
             pixels *= 4
-        elif "conv" in layer.name:
+        if "conv" in layer.name:
             flops += 2 * pixels * np.prod(layer.kernel.shape)
     return float(flops)
 

@@ -92,6 +92,8 @@ def main():
     parser.add_argument("--vgg_weights", default="imagenet", help="the notop .h5 file of VGG19, downloaded by default")
     parser.add_argument("--out", default="srgan_plain.keras", help="where the generator is saved")
     args = parser.parse_args()
+    if not args.out.endswith(".keras"):
+        parser.error("--out must end in .keras")
     rng = np.random.default_rng(0)
     pairs = read_pictures(args.pictures)
     if not pairs:

@@ -140,3 +140,5 @@ def test_evaluate_takes_the_metrics_of_the_command(pictures, tmp_path):
 def test_evaluate_asks_for_a_test_set():
     with pytest.raises(ValueError, match="data_dir"):
         srgan_tf.evaluate("bicubic")
+    with pytest.raises(ValueError, match="sets must be some of .*Received: 'Set5'"):
+        srgan_tf.evaluate("bicubic", sets="Set5")

@@ -8,7 +8,7 @@ from pathlib import Path
 from absl import flags
 
 from srgan_tf import bars
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, one_line
 from srgan_tf.saved_models import zoo
 
 USAGE = """Score models on Set5, Set14 and BSD100, beside the paper's Tables 1 and 2. The sets are downloaded.
@@ -161,12 +161,12 @@ def run():
 def main(argv):
     """Score what the flags name: a table on stdout, progress on stderr. Nothing is loaded for a mistyped flag."""
     if MOS_RESULTS.value:
-        _refuse((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "--mos_results")
+        _refuse_flags((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "--mos_results")
         return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: not a flag. Name the sets with --set5, --set14 and --bsd100.")
     if QR.value:
-        _refuse(OF_SETS, "--qr")
+        _refuse_flags(OF_SETS, "--qr")
     for flag, other in ((QR_CODES, QR), (MOS_SEED, MOS)):
         if flag.present and not other.value:
             raise UserError(f"--{flag.name}: has no effect without --{other.name}. Give both.")
@@ -187,6 +187,8 @@ def _score_sets(scale):
     models = {name: evaluate.find_model(name, scale) for name in names}
     if both := models.keys() & results_of.keys():
         raise UserError(f"--results {min(both)}: also the name of a model. Give the results another name.")
+    if "hr" in results_of:
+        raise UserError("--results hr: the name of the originals. Give the results another name.")
     if OUTPUT.value:
         claim(OUTPUT.value)
     observers = pages = _pages([*models, *results_of], scale)
@@ -240,7 +242,7 @@ def _checked_flags(own):
     named = any(flag.value for flag in SETS)
     if METRICS.value is not None:
         metrics = measures.parse(METRICS.value)
-    elif DEGRADATION.value:  # degraded LR is not to be reproduced
+    elif DEGRADATION.value:  # SR should not reproduce the damage, so consistency is no measure
         metrics = ("psnr", "ssim")
     else:
         metrics = measures.DEFAULT
@@ -256,6 +258,8 @@ def _checked_flags(own):
             raise UserError(f"--{flag.name}: has no effect without {metric} in --metrics. Add it.")
         if flag.value and not Path(flag.value).is_file():
             raise UserError(f"--{flag.name} {flag.value}: no such file. Give {file}.")
+    if PROTOCOL.present and not any(measures.METRICS[metric].by_protocol for metric in metrics):
+        raise UserError("--protocol: has no effect without psnr or ssim in --metrics. Omit it.")
     if REPORT.value and MOS.value and Path(REPORT.value).resolve() == Path(MOS.value).resolve():
         raise UserError(f"--mos {MOS.value}: also the folder of --report. Give another folder.")
     if BENCHMARKS_URL.present and DATA_DIR.value and not (own and named):
@@ -292,10 +296,10 @@ def _result_folders(results_of, sets, scale):
 
 
 def _warn(text):
-    print(f"warning: {text}", file=sys.stderr)
+    print(f"warning: {one_line(text)}", file=sys.stderr)
 
 
-def _refuse(unfit, mode):
+def _refuse_flags(unfit, mode):
     for flag in unfit:
         if flag.present:
             raise UserError(f"--{flag.name}: has no effect with {mode}. Omit one of them.")

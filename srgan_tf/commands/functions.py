@@ -143,6 +143,8 @@ def evaluate(
         name, found = benchmark_sets.load_folder(os.fspath(data_dir), scale)
         pairs[name] = found
     for name in sets:
+        if name not in benchmark_sets.BENCHMARKS:
+            raise ValueError(f"sets must be some of {list(benchmark_sets.BENCHMARKS)}. Received: {name!r}")
         folder = data_dir
         if own or not folder:
             folder = benchmark_sets.default_data_dir()

@@ -18,7 +18,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.evaluation.channels import as_rgb
 from srgan_tf.evaluation.measures import check_size
-from srgan_tf.evaluation.metrics import SSIM_WINDOW
+from srgan_tf.evaluation.ssim import WINDOW
 from srgan_tf.images import degradation, folders, reading
 from srgan_tf.resize import imresize
 
@@ -75,13 +75,14 @@ def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[
 def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[Pair]]:
     """Find the pairs of a folder: `HR/` and, if it exists, `LR/` with files of the same names; none is opened.
 
-    The extensions may differ, and the names of LR files may end in `x4`, as DIV2K's do.
+    The extensions may differ, and the names of LR files may have an ending such as `x4`, as DIV2K's do, or `_LR`.
 
     Returns:
         (name, pairs): the name of the folder, and its pairs, sorted.
 
     Raises:
-        UserError: for a folder without images, and for an image without its counterpart.
+        UserError: for a folder without images, for an image without its counterpart or with two, and for a folder that
+            cannot be read.
     """
     folder = pathlib.Path(folder)
     hr = _pictures(folder / "HR")
@@ -91,14 +92,15 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
     name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # it is not the paper's set
     if not (folder / "LR").is_dir():
         return name, [Pair(stem, path, None) for stem, path in hr.items()]
-    lr = {
-        stem.removesuffix(f"x{scale}") if stem not in hr else stem: path
-        for stem, path in _pictures(folder / "LR").items()
-    }
+    lr = {}
+    for stem, path in _pictures(folder / "LR").items():
+        match = next((shorter for shorter in folders.stems(stem) if shorter in hr), stem)
+        if lr.setdefault(match, path) is not path:
+            raise UserError(f"{lr[match]}: for {hr[match].name}, as is {path.name}. Remove one of them.")
     for kind, one, other in (("LR", hr, lr), ("HR", lr, hr)):
-        if lonely := [path for stem, path in one.items() if stem not in other]:
+        if unpaired := [path for stem, path in one.items() if stem not in other]:
             raise UserError(
-                f"{lonely[0]}: no {kind} image of that name, and for {len(lonely)} of {len(one)} in all. Add it to "
+                f"{unpaired[0]}: no {kind} image of that name, and for {len(unpaired)} of {len(one)} in all. Add it to "
                 f"{folder / kind}, or remove {folder / 'LR'} to have LR made from HR."
             )
     return name, [Pair(stem, path, lr[stem]) for stem, path in hr.items()]
@@ -220,6 +222,18 @@ def read_image(path: pathlib.Path) -> np.ndarray:
     return np.ascontiguousarray(picture.pixels[..., 0]) if picture.grey else picture.pixels
 
 
+def picture_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The image files of a folder, sorted.
+
+    Raises:
+        UserError: if the folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if folders.kind(path.name) == "picture")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror}). Check its permissions.") from None
+
+
 def sides(shape: tuple[int, ...]) -> str:
     """Width and height of an array as text: `640 x 480`."""
     return f"{shape[1]} x {shape[0]}"
@@ -228,7 +242,7 @@ def sides(shape: tuple[int, ...]) -> str:
 def _files(pair, scale):
     """HR and LR as stored; LR is None without an LR file."""
     hr = read_hr(pair, scale)
-    if min(hr.shape[:2]) < SSIM_WINDOW + 2 * scale:
+    if min(hr.shape[:2]) < WINDOW + 2 * scale:
         raise UserError(f"{pair.hr_path}: too small for SSIM, {sides(hr.shape)} pixels. Remove it from the set.")
     if pair.lr_path is None:
         return hr, None
@@ -246,9 +260,8 @@ def _pictures(folder):
     """The image files of a folder by their stems, sorted; none if there is no folder."""
     if not folder.is_dir():
         return {}
-    files = sorted(p for p in folder.iterdir() if folders.kind(p.name) == "picture")
     found = {}
-    for path in files:
+    for path in picture_files(folder):
         if path.stem in found:
             raise UserError(f"{found[path.stem]}: the same name as {path.name}. Rename or remove one of them.")
         found[path.stem] = path

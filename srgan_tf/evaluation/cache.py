@@ -14,5 +14,5 @@ def default_folder() -> Path:
     """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     if base.startswith("~"):
-        raise UserError("XDG_CACHE_HOME: not set, and there is no home directory. Set it, or give --cache_dir FOLDER.")
+        raise UserError("XDG_CACHE_HOME: not set, and there is no home directory. Set it to a folder.")
     return Path(base, "srgan_tf")

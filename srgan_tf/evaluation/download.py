@@ -76,8 +76,9 @@ def download(
             f"{missing[0].parent}, or give the folder that holds {title}/ with --data_dir."
         ) from None
     except OSError as error:
+        file = error.filename or missing[0].parent
         raise UserError(
-            f"{error.filename}: cannot be written ({error.strerror}). Set XDG_CACHE_HOME to a folder you own."
+            f"{file}: cannot be written ({error.strerror}). Set XDG_CACHE_HOME to a folder you own."
         ) from error
 
 

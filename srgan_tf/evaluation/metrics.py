@@ -14,11 +14,10 @@ import numpy as np
 
 from srgan_tf.evaluation.channels import as_rgb, bt601_luma
 from srgan_tf.evaluation.daala import paper_luma, paper_ssim
-from srgan_tf.evaluation.ssim import PEAK, WINDOW, ssim
+from srgan_tf.evaluation.ssim import PEAK, ssim
 from srgan_tf.resize import imresize
 
 PROTOCOLS = ("paper", "bt601", "rgb")
-SSIM_WINDOW = WINDOW  # minimum side for `bt601` and `rgb` after cropping, pixels
 
 
 def score(hr: np.ndarray, sr: np.ndarray, protocol: str, border: int = 4) -> tuple[float, float]:

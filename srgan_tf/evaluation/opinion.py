@@ -50,6 +50,8 @@ class OpinionTest:
 
     def add(self, set_name, name, hr, lr, srs):
         """Add one picture; the arguments are those of `seen` of `evaluate.evaluate`."""
+        if not self.trials:
+            pages.begin(self.folder, "--mos", "opinion")
         for method, image in {**srs, HR: as_rgb(hr)}.items():
             self.trials.append(
                 {

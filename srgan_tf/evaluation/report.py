@@ -45,6 +45,8 @@ class Report:
         """Add one picture; the arguments are those of `seen` of `evaluate.evaluate`."""
         del lr  # shown by nearest
         shown = {**srs, "hr": as_rgb(hr)}
+        if not self.views:
+            pages.begin(self.folder, "--report", "report")
         files = {}
         for method, image in shown.items():
             file = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
@@ -77,6 +79,7 @@ class Report:
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
+        self._remove_others()
         write_results(results, self.folder)
         pages.write(
             self.folder,
@@ -97,6 +100,13 @@ class Report:
             },
         )
         return self.folder / "index.html"
+
+    def _remove_others(self):
+        """Remove pictures of an earlier report."""
+        used = {file for views in self.views.values() for view in views.values() for file in view["files"].values()}
+        for path in (self.folder / "pictures").rglob("*.png"):
+            if urllib.parse.quote(path.relative_to(self.folder).as_posix(), errors="surrogateescape") not in used:
+                path.unlink()
 
     def _save(self, image, file):
         path = self.folder / file

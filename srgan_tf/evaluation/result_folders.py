@@ -95,7 +95,7 @@ class ResultFolder:
             for pair in pairs
             for stem in (pair.name, pair.hr_path.stem, pair.lr_path.stem if pair.lr_path else pair.name)
         }
-        files = sorted(p for p in folder.iterdir() if folders.kind(p.name) == "picture")
+        files = benchmark_sets.picture_files(folder)
         for path in files:
             pair = next((wanted[stem] for stem in folders.stems(path.stem.lower()) if stem in wanted), None)
             if pair is None:

@@ -2,6 +2,7 @@
 
 import math
 
+from srgan_tf.errors import one_line
 from srgan_tf.evaluation import paper_table
 from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.evaluation.paper_table import set_title
@@ -38,8 +39,9 @@ def caption(results: dict, name: str) -> str:
     """The caption of a table: the set, the number of images, the scale, and the degradation of LR, if any."""
     count = len(results["sets"][name]["pictures"])
     degradation = results.get("degradation")
-    return f"{set_title(name)}: {count} {'picture' if count == 1 else 'pictures'}, scale {results['scale']}" + (
-        f", LR degraded: {degradation['name']}, seed {degradation['seed']}" if degradation else ""
+    return (
+        f"{one_line(set_title(name))}: {count} {'picture' if count == 1 else 'pictures'}, scale {results['scale']}"
+        + (f", LR degraded: {degradation['name']}, seed {degradation['seed']}" if degradation else "")
     )
 
 
@@ -51,7 +53,7 @@ def _rows(results, name):
         paper = {}
     rows = []
     for method, figures in means.items():
-        rows.append((method, True, [_number(figure(figures, *head), head[1]) for head in heads]))
+        rows.append((one_line(method), True, [_number(figure(figures, *head), head[1]) for head in heads]))
         own = method.removesuffix(f"_x{paper_table.PAPER_SCALE}")
         if own in paper:
             rows.append(_paper_row(own, paper.pop(own), heads))

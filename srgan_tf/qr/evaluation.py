@@ -115,7 +115,7 @@ def format_table(results):
         sizes = [size for size in condition["sizes"] if size["codes"]]
         for reader in results["readers"]:
             head = [f"{size['from']:.2f} to {size['to']:.2f}" for size in sizes]
-            counts = [f"{size['codes']} codes" for size in sizes]
+            counts = [f"{size['codes']} code{'s' * (size['codes'] != 1)}" for size in sizes]
             rows = [
                 (method, [f"{100 * size['read'][reader][method]:.0f} %" for size in sizes])
                 for method in results["methods"]

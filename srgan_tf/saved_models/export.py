@@ -220,7 +220,7 @@ def _move_into_place(part, folder):
     os.rename(folder, old)
     try:
         os.rename(part, folder)
-    except OSError:
+    except BaseException:  # also Ctrl-C
         os.rename(old, folder)  # restore the old model for servers
         raise
     shutil.rmtree(old, ignore_errors=True)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from srgan_tf.evaluation import metrics, perceptual
+from srgan_tf.evaluation.ssim import WINDOW
 from srgan_tf.images.degradation import Degradation
 from srgan_tf.networks import models
 from srgan_tf.networks.pixels import to_lr, to_uint8
@@ -90,7 +91,7 @@ def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarra
     """
     scale = store.scale
     side = CENTRE // scale
-    smallest = max(metrics.SSIM_WINDOW + 2 * scale, (2 * BICUBIC_REACH + 1) * scale, perceptual.SMALLEST)
+    smallest = max(WINDOW + 2 * scale, (2 * BICUBIC_REACH + 1) * scale, perceptual.SMALLEST)
     pairs = []
     for i in range(len(store)):
         if scale * min(store.sizes[i]) < smallest:

@@ -440,16 +440,21 @@ def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments,
 )
 def test_every_flag_has_its_effect(run, monkeypatch, arguments, expected):
     defaults = {
-        "quality": None, "keep_times": False, "keep_interlaced": False, "large": False, "keep_damaged": False,
-
-            "overwrite": False,
-            "target": "a_x4.png",
-            "tile": 0,
-            "precision": "auto",
-            "fidelity": None,
-            "model": "srgan"
-        ,
-        "outscale": None, "width": None, "height": None, "scale": None,
+        "quality": None,
+        "keep_times": False,
+        "keep_interlaced": False,
+        "large": False,
+        "keep_damaged": False,
+        "overwrite": False,
+        "target": "a_x4.png",
+        "tile": 0,
+        "precision": "auto",
+        "fidelity": None,
+        "model": "srgan",
+        "outscale": None,
+        "width": None,
+        "height": None,
+        "scale": None,
     }
     found = {}
 

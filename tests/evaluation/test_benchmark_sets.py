@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import math
+import os
 import threading
 
 import numpy as np
@@ -111,12 +112,26 @@ def test_a_custom_folder_is_a_set_with_its_name_and_lr_made_by_imresize(tmp_path
         assert lr_consistency(found_lr, found_hr) == math.inf
 
 
-@pytest.mark.parametrize("lr_name", ["rose.png", "rose.bmp", "rosex4.png"])
+@pytest.mark.parametrize("lr_name", ["rose.png", "rose.bmp", "rosex4.png", "rose_x4.png", "rose_LR.png"])
 def test_a_custom_folder_may_contain_its_lr(tmp_path, lr_name):
     save(tmp_path / "HR" / "rose.png", picture(1))
     save(tmp_path / "LR" / lr_name, np.full((12, 10, 3), 7, np.uint8))
     _, lr = benchmark_sets.read_pair(benchmark_sets.load_folder(tmp_path)[1][0])
     assert (lr == 7).all()
+
+
+def test_two_lr_files_of_one_picture_are_named(tmp_path):
+    for path in (tmp_path / "HR" / "rose.png", tmp_path / "LR" / "rose.png", tmp_path / "LR" / "rosex4.png"):
+        save(path, picture(1))
+    message = user_error(benchmark_sets.load_folder, tmp_path)
+    assert message.startswith(str(tmp_path / "LR" / "rose.png")) and "as is rosex4.png. Remove one" in message
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_without_permission_is_named(tmp_path):
+    save(tmp_path / "HR" / "rose.png", picture(1))
+    (tmp_path / "HR").chmod(0o100)
+    assert "cannot be read (Permission denied)" in user_error(benchmark_sets.load_folder, tmp_path)
 
 
 @pytest.mark.parametrize("lonely, other", [("HR", "LR"), ("LR", "HR")])

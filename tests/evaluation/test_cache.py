@@ -17,5 +17,5 @@ def test_the_cache_is_below_xdg_cache_home_or_the_home_directory(monkeypatch, tm
 def test_without_a_home_directory_it_says_what_to_set(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user without an entry and without HOME
-    with pytest.raises(UserError, match="XDG_CACHE_HOME: not set.*--cache_dir"):
+    with pytest.raises(UserError, match="XDG_CACHE_HOME: not set.*Set it to a folder"):
         cache.default_folder()

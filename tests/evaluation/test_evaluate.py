@@ -404,6 +404,8 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
         (("--set5", "--data_dir", "{}", "--results", "peer={}/nowhere"), "nowhere"),
         (("--set5", "--data_dir", "{}", "--results", "peer={}", "--results", "peer={}"), "peer"),
         (("--set5", "--data_dir", "{}", "--model", "bicubic", "--results", "bicubic={}"), "bicubic"),
+        (("--set5", "--data_dir", "{}", "--results", "hr={}"), "the name of the originals"),
+        (("--set5", "--data_dir", "{}", "--metrics", "consistency", "--protocol", "rgb"), "--protocol"),
         (("--set5", "--data_dir", "{}", "--table", "html"), "--table"),
         (("--qr", "--results", "a={}"), "--results"),
         (("--set5", "--data_dir", "{}", "--degradation", "fog"), "fog"),

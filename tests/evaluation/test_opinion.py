@@ -176,11 +176,15 @@ def test_the_interval_is_over_raters_and_not_over_their_many_ratings():
     assert opinion.score(sessions[:1])["sets"]["set5"]["nearest"]["interval"] is None
 
 
+def careful_raters():
+    """The true scores of 60 pictures, and the sessions of 40 raters who differ from them at random."""
+    truth, noise = np.array([2, 4] * 30), np.rint(np.random.default_rng(0).normal(0, 0.7, (40, 60)))
+    given = np.clip(truth + noise, 1, 5).astype(int)
+    return truth, [session(f"r{i}", row.tolist()) for i, row in enumerate(given)]
+
+
 def test_a_rater_who_contradicts_the_others_is_excluded():
-    rng = np.random.default_rng(0)
-    truth = np.array([2, 4] * 30)
-    noise = np.rint(rng.normal(0, 0.7, (40, 60)))
-    careful = [session(f"r{i}", np.clip(truth + row, 1, 5).astype(int).tolist()) for i, row in enumerate(noise)]
+    truth, careful = careful_raters()
     contrary = session("contrary", (6 - truth).tolist())
     assert opinion.screen(careful) == []
     assert opinion.screen([*careful, contrary]) == ["contrary"]
@@ -199,8 +203,9 @@ def test_the_table_counts_pictures_that_were_shown_at_less_than_full_size():
 
 
 def test_a_rater_who_is_always_stricter_is_kept():
-    sessions = [session(f"r{i}", [3, 4, 5, 4, 3, 4] * 5) for i in range(10)]
-    assert opinion.screen([*sessions, session("strict", [1, 2, 3, 2, 1, 2] * 5)]) == []
+    truth, careful = careful_raters()
+    strict = session("strict", np.clip(truth - 2, 1, 5).tolist())  # 26 of 60 extreme ratings, all of them low
+    assert opinion.screen([*careful, strict]) == []
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,27 @@ def test_the_folder_holds_the_page_its_pictures_and_the_figures(evaluated):
     assert not re.search(r"(?:src|href)=[\"']?(?:https?:)?//", path.read_text())
 
 
+def test_an_earlier_report_is_not_shown_with_new_pictures(tmp_path):
+    hr = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    Image.fromarray(hr).save(tmp_path / "p.png")
+    sets = {"set": [benchmark_sets.Pair("p", tmp_path / "p.png", None)]}
+
+    def made(*names):
+        page = report.Report(tmp_path / "page", names)
+        methods = {name: METHODS[name] for name in names}
+        results = evaluate.evaluate(methods, sets, seen=page.add)
+        return page, results | provenance("", dict.fromkeys(methods), sets)
+
+    page, results = made("nearest", "bicubic")
+    page.finish(results)
+    page, results = made("nearest")
+    assert "not finished" in (tmp_path / "page" / "index.html").read_text()
+    page.finish(results)
+    assert "not finished" not in (tmp_path / "page" / "index.html").read_text()
+    pictures = sorted(path.name for path in (tmp_path / "page" / "pictures").rglob("*.png"))
+    assert pictures == ["p_hr.png", "p_nearest.png"]
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_earlier_page(tmp_path):
     resource = pytest.importorskip("resource")
     pages.claim(tmp_path, "--report", "report")

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from srgan_tf.errors import UserError
 from srgan_tf.networks import models
@@ -28,6 +29,19 @@ def test_damage_is_one_clear_line(small_model, tmp_path, damage):
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path / '1'}: the variables of the model cannot be read")):
+        variables.read(tmp_path / "1")
+
+
+@pytest.mark.parametrize("graph", [b"\xff", [b"a", b"b"], 3])
+def test_a_crafted_object_graph_is_one_clear_line(small_model, tmp_path, graph):
+    shutil.copytree(small_model / "1", tmp_path / "1")
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "1" / "variables" / "variables"),
+        tensor_names=["_CHECKPOINTABLE_OBJECT_GRAPH"],
+        shape_and_slices=[""],
+        tensors=[tf.constant(graph)],
+    )
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / '1'}: the variables of the model cannot be read")):
         variables.read(tmp_path / "1")
 

@@ -29,11 +29,19 @@ def claim(folder, flag, page):
         ):
             raise UserError(f"{flag} {folder}: holds other files. Give a new or an empty folder.")
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
-        if not index.exists():
-            index.write_text(_UNFINISHED.format(mark), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{flag} {folder}: cannot be used ({error.strerror}). Give another folder.") from error
+    if not index.exists():
+        begin(folder, flag, page)
     return folder
+
+
+def begin(folder, flag, page):
+    """Replace an earlier page, whose pictures are about to change, by one that says that it is not finished.
+
+    Args and errors are those of `write`.
+    """
+    _write(folder, flag, _UNFINISHED.format(_MARK.format(page)))
 
 
 def write(folder, flag, page, data):
@@ -46,22 +54,26 @@ def write(folder, flag, page, data):
         data: JSON values for the script.
 
     Raises:
-        UserError: if it cannot be written; an earlier page stays as it was.
+        UserError: if it cannot be written.
     """
     html = _text(f"{page}.html")
     parts = {"style": _text("style.css"), "script": _text(f"{page}.js"), "data": embed(data)}
     for name, part in parts.items():
         html = html.replace(f"@@{name}@@", part)
-    try:
-        with atomic.whole_file(Path(folder) / "index.html") as file:
-            file.write(html.encode())
-    except OSError as error:
-        raise UserError(f"{flag} {folder}: cannot be written ({error.strerror}). Give another folder.") from error
+    _write(folder, flag, html)
 
 
 def embed(data):
     """JSON that is safe in a `<script>` element: it cannot end the element."""
     return json.dumps(data, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _write(folder, flag, html):
+    try:
+        with atomic.whole_file(Path(folder) / "index.html") as file:
+            file.write(html.encode())
+    except OSError as error:
+        raise UserError(f"{flag} {folder}: cannot be written ({error.strerror}). Give another folder.") from error
 
 
 def _text(name):

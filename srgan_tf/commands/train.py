@@ -13,7 +13,16 @@ from absl import flags
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import DIV2K_LR, PHASES, RECIPES, VARIANTS, Recipe, final_start, recipe_for
+from srgan_tf.training.recipes import (
+    DIV2K_LR,
+    OF_DISCRIMINATOR,
+    PHASES,
+    RECIPES,
+    VARIANTS,
+    Recipe,
+    final_start,
+    recipe_for,
+)
 from srgan_tf.training.recipes import SMOKE as SMOKE_CHANGES
 
 USAGE = """Train SRResNet, then SRGAN from it, on DIV2K or on your own images.
@@ -169,6 +178,8 @@ def main(argv):
         for phase in recipes:
             shutil.rmtree(run_dir / phase, ignore_errors=True)
     strategy = distribution.strategy(DISTRIBUTE.value)
+    for recipe in recipes.values():
+        trainer.check_replicas(recipe, strategy, XLA.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = open_store(validation, scale, cache_dir) if validation else None
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # fail before the hours of SRResNet
@@ -237,12 +248,17 @@ def _check(argv):
     for flag in folders:
         if flag.value is not None and not os.path.isdir(flag.value):
             raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of images.")
+    if DATA_DIR.value and VALIDATION_DIR.value and _is_inside(VALIDATION_DIR.value, DATA_DIR.value):
+        raise UserError(
+            f"--validation_dir {VALIDATION_DIR.value}: inside --data_dir, so its images would be trained on. Use two "
+            "folders."
+        )
     for hr, lr in ((DATA_DIR, LR_DIR), (VALIDATION_DIR, VALIDATION_LR_DIR)):
         if lr.value and not hr.value:
             raise UserError(f"--{lr.name}: has no effect without --{hr.name}. Give both, or omit it.")
-        if lr.value and Path(os.path.realpath(lr.value)).is_relative_to(os.path.realpath(hr.value)):
+        if lr.value and _is_inside(lr.value, hr.value):
             raise UserError(f"--{lr.name} {lr.value}: inside --{hr.name}, where all images are HR. Use two folders.")
-    if VALIDATION_DIR.value and bool(LR_DIR.value) != bool(VALIDATION_LR_DIR.value):
+    if DATA_DIR.value and VALIDATION_DIR.value and bool(LR_DIR.value) != bool(VALIDATION_LR_DIR.value):
         raise UserError("--lr_dir: with --validation_dir it needs --validation_lr_dir, and the reverse. Give both.")
     for flag in (TFDS_DIR, DIV2K):
         if flag.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
@@ -284,57 +300,45 @@ def _check_recipes(recipes):
         raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
     if any(recipe.small_crop and recipe.discriminator == "paper" and recipe.phase == "srgan" for recipe in recipes):
         raise UserError("--discriminator paper: it accepts crops of one size only. Add --small_crop 0.")
-    no_discriminator = all(recipe.phase == "srresnet" for recipe in recipes)
-    ignored = (
-        *(
-            (flag, no_discriminator, "SRResNet has no discriminator. Choose another --phase")
-            for flag in map(
-                OVERRIDES.get,
-                (
-                    "discriminator",
-                    "adversarial",
-                    "discriminator_rate",
-                    "discriminator_restart",
-                    "final_steps",
-                    "small_crop",
-                ),
-            )
-        ),
+    srgan = [recipe for recipe in recipes if recipe.phase == "srgan"]
+    no_final, final, small = not any(map(final_start, srgan)), OVERRIDES["final_steps"], OVERRIDES["small_crop"]
+    for name, is_ignored, why in (
+        *((name, not srgan, "SRResNet has no discriminator. Choose another --phase") for name in OF_DISCRIMINATOR),
+        ("final_steps", final.value and no_final, "there are not more --steps. Change --final_steps"),
+        ("small_crop", small.value and no_final, "it is for the steps before the --final_steps. Change --final_steps"),
+        ("small_crop", any(r.small_crop >= r.crop for r in srgan), "it is not below --crop. Change --small_crop"),
         (
-            OVERRIDES["small_crop"],
-            OVERRIDES["small_crop"].value and not any(map(final_start, recipes)),
-            "it is for the steps before the last --final_steps. Change --final_steps",
+            "discriminator_restart",
+            any(r.discriminator_restart >= r.steps for r in srgan),
+            "there are not more --steps. Change --discriminator_restart",
         ),
+        ("hold", all(r.schedule != "cosine" for r in recipes), "it needs a decay. Add --schedule cosine"),
+        ("pixel", all(r.content == "mse" for r in recipes), "the content loss is already the MSE. Change --content"),
         (
-            OVERRIDES["hold"],
-            all(recipe.schedule != "cosine" for recipe in recipes),
-            "it needs a decay. Add --schedule cosine",
-        ),
-        (
-            OVERRIDES["pixel"],
-            all(recipe.content == "mse" for recipe in recipes),
-            "the content loss is already the MSE. Change --content",
-        ),
-        (
-            OVERRIDES["freeze_norm"],
-            OVERRIDES["freeze_norm"].value == "decay" and all(recipe.schedule == "constant" for recipe in recipes),
+            "freeze_norm",
+            first.freeze_norm == "decay" and all(r.schedule == "constant" for r in recipes),
             "the learning rate is constant. Add --schedule",
         ),
-    )
-    for flag, is_ignored, why in ignored:
-        if flag.value is not None and is_ignored:
-            raise UserError(f"--{flag.name}: has no effect, as {why}, or omit --{flag.name}.")
+    ):
+        if OVERRIDES[name].value is not None and is_ignored:
+            raise UserError(f"--{name}: has no effect, as {why}, or omit --{name}.")
 
 
 def _check_run_dir(run_dir):
-    """Check that the run can be written, and that its folder is not part of the training data."""
-    if DATA_DIR.value and Path(os.path.realpath(run_dir)).is_relative_to(os.path.realpath(DATA_DIR.value)):
-        raise UserError(
-            f"--run_dir {run_dir}: inside --data_dir, so its samples would become training data. Choose another folder."
-        )
+    """Check that the run can be written, and that its folder is not part of the data."""
+    for flag, data in ((DATA_DIR, "training"), (VALIDATION_DIR, "validation")):
+        if flag.value and _is_inside(run_dir, flag.value):
+            raise UserError(
+                f"--run_dir {run_dir}: inside --{flag.name}, so its samples would become {data} data. Choose another "
+                "folder."
+            )
     there = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if os.path.lexists(folder))
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
         raise UserError(f"--run_dir {run_dir}: cannot write to {there}. Choose another folder.")
+
+
+def _is_inside(folder, other):
+    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(other))
 
 
 def _code_options():
@@ -355,11 +359,13 @@ def _recipe(phase, scale):
     if JPEG.value:
         changes["degradation"] = f"jpeg={JPEG.value}:95"
     if phase == "srresnet" and len(_phases()) == 2:
-        for name in OF_SRGAN:
+        for name in (*OF_SRGAN, *OF_DISCRIMINATOR):
             changes.pop(name, None)
+    if DATASET.value == "qr":
+        changes["degradation"] = "bicubic"  # codes have their own
     if SMOKE.value:
         changes = {**SMOKE_CHANGES[phase], **changes}
-        if VARIANT.value and OVERRIDES["content"].value is None:
+        if VARIANT.value:
             changes.pop("content", None)  # VGG19 is part of what is to be tested
     return recipe_for(RECIPE.value, phase, scale, VARIANT.value, **changes)
 

@@ -76,7 +76,8 @@ def unet_discriminator(crop: int = 96, features: int = 32) -> keras.Model:
         skips.append(x)
         x = _conv(x, features * 2**i, f"down{i}", kernel_size=4, strides=2)
     for i in range(STAGES, 0, -1):
-        x = layers.UpSampling2D(2, interpolation="bilinear", name=f"up{i}_resize")(x)
+        # In half precision, XLA refuses the gradient, which TensorFlow computes in float32.
+        x = layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=f"up{i}_resize")(x)
         x = _conv(x, features * 2 ** (i - 1), f"up{i}")
         x = layers.Add(name=f"up{i}_add")([x, skips.pop()])
     for i in (1, 2):

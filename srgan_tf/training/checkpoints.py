@@ -55,6 +55,11 @@ def marked(folder, mark):
         return None
 
 
+def unmark(folder, mark):
+    """Remove a mark, whose checkpoint is gone."""
+    (Path(folder) / f"{mark}.mark").unlink(missing_ok=True)
+
+
 def path(folder, step):
     """The path of the checkpoint of a step."""
     return Path(folder) / f"step-{step:08}.npz"

@@ -57,8 +57,9 @@ class Progress:
 
     def print_line(self, step: int) -> None:
         """Without a terminal, print a line if the last one is old enough or this is the last step."""
+        logged = not math.isnan(self.seconds)
         due = step == self.steps or time.monotonic() > self.printed + LINE_SECONDS
-        if self.bar.disable and self.journal and self.shown and due:
+        if self.bar.disable and self.journal and logged and due:
             self.printed = time.monotonic()
             minutes = (self.steps - step) * self.seconds / 60
             figures = ", ".join(f"{k} {v}" for k, v in self.shown.items())

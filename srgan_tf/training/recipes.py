@@ -76,7 +76,10 @@ class Recipe:
         low=0,
     )
     final_steps: int = _setting(
-        0, "Last steps of SRGAN, which start from the averaged weights, against a new discriminator.", low=0
+        0,
+        "Last steps of SRGAN, which start from the averaged weights, against a new discriminator. 0, or not fewer than "
+        "--steps: none, and no --small_crop.",
+        low=0,
     )
     schedule: str = _setting(
         "constant",
@@ -160,6 +163,8 @@ def _decay_start(recipe, period):
 def extension_start(recipe):
     """The step until which a run with more steps does the same, except for the weight of the grid loss."""
     period, final = _period(recipe), final_start(recipe)
+    if recipe.phase == "srgan" and recipe.final_steps >= recipe.steps:  # a longer run has other steps before these
+        return 0
     if period == recipe.steps:  # then the decay depends on the number of steps
         return min(decay_start(recipe), final or recipe.steps)
     return final or (recipe.steps - 1) // period * period
@@ -197,21 +202,17 @@ def norm_is_frozen(recipe, step):
     return step >= {"never": recipe.steps, "decay": decay_start(recipe), "start": 0}[recipe.freeze_norm]
 
 
-LOSSES = (  # fields that a variant sets
-    "crop",
-    "small_crop",
-    "content",
-    "shift",
-    "pixel",
+# Fields without effect on SRResNet.
+OF_DISCRIMINATOR = (
     "discriminator",
+    "adversarial",
     "discriminator_rate",
     "discriminator_restart",
     "final_steps",
-    "adversarial",
-    "tv",
-    "consistency",
-    "grid",
+    "small_crop",
 )
+# Fields that a variant sets.
+LOSSES = ("crop", "content", "shift", "pixel", "tv", "consistency", "grid", *OF_DISCRIMINATOR)
 
 VARIANTS = {  # Ledig et al. 2017, table 1: the last phase of a variant, and its changes to the recipe of that phase
     "srresnet-mse": ("srresnet", {"content": "mse"}),

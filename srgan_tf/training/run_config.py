@@ -7,7 +7,7 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
-from srgan_tf.training.recipes import Recipe
+from srgan_tf.training.recipes import OF_DISCRIMINATOR, Recipe
 
 EXTENDABLE = ("steps",)  # recipe fields that may change when a run resumes
 
@@ -82,7 +82,9 @@ def check_same(run: Run, old: dict, new: dict) -> None:
     Raises:
         UserError: if the run cannot resume with the new configuration.
     """
-    for field in old["recipe"].keys() | new["recipe"].keys():
+    for field in {**old["recipe"], **new["recipe"]}:
+        if run.recipe.phase == "srresnet" and field in OF_DISCRIMINATOR:
+            continue
         if field == "precision" and old["recipe"].get(field) == "auto":  # older runs do not record the actual precision
             continue
         if field not in EXTENDABLE:
@@ -94,7 +96,8 @@ def check_same(run: Run, old: dict, new: dict) -> None:
         )
     if not old.get("start") or old["start"] != origin(run.init):  # the same model may have been moved
         _check_field(run, "init", old["init"], new["init"])
-    _check_field(run, "vgg", Path(old["vgg"]).name, Path(new["vgg"]).name)
+    if old["vgg"] and new["vgg"]:  # otherwise Keras downloads the same weights
+        _check_field(run, "vgg_weights", Path(old["vgg"]).name, Path(new["vgg"]).name)
     if old["recipe"]["steps"] > new["recipe"]["steps"]:
         raise UserError(
             f"--steps: {run.folder} contains a run of {old['recipe']['steps']} steps. "

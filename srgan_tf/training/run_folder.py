@@ -180,7 +180,7 @@ class RunFolder:
     def _reopen(self, recipe: Recipe) -> None:
         """Return to the step from which a finished run can be trained for longer.
 
-        Later checkpoints are removed; the final SavedModel is moved to `ended/`.
+        Later checkpoints are removed, and their SavedModels, such as the best and the last one, are moved to `ended/`.
         """
         last = extension_start(recipe)
         if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
@@ -188,15 +188,16 @@ class RunFolder:
                 f"{self.path}: no checkpoint of step {last} or before can be read, so the run cannot be extended. To "
                 f"train it for longer, use --init {self._models} and another --run_dir."
             )
-        model, ended = self.saved_model(recipe.steps), self.path / "ended" / str(recipe.steps)
-        if recipe.steps > last and model.is_dir():
-            ended.parent.mkdir(exist_ok=True)
-            shutil.rmtree(ended, ignore_errors=True)  # from an earlier attempt that was killed here
-            model.replace(ended)
         for step, path in checkpoints.found(self._checkpoints):
             if step > last:
-                shutil.rmtree(self.saved_model(step), ignore_errors=True)
+                model, ended = self.saved_model(step), self.path / "ended" / str(step)
+                if model.is_dir():
+                    ended.parent.mkdir(exist_ok=True)
+                    shutil.rmtree(ended, ignore_errors=True)  # of an earlier extension
+                    model.replace(ended)
                 path.unlink()
+        if (self.best_step or 0) > last:
+            checkpoints.unmark(self._checkpoints, "best")
 
 
 def _restore(state, checkpoint):

@@ -61,7 +61,7 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     strategy = strategy or distribution.strategy()
     xla = distribution.single_gpu(strategy) is not None if run.xla is None else run.xla
     run = dataclasses.replace(run, recipe=distribution.concrete(run.recipe), xla=xla)  # config.json records both
-    _check_replicas(run, strategy)
+    check_replicas(run.recipe, strategy, run.xla)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
     chief = distribution.is_chief(strategy)
@@ -105,7 +105,8 @@ class _Loop:
         self.reports = distribution.is_chief(strategy)
         self.journal = folder.journal(step) if self.reports else None
         self.validator = _validator(run, state, validation, content_loss) if self.reports else None
-        self.best = self.journal.best(*self.validator.criterion) if self.validator else None
+        known = self.validator and folder.best_step  # an extension may have removed it
+        self.best = self.journal.best(*self.validator.criterion) if known else None
         self.best_step = None
         self.saved = self.exported = time.monotonic()
 
@@ -237,8 +238,8 @@ class _Loop:
 
     def _divergence(self, what):
         return UserError(
-            f"{self.folder.path}: {what} is not finite at step {self.step}. The last good checkpoint is in "
-            f"{self.folder.path}/checkpoints; use a lower --learning_rate or --precision float32."
+            f"{self.folder.path}: {what} is not finite at step {self.step}. Start another --run_dir with a lower "
+            "--learning_rate or --precision float32."
         )
 
 
@@ -343,15 +344,16 @@ def _start_from(state, weights):
         print(f"new weights, as the model that training starts from has another scale: {', '.join(new)}")
 
 
-def _check_replicas(run, strategy):
+def check_replicas(recipe, strategy, xla):
+    """UserError if a recipe cannot be trained on the devices of a strategy."""
     replicas = strategy.num_replicas_in_sync
-    if run.recipe.batch % replicas:
+    if recipe.batch % replicas:
         raise UserError(
-            f"--batch: {run.recipe.batch} crops cannot be shared equally by {replicas} devices. Use a multiple of "
+            f"--batch: {recipe.batch} crops cannot be shared equally by {replicas} devices. Use a multiple of "
             f"{replicas}."
         )
-    if replicas > 1 and (run.xla or run.recipe.precision == "float16"):
-        flag = "--xla" if run.xla else "--precision float16"
+    if replicas > 1 and (xla or recipe.precision == "float16"):
+        flag = "--xla" if xla else "--precision float16"
         raise UserError(f"{flag}: it works on one device only. Remove it or --distribute.")
 
 
@@ -366,8 +368,8 @@ def _user_errors(folder, strategy, batches):
         raise batches.failure or error from None
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"{folder}: out of memory or disk space ({reason(error)}). Use a smaller --batch or --crop, "
-            "or free disk space; the same command resumes from the last checkpoint."
+            f"{folder}: out of memory or disk space ({reason(error)}). Free some and the same command "
+            "resumes from the last checkpoint, or start another --run_dir with a smaller --batch or --crop."
         ) from error
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         if strategy.cluster_resolver is None:

@@ -169,6 +169,11 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--phase", "srresnet", "--discriminator_restart", "9"], "--discriminator_restart: has no effect"),
         (["--small_crop", "40"], "--small_crop 40: not a multiple of 16"),
         (["--small_crop", "32", "--final_steps", "0"], "--small_crop: has no effect"),
+        (["--small_crop", "96"], "--small_crop: has no effect, as it is not below --crop"),
+        (["--final_steps", "20000"], "--final_steps: has no effect, as there are not more --steps"),
+        (["--discriminator_restart", "20000"], "--discriminator_restart: has no effect, as there are not more --steps"),
+        (["--data_dir", ".", "--validation_dir", "."], "--validation_dir .: inside --data_dir"),
+        (["--validation_dir", ".", "--run_dir", "./runs/x"], "its samples would become validation data"),
         (
             ["--phase", "srgan", "--init", "srresnet", "--discriminator", "paper", "--small_crop", "32"],
             "--discriminator paper: it accepts crops of one size",

@@ -69,6 +69,26 @@ def test_it_computes_in_bfloat16_with_float32_variables_and_logits():
     assert network(np.zeros((1, 16, 16, 3), "float32")).dtype == tf.float32
 
 
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_its_gradient_is_compiled_by_xla_in_half_precision(precision):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        network = unet_discriminator(16, features=4)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+    def gradient(picture):
+        with tf.GradientTape() as tape:
+            tape.watch(picture)
+            loss = tf.reduce_mean(network(picture))
+        return tape.gradient(loss, picture)
+
+    picture = tf.constant(np.random.default_rng(0).normal(size=(1, 16, 16, 3)), tf.float32)
+    compiled, plain = (tf.function(gradient, jit_compile=xla)(picture).numpy() for xla in (True, None))
+    assert np.abs(compiled - plain).max() < 0.1 * np.abs(plain).max()
+
+
 def test_it_is_saved_and_loaded(tmp_path):
     network = unet_discriminator(16, features=4)
     network.save(tmp_path / "unet.keras")

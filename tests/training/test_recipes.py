@@ -75,6 +75,7 @@ def test_the_final_steps_have_large_crops_a_new_discriminator_and_a_rate_that_ri
     for without in ({"final_steps": 0}, {"final_steps": 36}, {"phase": "srresnet"}):
         short = dataclasses.replace(recipe, **without)
         assert final_start(short) == 0 and crop_side(short, 0) == 96
+    assert extension_start(dataclasses.replace(recipe, steps=4)) == 0  # a longer run begins with small crops
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

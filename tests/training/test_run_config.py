@@ -1,5 +1,6 @@
 """The settings of a run are read as data: damage is one line that names the file."""
 
+import contextlib
 import json
 
 import pytest
@@ -50,3 +51,26 @@ def test_a_file_that_is_not_json_of_a_run_is_named_in_one_line(tmp_path, text):
     path.write_bytes(text)
     with pytest.raises(UserError, match=f"{path}: damaged .no (valid JSON|JSON object).. Restore it"):
         run_config.read(path)
+
+
+@pytest.mark.parametrize(
+    "phase, changes, problem",
+    [
+        ("srresnet", {"batch": 8, "seed": 3}, "this run has another batch"),
+        ("srresnet", {"adversarial": 8.0, "final_steps": 9}, None),
+        ("srgan", {"adversarial": 8.0}, "this run has another adversarial"),
+        ("srgan", {"steps": 2_000_000}, None),
+    ],
+)
+def test_a_run_resumes_unless_a_setting_that_matters_differs(phase, changes, problem):
+    old, new = (Run("run", Recipe(phase=phase, **more), {}) for more in ({}, changes))
+    with pytest.raises(UserError, match=problem) if problem else contextlib.nullcontext():
+        run_config.check_same(new, run_config.as_config(old), run_config.as_config(new))
+
+
+def test_downloaded_weights_of_vgg_are_those_of_a_file():
+    old, new = Run("run", Recipe(), {}), Run("run", Recipe(), {}, vgg="official.h5")
+    run_config.check_same(new, run_config.as_config(old), run_config.as_config(new))
+    with pytest.raises(UserError, match="another vgg_weights .official.h5, now other.h5"):
+        other = Run("run", Recipe(), {}, vgg="folder/other.h5")
+        run_config.check_same(other, run_config.as_config(new), run_config.as_config(other))

@@ -12,7 +12,7 @@ from helpers.runs import RECIPE, lines, weights
 from srgan_tf.errors import Stopped, UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export
-from srgan_tf.training import checkpoints, trainer
+from srgan_tf.training import checkpoints, trainer, validation
 from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
 
@@ -45,6 +45,23 @@ def test_an_extended_run_resumes_from_before_the_decay_and_keeps_its_old_end_eve
     for step in (8, 12):  # the new run's own step 8, not the old end
         for name, value in weights(whole, step).items():
             np.testing.assert_allclose(weights(run, step)[name], value, atol=1e-6, err_msg=name)
+
+
+def test_an_extended_run_keeps_its_old_best_model_and_finds_its_own_best_step(start, monkeypatch):
+    values = iter([0, 3, 2, 9, 1, 2.5, 2.7, 2.6, 2.4])  # steps 0 to 8, then again from step 4 on
+    scored = validation.Validator.__call__
+
+    def validated(self):
+        figures, samples = scored(self)
+        return {**figures, "validation_psnr": next(values)}, samples
+
+    monkeypatch.setattr(validation.Validator, "__call__", validated)
+    recipe = dataclasses.replace(RECIPE, steps=8, schedule="cosine", hold=0.5)
+    run = start(recipe)
+    assert RunFolder(run).best_step == 6
+    start(dataclasses.replace(recipe, steps=12))
+    assert RunFolder(run).best_step == 8 and RunFolder(run).saved_model(8).is_dir()
+    assert sorted(path.name for path in (run / "ended").iterdir()) == ["6", "8"]
 
 
 def test_a_run_without_a_checkpoint_from_before_its_decay_is_not_extended_and_not_changed(start):

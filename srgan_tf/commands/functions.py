@@ -83,7 +83,7 @@ def train(
     from srgan_tf.training.store import open_store
 
     cache_dir = os.fspath(cache_dir or cache.default_folder())
-    source, held = Folder(data_dir, recipe.scale, lr_dir), None
+    source = Folder(data_dir, recipe.scale, lr_dir)
     if validation_dir:
         held = Folder(validation_dir, recipe.scale, validation_lr_dir)
     else:

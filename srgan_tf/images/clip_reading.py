@@ -29,7 +29,7 @@ def opened(source):
     except PermissionError:
         raise UserError(f"{source}: no permission to read the file. Check its permissions.") from None
     except (OSError, av.error.FFmpegError) as error:
-        raise UserError(f"{source}: not a clip that FFmpeg reads ({reason(error)}). Give a video file.") from None
+        raise UserError(f"{source}: not a video that FFmpeg reads ({reason(error)}). Give a video file.") from None
     with clip:
         yield clip
 
@@ -104,7 +104,9 @@ class Reader:
                 failures += 1
                 self.damaged["file"] += failures == 1
             except (OSError, av.error.FFmpegError) as error:
-                raise UserError(f"{self._source}: the clip cannot be read ({reason(error)}). Check its disk.") from None
+                raise UserError(
+                    f"{self._source}: the video cannot be read ({reason(error)}). Check its disk."
+                ) from None
 
     def _decoded(self, packet):
         if packet is not None:

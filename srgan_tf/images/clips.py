@@ -33,16 +33,16 @@ def enlarge(
         Notes for the user, for example about dropped streams.
 
     Raises:
-        UserError: if PyAV is missing, the source is not a clip, or the target cannot be written.
+        UserError: if PyAV is missing, the source is not a video, or the target cannot be written.
     """
     try:
         import av
 
         from srgan_tf.images import clip_reading, clip_segments, clip_writing
     except ImportError:
-        raise UserError(f"{source}: clips need PyAV, which is not installed. Run pip install av.") from None
+        raise UserError(f"{source}: videos need PyAV, which is not installed. Run pip install av.") from None
     if Path(target).suffix.lower() not in CONTAINERS:
-        raise UserError(f"{target}: not a format of clips to write. Choose one of {' '.join(CONTAINERS)}.")
+        raise UserError(f"{target}: not a video format that can be written. Choose one of {' '.join(CONTAINERS)}.")
     with clip_reading.opened(source) as clip:
         reader = clip_reading.Reader(clip, source, deinterlace=not keep_interlaced)
         store = key and clip_segments.Store(
@@ -62,10 +62,10 @@ def enlarge(
                     frame(writer.count, max(writer.count + 1, reader.length()))
                     writer.add(picture, function)
                 if not writer.count:
-                    raise UserError(f"{source}: no frame of the clip can be decoded. Get the file again.")
+                    raise UserError(f"{source}: no frame of the video can be decoded. Get the file again.")
                 writer.close()
         except (OSError, av.error.FFmpegError) as error:
-            raise UserError(f"{target}: the clip cannot be written ({reason(error)}). Choose another place.") from None
+            raise UserError(f"{target}: the video cannot be written ({reason(error)}). Choose another place.") from None
     if store:
         store.remove()
     return (f"{writer.count} frames", *writer.notes)

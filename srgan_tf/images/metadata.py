@@ -71,7 +71,7 @@ def dpi(tags):
     return (float(x) * inches, float(y) * inches) if inches and x and y else None
 
 
-def sound(dpi, orientation=1):
+def plausible_dpi(dpi, orientation=1):
     """Dots per inch of the upright pixels, (x, y), as floats.
 
     None for None and for implausible values, such as 1 in a TIFF file without a unit.

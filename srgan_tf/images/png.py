@@ -24,8 +24,8 @@ _SRGB = {
 _XMP = b"XML:com.adobe.xmp"
 _RAW_XMP = b"Raw profile type xmp"  # by ImageMagick: hexadecimal lines after a name and a length
 # Texts by ImageMagick that duplicate other metadata (EXIF, ICC, XMP) or describe the picture before rotation (sizes).
-_ELSEWHERE = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
-_NO_LONGER_SO = tuple(
+_DUPLICATES = {_XMP, *(b"Raw profile type " + name for name in (b"exif", b"APP1", b"app1", b"icc", b"icm", b"xmp"))}
+_OUTDATED = tuple(
     b":" + name
     for name in (
         b"orientation",
@@ -106,7 +106,7 @@ def scan(file):
                 long.append((start, start + 12 + length))
             elif data.startswith(_RAW_XMP + b"\0"):
                 raw_xmp = _raw_profile(kind, data)
-            elif _still_so(data.partition(b"\0")[0]):
+            elif _is_kept(data.partition(b"\0")[0]):
                 texts.append((kind, data))
     kept = ((kind, data) for kind, data in colours.items() if kind == b"cICP" or not profile)
     return Chunks(tuple(texts), tuple(kept), tuple(long), raw_xmp)
@@ -204,8 +204,8 @@ def _raw_profile(kind, data):
         return b""
 
 
-def _still_so(key):
-    return key not in _ELSEWHERE and not key.lower().endswith(_NO_LONGER_SO)
+def _is_kept(key):
+    return key not in _DUPLICATES and not key.lower().endswith(_OUTDATED)
 
 
 def _reason(error):

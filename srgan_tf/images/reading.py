@@ -199,7 +199,7 @@ class PictureFile:
         fields["notes"] += notes
         fields["colours"], fields["texts"] = self.chunks.colours, self.chunks.texts
         fields["notes"] += ("without texts that are too long",) if self.chunks.long else ()
-        fields["dpi"] = metadata.sound(fields["dpi"], applied)
+        fields["dpi"] = metadata.plausible_dpi(fields["dpi"], applied)
         return fields, orientation
 
     def _other_parts(self):
@@ -263,7 +263,7 @@ class PictureFile:
         packet = tags.get(metadata.XMP)
         try:
             orientation = metadata.orientation(tags)
-            fields["dpi"] = metadata.sound(metadata.dpi(tags), orientation)
+            fields["dpi"] = metadata.plausible_dpi(metadata.dpi(tags), orientation)
             fields["iptc"] = metadata.iptc(None, tags)
             fields["georeference"], others = georeference.of(tags, *array.shape[:2], turned=orientation != 1)
             notes += others

@@ -126,8 +126,8 @@ def format_table(results):
                 f"{label:<{width}}" + "".join(f"{cell:>14}" for cell in cells)
                 for label, cells in (("", head), ("", counts), *rows)
             ]
-            said = ", ".join(f"{count} of {method}" for method, count in wrong.items() if count) or "none"
-            blocks.append("\n".join(lines + [f"read with another text: {said}"]))
+            wrong_texts = ", ".join(f"{count} of {method}" for method, count in wrong.items() if count) or "none"
+            blocks.append("\n".join(lines + [f"read with another text: {wrong_texts}"]))
     return "\n\n".join(blocks)
 
 

@@ -34,8 +34,8 @@ def write(folder: str | os.PathLike, pixel_limit: int) -> None:
 def _logs(pixel_limit):
     """PredictionLogs; the server fills in the model's name and version."""
     sides = [side for side in SIDES if side * side <= pixel_limit] or [1]
-    for signature, some in (("serving_default", sides), ("bfloat16", sides[:1])):
-        for side in some:
+    for signature, chosen in (("serving_default", sides), ("bfloat16", sides[:1])):
+        for side in chosen:
             yield _log(signature, {"image": _grey(side)})
     for side in sides[:1]:
         yield _log("serve_bytes", {"image_bytes": serving_messages.tensor([_png(side)])})

@@ -20,7 +20,7 @@ from srgan_tf.resize import imresize
 from srgan_tf.training import run_config
 from srgan_tf.training.recipes import DIV2K_LR
 
-HELD_OUT = 20  # one of so many pictures of a folder is for validation
+HELD_OUT = 20  # one image in this many is held out for validation
 
 
 @dataclasses.dataclass(frozen=True)

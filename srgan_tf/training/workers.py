@@ -92,7 +92,7 @@ class _Worker:
 def _start(batches):
     try:
         return _Worker(batches)
-    except (OSError, TypeError) as error:  # TypeError: Python does not know its own program
+    except (OSError, TypeError) as error:  # TypeError: sys.executable is None
         print(f"warning: crops are prepared by one process, as no other can be started ({error}).", file=sys.stderr)
         return None
 

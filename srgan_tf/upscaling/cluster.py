@@ -26,7 +26,7 @@ from srgan_tf.upscaling.reporter import Reporter
 
 SHARE, LARGEST_BLOCK = 64, 32  # a block has 1/64 of the pictures listed so far, at most 32
 SEGMENT, SECONDS = 10_000, 60  # maximum rows per manifest file, and seconds between files
-LIVES = 3  # process crashes per picture and machine after which the picture fails
+MAX_CRASHES = 3  # process crashes per picture and machine after which the picture fails
 
 
 def run(
@@ -140,7 +140,7 @@ def _deaths_counted(source, run):
     """Count on this machine how many processes a picture has crashed: Ray would restart them indefinitely.
 
     Raises:
-        UserError: if `LIVES` processes have ended before they could remove their mark.
+        UserError: if `MAX_CRASHES` processes have ended before they could remove their mark.
     """
     name = hashlib.sha256(source.encode(errors="surrogateescape")).hexdigest()[:32]
     marks, begun = Path(tempfile.gettempdir(), f"srgan_tf-{run}-{name}"), 0
@@ -148,7 +148,7 @@ def _deaths_counted(source, run):
         begun = file.tell()
         file.write(b".")
     try:
-        if begun >= LIVES:
+        if begun >= MAX_CRASHES:
             raise UserError(
                 f"{source}: each of {begun} processes ended while it computed this picture or one beside it. "
                 "Try it alone, with a smaller --tile."
@@ -219,18 +219,18 @@ def _listed(listing, overwrite):
         result = str(job.target) if job and job.target else None
         return {"source": source, "result": result, "state": state, **more}
 
-    there, notes = {}, _Notes()
+    known, notes = {}, _Notes()
     try:
         for part in listing(notes):
             todo, clashes = plans.checked(part)
             for job, problem in clashes.items():
                 yield row("failed", job, error=one_line(problem))
-            there = {
-                folder: there[folder] if folder in there else _there(folder)
+            known = {
+                folder: known[folder] if folder in known else _existing(folder)
                 for folder in {job.target.parent for job in todo}
             }
             for job in todo:
-                names, problem = there[job.target.parent]
+                names, problem = known[job.target.parent]
                 if problem:
                     yield row("failed", job, error=problem)
                 else:
@@ -251,7 +251,7 @@ class _Notes(Reporter):
         self.lines.append(line)
 
 
-def _there(folder):
+def _existing(folder):
     """Remove unfinished files of killed runs from a result folder. Returns the names of its files, or a problem."""
     try:
         if folder.kind() is None:

@@ -230,7 +230,7 @@ class _Task:
         height, width = self._enlarger.size.of(*rgb.shape[:2])
         if max(height, width) > clips.LONGEST:
             raise UserError(
-                f"{self._source}: the result would have {width} x {height} pixels, a clip has at most "
+                f"{self._source}: the result would have {width} x {height} pixels, a video has at most "
                 f"{clips.LONGEST} a side. Give --outscale or --width."
             )
         large = self._larger(Picture(rgb, lossy=True))

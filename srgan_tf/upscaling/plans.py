@@ -188,7 +188,7 @@ class Request:
                 empty = False
                 for some in _together(pictures):
                     yield [self._job(folder / below / name, below) for name in some]
-        for count, what in ((clips, "clips"), (results, "earlier results")):
+        for count, what in ((clips, "videos"), (results, "earlier results")):
             if count:
                 reporter.note(one_line(f"{folder}: {what} skipped: {count}. Name them to enlarge them."))
         if others:

@@ -34,7 +34,7 @@ def connected(address):
     try:
         place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
         if place not in ("auto", "local"):
-            _knock(place)
+            _check_reachable(place)
         with stderr_held_back():
             ray.init(
                 place,
@@ -71,7 +71,7 @@ def _reason(error):
     return str(error).partition("\n")[0].split(". ")[0] or type(error).__name__
 
 
-def _knock(address):
+def _check_reachable(address):
     """Raise OSError within `TIMEOUT` if Ray is not running there: Ray itself would retry silently for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:

@@ -86,6 +86,6 @@ def test_damaged_sound_is_skipped_and_counted(tmp_path):
 def test_a_clip_without_a_frame_that_can_be_decoded_is_the_fault_of_the_source(tmp_path):
     sound = make(tmp_path / "sound.mkv", frames=5, codec="mpeg4")
     clip = damage(sound, tmp_path / "clip.mkv", range(5))
-    with pytest.raises(UserError, match=r"clip\.mkv: no frame of the clip can be decoded\. Get the file again\."):
+    with pytest.raises(UserError, match=r"clip\.mkv: no frame of the video can be decoded\. Get the file again\."):
         clips.enlarge(clip, tmp_path / "large.mkv", larger)
     assert not (tmp_path / "large.mkv").exists()

@@ -334,11 +334,11 @@ def test_the_command_enlarges_a_clip_and_keeps_what_is_done(run):
 @pytest.mark.parametrize(
     "name, problem",
     [
-        ("text.mp4", "not a clip"),
-        ("empty.mp4", "not a clip"),
+        ("text.mp4", "not a video"),
+        ("empty.mp4", "not a video"),
         ("missing.mp4", "no such file"),
         ("sound.mp4", "no video stream"),
-        ("cut.mp4", "not a clip"),
+        ("cut.mp4", "not a video"),
         ("folder.mp4", "no pictures"),
     ],
 )

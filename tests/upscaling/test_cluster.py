@@ -383,7 +383,7 @@ def test_a_picture_that_kills_its_process_repeatedly_fails_alone(cluster, photos
 
 def test_an_unreadable_folder_of_results_fails_alone():
     pytest.importorskip("pyarrow")
-    names, problem = cluster_module._there(places.of("nonsense://host/out"))
+    names, problem = cluster_module._existing(places.of("nonsense://host/out"))
     assert not names and "nonsense://host" in problem
 
 

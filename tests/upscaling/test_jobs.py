@@ -80,13 +80,13 @@ def test_clips_of_a_folder_are_skipped_and_counted(album):
         Path(name).touch()
     lines = Lines()
     assert [source for source, _ in plan(["."], reporter=lines)] == ["cat.jpg", "dog.PNG", "old.gif"]
-    assert lines.notes[0] == ".: clips skipped: 1. Name them to enlarge them."
+    assert lines.notes[0] == ".: videos skipped: 1. Name them to enlarge them."
     lines = Lines()
     plan(["."], recursive=True, reporter=lines)
-    assert lines.notes[0] == ".: clips skipped: 2. Name them to enlarge them."
+    assert lines.notes[0] == ".: videos skipped: 2. Name them to enlarge them."
     lines = Lines()
     plan(["cat.jpg", "b.mp4", "sub"], reporter=lines)
-    assert lines.notes == ["sub: clips skipped: 1. Name them to enlarge them."]
+    assert lines.notes == ["sub: videos skipped: 1. Name them to enlarge them."]
 
 
 def test_an_output_is_a_file_for_one_picture_and_else_a_folder(album):

@@ -194,7 +194,7 @@ def _score_sets(scale):
     observers = pages = _pages([*models, *results_of], scale)
     if DEGRADATION.value and OUTPUT.value:
         observers = [*pages, LrFiles(OUTPUT.value)]
-    sets = _sets(own, scale)
+    sets = _sets(scale)
     folders = _result_folders(results_of, sets, scale)
     benchmark_sets.check(itertools.chain(*sets.values()), scale, metrics)
     for folder in folders.values():
@@ -366,21 +366,12 @@ def _pages(methods, scale):
     return found
 
 
-def _sets(own, scale):
+def _sets(scale):
     from srgan_tf.evaluation import benchmark_sets, download
     from srgan_tf.images import degradation
 
-    sets = {}
-    if own:
-        name, pairs = benchmark_sets.load_folder(DATA_DIR.value, scale)
-        sets[name] = pairs
-    for flag in SETS:
-        if flag.value:
-            folder = DATA_DIR.value
-            if own or not folder:
-                folder = benchmark_sets.default_data_dir()
-                download.download(flag.name, folder, scale, url=BENCHMARKS_URL.value or download.RELEASE)
-            sets[flag.name] = benchmark_sets.load_pairs(flag.name, folder, scale)
+    names = [flag.name for flag in SETS if flag.value]
+    sets = download.load_sets(names, DATA_DIR.value, scale, url=BENCHMARKS_URL.value or download.RELEASE)
     if DEGRADATION.value:
         kind = degradation.parse(DEGRADATION.value)
         sets = {name: benchmark_sets.degraded(pairs, kind, DEGRADATION_SEED) for name, pairs in sets.items()}

@@ -137,19 +137,10 @@ def evaluate(
         methods = {label: _method(models, scale)}
     else:
         methods = {name: _method(name, scale) for name in models}
-    pairs, sets = {}, [sets] if isinstance(sets, str) else list(sets)
-    own = data_dir is not None and (Path(data_dir) / "HR").is_dir()
-    if own:
-        name, found = benchmark_sets.load_folder(os.fspath(data_dir), scale)
-        pairs[name] = found
-    for name in sets:
-        if name not in benchmark_sets.BENCHMARKS:
-            raise ValueError(f"sets must be some of {list(benchmark_sets.BENCHMARKS)}. Received: {name!r}")
-        folder = data_dir
-        if own or not folder:
-            folder = benchmark_sets.default_data_dir()
-            download.download(name, folder, scale)
-        pairs[name] = benchmark_sets.load_pairs(name, os.fspath(folder), scale)
+    sets = [sets] if isinstance(sets, str) else list(sets)
+    if unknown := [name for name in sets if name not in benchmark_sets.BENCHMARKS]:
+        raise ValueError(f"sets must be some of {list(benchmark_sets.BENCHMARKS)}. Received: {unknown[0]!r}")
+    pairs = download.load_sets(sets, data_dir, scale)
     if not pairs:
         raise ValueError(f"Give sets, or a data_dir that contains HR/. Received: sets={sets}, data_dir={data_dir}")
     loaded = measures.load(metrics, scale, lpips_weights=lpips_weights, vgg_weights=vgg_weights)

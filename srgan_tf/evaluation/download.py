@@ -4,6 +4,7 @@ import concurrent.futures
 import io
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import requests
@@ -11,7 +12,17 @@ from PIL import Image
 
 from srgan_tf import atomic, bars
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation.benchmark_sets import BENCHMARKS, digest_of, release_path, released_pairs, released_sums
+from srgan_tf.evaluation.benchmark_sets import (
+    BENCHMARKS,
+    Pair,
+    default_data_dir,
+    digest_of,
+    load_folder,
+    load_pairs,
+    release_path,
+    released_pairs,
+    released_sums,
+)
 
 REPOSITORY = "github.com/jbhuang0604/SelfExSR"
 RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
@@ -80,6 +91,31 @@ def download(
         raise UserError(
             f"{file}: cannot be written ({error.strerror}). Set XDG_CACHE_HOME to a folder you own."
         ) from error
+
+
+def load_sets(
+    names: Iterable[str], data_dir: str | Path | None = None, scale: int = 4, *, url: str = RELEASE
+) -> dict[str, list[Pair]]:
+    """Find the pairs of benchmark sets, and of the user's own set, by name.
+
+    Args:
+        names: keys of `BENCHMARKS`. They are downloaded unless `data_dir` is their folder.
+        data_dir: the folder of the sets' folders, or a set of the user's own, a folder with `HR/`.
+        scale: as for `load_pairs`.
+        url: as for `download`.
+
+    Raises:
+        UserError: as `download`, `load_pairs` and `load_folder`.
+    """
+    own = data_dir is not None and (Path(data_dir) / "HR").is_dir()
+    sets = dict([load_folder(data_dir, scale)]) if own else {}
+    for name in names:
+        folder = data_dir
+        if own or not folder:
+            folder = default_data_dir()
+            download(name, folder, scale, url=url)
+        sets[name] = load_pairs(name, folder, scale)
+    return sets
 
 
 class _Failed(Exception):

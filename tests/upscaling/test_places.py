@@ -81,7 +81,7 @@ def test_a_cluster_reports_skipped_files(tmp_path):
         (tmp_path / name).touch()
     rows = list(cluster._listed(plans.Request.of([tmp_path], label="x4").parts, overwrite=False))
     assert [row["state"] for row in rows] == ["kept", "note", "note"]
-    assert "clips" in rows[1]["line"] and "earlier results" in rows[2]["line"]
+    assert "videos" in rows[1]["line"] and "earlier results" in rows[2]["line"]
 
 
 def test_the_manifest_is_beside_the_results():

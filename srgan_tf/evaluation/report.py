@@ -1,5 +1,6 @@
 """The report: a static page with sliders, details, tables, and a montage of each set."""
 
+import contextlib
 import dataclasses
 import re
 import urllib.parse
@@ -47,6 +48,7 @@ class Report:
         shown = {**srs, "hr": as_rgb(hr)}
         if not self.views:
             pages.begin(self.folder, "--report", "report")
+            self._remove_pictures()
         files = {}
         for method, image in shown.items():
             file = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
@@ -79,7 +81,6 @@ class Report:
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
-        self._remove_others()
         write_results(results, self.folder)
         pages.write(
             self.folder,
@@ -101,11 +102,10 @@ class Report:
         )
         return self.folder / "index.html"
 
-    def _remove_others(self):
-        """Remove pictures of an earlier report."""
-        used = {file for views in self.views.values() for view in views.values() for file in view["files"].values()}
-        for path in (self.folder / "pictures").rglob("*.png"):
-            if urllib.parse.quote(path.relative_to(self.folder).as_posix(), errors="surrogateescape") not in used:
+    def _remove_pictures(self):
+        """Remove the pictures of an earlier report."""
+        for path in [*(self.folder / "pictures").rglob("*.png"), *self.folder.glob("montage_*.png")]:
+            with contextlib.suppress(OSError):
                 path.unlink()
 
     def _save(self, image, file):

@@ -78,6 +78,9 @@ class Reader:
         for frame in self._decoded(packet):
             frame.pts = self._clock.tick(frame)
             frame.time_base = self.video.time_base
+            if self._filter is not None and self._filter.shape != _shape(frame):
+                yield from self._filter(None)
+                self._filter = _Bwdif(frame)
             if self._deinterlace and self._filter is None and frame.interlaced_frame:
                 self._filter = _Bwdif(frame)
             yield from [frame] if self._filter is None else self._filter(frame)
@@ -122,9 +125,13 @@ class Reader:
 
 
 class _Bwdif:
-    """FFmpeg's deinterlacer, which passes progressive frames through unchanged."""
+    """FFmpeg's deinterlacer, which passes progressive frames through unchanged.
+
+    shape: width, height and pixel format of its frames.
+    """
 
     def __init__(self, frame):
+        self.shape = _shape(frame)
         graph = av.filter.Graph()
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
@@ -142,6 +149,10 @@ class _Bwdif:
                 yield self._graph.pull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
+
+
+def _shape(frame):
+    return frame.width, frame.height, frame.format.name
 
 
 def _video(clip, source):

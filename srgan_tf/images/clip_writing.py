@@ -20,6 +20,7 @@ _OF_THE_FILE = {
     *("file_package_umid", "company_name", "product_name", "product_version", "product_version_num"),
     *("application_platform", "toolkit_version_num"),
 }
+_SCALED = "frames of another size were scaled to that of the first"
 _QUICKTIME = "com.apple.quicktime."
 
 
@@ -84,7 +85,8 @@ class Writer:
                 self._start(frame, large.shape[:2], colours)
             elif large.shape[:2] != self._shape:
                 large = imresize(large, size=self._shape)
-                self._notes.append("frames of another size were scaled to that of the first")
+                if _SCALED not in self._notes:
+                    self._notes.append(_SCALED)
             encoded = colours.from_rgb(large, self._large.pix_fmt)
         time_base = self._large.codec_context.time_base
         time = round(frame.pts * frame.time_base / time_base)

@@ -8,7 +8,7 @@ import numpy as np
 from srgan_tf.errors import UserError
 
 KINDS = ("AVIF", "JPEG2000", "JXL")
-_HEAD = 2**16  # bytes that are searched for the codec's configuration
+_HEAD = 2**22  # bytes that are searched for the codec's configuration, which may follow other metadata
 
 
 def bits(image, file) -> int:

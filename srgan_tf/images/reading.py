@@ -175,9 +175,9 @@ class PictureFile:
         jpeg_in_tiff = image.format == "TIFF" and image.info.get("compression") == "jpeg"
         fields["lossy"] = jpeg_in_tiff or image.format in formats.LOSSY and not fields["lossless"]
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
-        by_encoder = image.format == "JPEG2000"  # such as "Created by OpenJPEG"
-        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST and not by_encoder:
-            fields["comment"] = comment
+        if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
+            if not (image.format == "JPEG2000" and comment.startswith(b"Created by ")):  # by the encoder
+                fields["comment"] = comment
         try:
             tags = image.getexif()
             if image.format == "JXL" and not image.jpeg:  # the decoder has applied the orientation
@@ -248,7 +248,7 @@ class PictureFile:
             array = deep.decode(image.format, self.file.read(), self.depth, self.path)
         elif image.mode.startswith("I;16"):
             array = np.asarray(image).astype(np.uint16)[..., None]
-            if image.format == "JPEG2000":  # Pillow shifts the values of 12 bits
+            if image.format == "JPEG2000" and is_deep:  # Pillow shifts the values of 12 bits
                 array = deep.spread(array >> 16 - self.depth, self.depth)
             if image.format == "TIFF" and image.tag_v2.get(262) == 0:  # white is 0; Pillow inverts only 8 bits
                 array = 65535 - array

@@ -221,7 +221,8 @@ def _move_into_place(part, folder):
     try:
         os.rename(part, folder)
     except BaseException:  # also Ctrl-C
-        os.rename(old, folder)  # restore the old model for servers
+        if not folder.exists():
+            os.rename(old, folder)  # restore the old model for servers
         raise
     shutil.rmtree(old, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 from srgan_tf.training.recipes import OF_DISCRIMINATOR, Recipe
 
+VGG19 = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # the file that Keras downloads
 EXTENDABLE = ("steps",)  # recipe fields that may change when a run resumes
 
 _PLAIN = (str, int, float, type(None))
@@ -96,8 +97,7 @@ def check_same(run: Run, old: dict, new: dict) -> None:
         )
     if not old.get("start") or old["start"] != origin(run.init):  # the same model may have been moved
         _check_field(run, "init", old["init"], new["init"])
-    if old["vgg"] and new["vgg"]:  # otherwise Keras downloads the same weights
-        _check_field(run, "vgg_weights", Path(old["vgg"]).name, Path(new["vgg"]).name)
+    _check_field(run, "vgg_weights", *(Path(config["vgg"] or VGG19).name for config in (old, new)))
     if old["recipe"]["steps"] > new["recipe"]["steps"]:
         raise UserError(
             f"--steps: {run.folder} contains a run of {old['recipe']['steps']} steps. "

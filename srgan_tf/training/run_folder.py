@@ -3,7 +3,7 @@
 RUN/config.json      the settings, compared field by field when the run resumes
 RUN/metrics.jsonl    figures of bicubic and of the start; losses every few steps; PSNR and others at each validation
 RUN/checkpoints/     the whole state: the last few, the best on validation, the one before the learning rate falls
-RUN/ended/           the SavedModel of each end from which the run was extended
+RUN/ended/           SavedModels of later steps, such as the best and the last, from before the run was extended
 RUN/samples/         LR | SR | HR at each validation
 RUN/saved_model/     the generator as TF Serving reads it: the last and the marked checkpoints, others now and then
 RUN/tensorboard/     metrics and samples as events, if tensorboard is installed

@@ -55,7 +55,7 @@ def planned(request: "Request", reporter: Reporter | None = None) -> list[Job]:
     """The result of `plan` for a `Request`."""
     good, wrong = checked([job for part in request.parts(reporter) for job in part])
     for job, problem in wrong.items():
-        if not job.problem and not request.folders:
+        if not job.problem and not (request.folders and good):
             raise UserError(problem)
     return [*good, *(dataclasses.replace(job, problem=problem) for job, problem in wrong.items())]
 

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -49,9 +50,13 @@ def test_process_substitution_reads_and_writes_the_files_of_the_shell(tmp_path, 
     (tmp_path / "a.png").write_bytes(png())
     (tmp_path / "other.png").write_bytes(png(9, 9))
     command = f"{sys.executable} {ROOT / 'upscale.py'} --model {small_model}"
-    script = f"{command} <(cat a.png) -o >(cat > large.png) < other.png && sleep 1"
+    script = f"{command} <(cat a.png) -o >(cat > part && mv part large.png) < other.png"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, b"")
+    deadline = time.monotonic() + 30  # the shell does not wait for the second cat
+    while not (tmp_path / "large.png").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     assert Image.open(tmp_path / "large.png").size == (24, 20)
 
 

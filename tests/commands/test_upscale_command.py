@@ -430,6 +430,8 @@ def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments,
         ("--damaged keep", {"keep_damaged": True}),
         ("--overwrite", {"overwrite": True}),
         ("--suffix _big", {"target": "a_big.png"}),
+        ("--format webp", {"target": "a_x4.webp"}),
+        ("--scale 4", {"scale": 4}),
         ("--tile 32", {"tile": 32}),
         ("--precision float32", {"precision": "float32"}),
         ("--fidelity 0.5 --model srgan", {"fidelity": 0.5, "model": "srgan"}),
@@ -438,7 +440,7 @@ def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments,
         ("--height 30", {"height": 30, "target": "a_h30.png"}),
     ],
 )
-def test_every_flag_has_its_effect(run, monkeypatch, arguments, expected):
+def test_a_flag_reaches_what_it_sets(run, monkeypatch, arguments, expected):
     defaults = {
         "quality": None,
         "keep_times": False,

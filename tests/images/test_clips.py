@@ -297,6 +297,16 @@ def interlaced(path):
     return path
 
 
+def test_interlaced_frames_of_another_size_are_scaled_too(tmp_path):
+    parts = [interlaced(tmp_path / "a.ts"), make(tmp_path / "b.ts", frames=3)]
+    clip = tmp_path / "clip.ts"
+    clip.write_bytes(b"".join(part.read_bytes() for part in parts))
+    notes = clips.enlarge(clip, tmp_path / "large.mp4", larger)
+    assert {"deinterlaced", "frames of another size were scaled to that of the first"} <= set(notes)
+    frames = frames_of(tmp_path / "large.mp4")
+    assert len(frames) >= 12 and {(f.height, f.width) for f in frames} == {(256, 384)}
+
+
 def combing(frame):
     luma = frame.to_ndarray()[: frame.height].astype(float)
     return np.abs(luma[1:-1] - (luma[:-2] + luma[2:]) / 2).mean()

@@ -455,6 +455,9 @@ def test_a_comment_is_kept_in_formats_with_comments(tmp_path):
             writing.write(tmp_path / f"out{suffix}", found)
             assert Image.open(tmp_path / f"out{suffix}").info["comment"] == "Created by Zoë".encode()
         assert writing.write(tmp_path / "out.png", found) == ("without its comment",)
+    for comment, kept in ((b"mine", b"mine"), (b"Created by OpenJPEG version 2.5.0", None)):  # by the encoder
+        Image.fromarray(noise(4, 7)).save(tmp_path / "in.jp2", comment=comment)
+        assert reading.read(tmp_path / "in.jp2").comment == kept
 
 
 def test_texts_are_kept_in_png_only_and_noted_otherwise(tmp_path):

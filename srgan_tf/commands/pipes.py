@@ -14,7 +14,7 @@ from srgan_tf.upscaling import jobs, plans
 NAME = "-"  # of standard input and standard output
 _STDIN = (NAME, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
 _STDOUT = (NAME, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-_DEVICES = (*_STDIN[1:], *_STDOUT[1:], "/dev/fd/", "/proc/self/fd/")  # also of a shell's process substitution
+_DEVICES = ("/dev/stdin", "/dev/stdout", "/dev/fd/", "/proc/self/fd/")  # also of a shell's process substitution
 
 
 def asked_for(paths, output) -> bool:

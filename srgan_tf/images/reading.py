@@ -175,9 +175,10 @@ class PictureFile:
         jpeg_in_tiff = image.format == "TIFF" and image.info.get("compression") == "jpeg"
         fields["lossy"] = jpeg_in_tiff or image.format in formats.LOSSY and not fields["lossless"]
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
+        if image.format == "JPEG2000" and (comment or b"").startswith(b"Created by "):  # by the encoder
+            comment = None
         if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
-            if not (image.format == "JPEG2000" and comment.startswith(b"Created by ")):  # by the encoder
-                fields["comment"] = comment
+            fields["comment"] = comment
         try:
             tags = image.getexif()
             if image.format == "JXL" and not image.jpeg:  # the decoder has applied the orientation

@@ -1,6 +1,5 @@
 """`python upscale.py` as a user runs it: results, messages and wrong flags."""
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import srgan_tf
 from helpers import ROOT
 from srgan_tf.commands import start, upscale
 from srgan_tf.saved_models import zoo
-from srgan_tf.upscaling import by_file, jobs
 from srgan_tf.upscaling.upscaler import Upscaler
 
 
@@ -418,63 +416,6 @@ def test_a_wrong_flag_or_file_is_one_line_and_nothing_is_written(run, arguments,
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and problem in err and err.count("\n") == 1
     assert {name: Path(name).read_bytes() for name in files()} == before
-
-
-@pytest.mark.parametrize(
-    "arguments, expected",
-    [
-        ("--quality 60", {"quality": 60}),
-        ("--keep_times", {"keep_times": True}),
-        ("--keep_interlaced", {"keep_interlaced": True}),
-        ("--large", {"large": True}),
-        ("--damaged keep", {"keep_damaged": True}),
-        ("--overwrite", {"overwrite": True}),
-        ("--suffix _big", {"target": "a_big.png"}),
-        ("--format webp", {"target": "a_x4.webp"}),
-        ("--scale 4", {"scale": 4}),
-        ("--tile 32", {"tile": 32}),
-        ("--precision float32", {"precision": "float32"}),
-        ("--fidelity 0.5 --model srgan", {"fidelity": 0.5, "model": "srgan"}),
-        ("--outscale 2", {"outscale": 2, "target": "a_x2.png"}),
-        ("--width 30", {"width": 30, "target": "a_w30.png"}),
-        ("--height 30", {"height": 30, "target": "a_h30.png"}),
-    ],
-)
-def test_a_flag_reaches_what_it_sets(run, monkeypatch, arguments, expected):
-    defaults = {
-        "quality": None,
-        "keep_times": False,
-        "keep_interlaced": False,
-        "large": False,
-        "keep_damaged": False,
-        "overwrite": False,
-        "target": "a_x4.png",
-        "tile": 0,
-        "precision": "auto",
-        "fidelity": None,
-        "model": "srgan",
-        "outscale": None,
-        "width": None,
-        "height": None,
-        "scale": None,
-    }
-    found = {}
-
-    def record(planned, enlarger, *, overwrite, options, reporter):
-        [job] = planned
-        found.update(dataclasses.asdict(options), overwrite=overwrite, target=job.target.name)
-        assert enlarger._upscaler == "loaded"
-        return jobs.Outcome(1)
-
-    def load(**settings):
-        found.update(settings)
-        return "loaded"
-
-    monkeypatch.setattr(jobs, "run", record)
-    monkeypatch.setattr(by_file, "load", load)
-    Path("a.png").touch()
-    assert run("a.png", *arguments.split(), model="srgan" if "--model" not in arguments else None)[0] == 0
-    assert found == {**defaults, **expected}
 
 
 def test_hints_name_packages_that_pip_can_install():

@@ -309,12 +309,16 @@ def test_formats_of_installed_plugins_are_read(tmp_path, name):
     assert np.abs(pixels.astype(int) - colours(32, 40)).mean() < 6
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 16])
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_jpeg_xl_keeps_its_depth(tmp_path, bits, channels):
-    imagecodecs = pytest.importorskip("imagecodecs")
+@pytest.fixture
+def jpeg_xl():
     if formats.missing_plugin("x.jxl"):
         pytest.skip("needs pillow-jxl-plugin")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_jpeg_xl_keeps_its_depth(jpeg_xl, tmp_path, bits, channels):
+    imagecodecs = pytest.importorskip("imagecodecs")
     dtype = np.uint8 if bits == 8 else np.uint16
     values = np.random.default_rng(0).integers(0, 2**bits, (20, 13, channels), dtype)
     values[0, 0] = 2**bits - 1
@@ -327,17 +331,13 @@ def test_jpeg_xl_keeps_its_depth(tmp_path, bits, channels):
     assert np.abs(found - values * (white / (2**bits - 1))).max() <= 1 and found[0, 0].min() == white
 
 
-def test_floating_point_jpeg_xl_is_refused(tmp_path):
+def test_floating_point_jpeg_xl_is_refused(jpeg_xl, tmp_path):
     imagecodecs = pytest.importorskip("imagecodecs")
-    if formats.missing_plugin("x.jxl"):
-        pytest.skip("needs pillow-jxl-plugin")
     (tmp_path / "x.jxl").write_bytes(imagecodecs.jpegxl_encode(np.zeros((8, 8, 3), np.float32), lossless=True))
     assert "channels of this type would not be kept" in refusal(tmp_path / "x.jxl")
 
 
-def test_the_orientation_of_jpeg_xl_is_that_of_its_codestream_not_of_its_exif_data(tmp_path):
-    if formats.missing_plugin("x.jxl"):
-        pytest.skip("needs pillow-jxl-plugin")
+def test_the_orientation_of_jpeg_xl_is_that_of_its_codestream_not_of_its_exif_data(jpeg_xl, tmp_path):
     formats.load_plugins()
     exif = Image.Exif()
     exif[0x0112] = 6

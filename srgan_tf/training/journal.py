@@ -22,7 +22,7 @@ class Journal:
 
     Attributes:
         events: the writer of TensorBoard's events; None if it is not installed.
-        bicubic: the figures of bicubic by name, `bicubic_psnr` and so on; empty before `write_bicubic`.
+        bicubic: the figures of bicubic by name, `bicubic_psnr` and so on, and `images`; empty before `write_bicubic`.
     """
 
     def __init__(self, folder: Path, step: int):
@@ -37,30 +37,39 @@ class Journal:
         if importlib.util.find_spec("tensorboard"):
             self.events = tf.summary.create_file_writer(str(folder / "tensorboard"))
             self._bicubic = tf.summary.create_file_writer(str(folder / "tensorboard" / "bicubic"))
-        lines = [json.loads(line) for line in kept]
-        self._validations = [line for line in lines if "validation_psnr" in line]
-        self.bicubic = next((line for line in lines if "bicubic_psnr" in line), {})
+        self.bicubic, self._validations = {}, []
+        for line in map(json.loads, kept):
+            self._note(line)
 
     def best(self, figure: str, lower: bool) -> float | None:
         """The best value of a figure after the start; None if there is none."""
         return self._best(figure, lower).get(figure)
 
+    def is_of(self, images: int) -> bool:
+        """Whether the figures are those of certain validation images; older versions did not record which."""
+        return bool(self.bicubic) and self.bicubic.get("images", images) == images
+
     def write(self, step: int, figures: dict) -> None:
         """Append the figures of a step, numbers by name."""
         with open(self.path, "a") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
-        if "validation_psnr" in figures:
-            self._validations.append({"step": step, **figures})
+        self._note({"step": step, **figures})
         _write_scalars(self.events, step, figures)
         # TensorBoard draws bicubic as a second run in the charts of validation: a horizontal line.
         same = {name.replace("bicubic", "validation", 1): value for name, value in self.bicubic.items()}
         _write_scalars(self._bicubic, step, {name: same[name] for name in figures.keys() & same.keys() - {"step"}})
 
-    def write_bicubic(self, figures: dict) -> None:
-        """Append the figures of bicubic on the validation pictures, `bicubic_psnr` and so on."""
-        self.bicubic = figures
+    def write_bicubic(self, figures: dict, images: int) -> None:
+        """Append the figures of bicubic. Earlier validations, which were of other images, no longer count.
+
+        Args:
+            figures: the figures on the validation images, `bicubic_psnr` and so on.
+            images: an integer that identifies these images.
+        """
+        line = {"step": 0, **figures, "images": images}
         with open(self.path, "a") as file:
-            file.write(json.dumps({"step": 0, **figures}) + "\n")
+            file.write(json.dumps(line) + "\n")
+        self._note(line)
 
     def write_picture(self, step: int, kind: str, picture: np.ndarray) -> None:
         """Show a sample, LR | SR | HR side by side, uint8 [H, W, 3], in TensorBoard."""
@@ -82,6 +91,14 @@ class Journal:
         rows += [(name, as_text(line, "validation")) for name, line in marked]
         width = max(len(name) for name, _ in rows)
         return [f"{name:{width}}  {text}" for name, text in rows if text]
+
+    def _note(self, line):
+        if "bicubic_psnr" in line:
+            if self.bicubic:  # of other images
+                self._validations = []
+            self.bicubic = line
+        elif "validation_psnr" in line:
+            self._validations.append(line)
 
     def _best(self, figure, lower):
         trained = [line for line in self._validations if line["step"] and figure in line]

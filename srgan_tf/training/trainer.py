@@ -159,8 +159,11 @@ class _Loop:
         """Say what can be compared later: bicubic, and the generator before its first step."""
         if not self.journal.events:
             print(f"no charts: TensorBoard is not installed (pip install tensorboard). Figures: {self.journal.path}")
-        if self.validator and not self.journal.bicubic:  # also when a run of an older version resumes
-            self.journal.write_bicubic(self.validator.bicubic())
+        if self.validator and not self.journal.is_of(self.validator.images):
+            if self.journal.bicubic:
+                print("validation: other images than before, so the best step is determined anew.", flush=True)
+                self.best = None
+            self.journal.write_bicubic(self.validator.bicubic(), self.validator.images)
         if 0 < self.step < self.recipe.steps:
             print(f"resumes from step {self.step} of {self.recipe.steps}", flush=True)
         elif self.validator and not self.step:

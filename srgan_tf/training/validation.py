@@ -30,12 +30,13 @@ class Validator:
         name: of that distance in the figures.
 
     Attributes:
+        images: an integer that identifies the pictures, the `fingerprint` of their store.
         criterion: the figure that decides which step is the best, and whether lower is better. PSNR prefers smooth
             pictures, so that for SRGAN it is the perceptual distance if there is one.
     """
 
     def __init__(self, state: State, store: Store, degradation: Degradation, distance=None, name="lpips"):
-        self.state, self.pictures = state, centres(store, degradation)
+        self.state, self.pictures, self.images = state, centres(store, degradation), store.fingerprint
         self.generator = state.exported()
         self.distance, self.name = distance, name
         perceptual = distance and state.recipe.phase == "srgan"

@@ -3,14 +3,35 @@
 import dataclasses
 import shutil
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from helpers.runs import RECIPE
+from srgan_tf.networks import models
+from srgan_tf.saved_models import export
 from srgan_tf.training import trainer
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.store import open_store
+
+
+@pytest.fixture(autouse=True)
+def quick_runs(monkeypatch):
+    """A narrow discriminator, and SavedModels of variables and attributes only: tracing takes most of a short run.
+
+    The tests of `commands/`, `saved_models/` and `test_models.py` use the real ones.
+    """
+    monkeypatch.setattr(models, "DISCRIMINATOR_CONVS", ((8, 2), (8, 2), (8, 2), (8, 2)))
+
+    def archive(generator, facts):
+        variables = [v.value for layer in generator.layers for v in layer.weights]
+        archive = keras.export.ExportArchive()
+        archive.add_endpoint("total", lambda: {"total": tf.add_n([tf.reduce_sum(v) for v in variables])}, [])
+        return archive
+
+    monkeypatch.setattr(export, "_archive", archive)
 
 
 @pytest.fixture(scope="session")

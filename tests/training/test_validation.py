@@ -112,3 +112,20 @@ def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start, f
     arrays = [checkpoints.load(run / "checkpoints" / "step-00000004.npz") for run in (plain, averaged)]
     np.testing.assert_allclose(*(a["generator/head_conv/kernel"] for a in arrays), atol=1e-6)
     assert not np.array_equal(weights(plain, 4)["head_conv/kernel"], weights(averaged, 4)["head_conv/kernel"])
+
+
+def test_a_run_that_resumes_with_other_validation_images_determines_its_best_step_anew(start, tmp_path, capsys):
+    run = start()
+    best = max(line["validation_psnr"] for line in lines(run) if line["step"] and "validation_psnr" in line)
+    (tmp_path / "others").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "others" / "noise.png")
+    others = open_store(Folder(tmp_path / "others", 4), 4, tmp_path / "cache")
+    start(dataclasses.replace(RECIPE, steps=6), validation=others)
+    assert capsys.readouterr().out.count("other images than before") == 1
+    bicubic = [line["bicubic_psnr"] for line in lines(run) if "bicubic_psnr" in line]
+    assert len(bicubic) == 2 and bicubic[1] < bicubic[0]
+    assert checkpoints.marked(run / "checkpoints", "best") == 6
+    assert [line for line in lines(run) if line["step"] == 6][-1]["validation_psnr"] < best
+    start(dataclasses.replace(RECIPE, steps=8), validation=others)
+    assert "other images" not in capsys.readouterr().out

@@ -41,3 +41,21 @@ def test_a_folder_without_fonts_is_one_line(tmp_path):
     assert run.returncode == 1
     assert run.stderr == f"error: --fonts {tmp_path}: no .ttf or .otf file. Give a folder of fonts.\n"
     assert not (tmp_path / "pages").exists()
+
+
+def test_fonts_without_latin_letters_are_left_out(tmp_path, fonts):
+    (tmp_path / "fonts").mkdir()
+    (tmp_path / "fonts" / "damaged.ttf").write_bytes(b"no font")
+    run = draw(tmp_path / "pages", tmp_path / "fonts")
+    assert run.returncode == 1 and "except 1 without Latin letters. Give a folder of fonts." in run.stderr
+    good = next(fonts.rglob("KaTeX_Typewriter*.ttf"))
+    (tmp_path / "fonts" / "good.ttf").write_bytes(good.read_bytes())
+    run = draw(tmp_path / "pages", tmp_path / "fonts", "--pages", "1")
+    assert run.returncode == 0 and run.stdout.startswith("skipped: 1 of 2 fonts")
+
+
+@pytest.mark.parametrize("tool", [["remeasure.py", "missing", ".", "out"], ["transfer.py", "missing", "b", "c", "out"]])
+def test_a_model_that_does_not_exist_is_one_line(tmp_path, tool):
+    run = subprocess.run([sys.executable, TOOLS / tool[0], *tool[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1 and "Traceback" not in run.stderr
+    assert run.stderr.splitlines()[-1].startswith("error: MODEL missing: ")

@@ -4,7 +4,7 @@
 
 Photographs contain few letters, so a model trained on them alone draws letters badly. 26 pages among 505 photographs
 are a twentieth of the crops. The pages are PNG files of 1024 x 768 pixels, determined by `--seed`. The fonts are the
-.ttf and .otf files under FOLDER.
+.ttf and .otf files under FOLDER that contain Latin letters and digits.
 """
 
 import argparse
@@ -20,6 +20,9 @@ SMOOTH = 4  # shapes are drawn larger by this factor and reduced, because Pillow
 SYLLABLES = "ka lo mi ter ra en st or ing vel du pa ne qui sha wo lex by fi zu jo hum gra".split()
 
 
+CHARACTERS = string.ascii_letters + string.digits + ",."
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
@@ -27,14 +30,28 @@ def main():
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts"))
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    fonts = sorted(path for ending in ("ttf", "otf") for path in args.fonts.rglob(f"*.{ending}"))
+    found = sorted(path for ending in ("ttf", "otf") for path in args.fonts.rglob(f"*.{ending}"))
+    fonts = [path for path in found if has_letters(path)]
     if not fonts:
-        sys.exit(f"error: --fonts {args.fonts}: no .ttf or .otf file. Give a folder of fonts.")
+        others = f", except {len(found)} without Latin letters" if found else ""
+        sys.exit(f"error: --fonts {args.fonts}: no .ttf or .otf file{others}. Give a folder of fonts.")
+    if len(fonts) < len(found):
+        print(f"skipped: {len(found) - len(fonts)} of {len(found)} fonts, which have no Latin letters or one size only")
     args.out.mkdir(parents=True, exist_ok=True)
     for n in range(args.pages):
         rng = np.random.default_rng([args.seed, n])
         draw = (text_page, graphics_page)[n % 4 == 3]
         draw(rng, fonts).save(args.out / f"lettering{n:03}.png")
+
+
+def has_letters(path):
+    """Whether a font can be drawn in any size, and has Latin letters and digits instead of boxes."""
+    try:
+        font = ImageFont.truetype(str(path), 40)
+        absent = bytes(font.getmask("\uffff"))
+        return all(bytes(font.getmask(c)) not in (b"", absent) for c in CHARACTERS)
+    except OSError:  # damaged, or a font of bitmaps, such as emoji
+        return False
 
 
 def text_page(rng, fonts):

@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.networks import models  # noqa: E402
 from srgan_tf.networks.pixels import to_lr  # noqa: E402
 from srgan_tf.saved_models import export, zoo  # noqa: E402
@@ -30,7 +31,7 @@ def main():
     parser.add_argument("--cache_dir", default="runs/cache")
     parser.add_argument("--crops", type=int, default=2048)
     args = parser.parse_args()
-    folder = zoo.resolve(args.model)
+    folder = zoo.resolve(args.model, flag="MODEL")
     generator, facts = export.restore(folder), zoo.attributes(folder)
     scale, batch = models.scale_of(generator), 16
     crops = Crops(open_store(Folder(args.pictures, scale), scale, args.cache_dir), crop=96, batch=batch)
@@ -39,4 +40,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -21,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np  # noqa: E402
 
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.networks import layers, models  # noqa: E402
 from srgan_tf.saved_models import export, zoo  # noqa: E402
 
@@ -30,12 +31,11 @@ def main():
     for name in ("model", "trained", "base", "out"):
         parser.add_argument(name)
     args = parser.parse_args()
-    facts = zoo.attributes(zoo.resolve(args.model))
+    places = [zoo.resolve(getattr(args, name), flag=name.upper()) for name in ("model", "trained", "base")]
+    facts = zoo.attributes(places[0])
     network = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
     norms = {layer.name: layer.epsilon for layer in network.layers if isinstance(layer, layers.BatchNormalization)}
-    model, trained, base = (
-        models.named_weights(export.restore(zoo.resolve(name))) for name in (args.model, args.trained, args.base)
-    )
+    model, trained, base = (models.named_weights(export.restore(place)) for place in places)
     maps = [as_maps(weights, norms) for weights in (model, trained, base)]
     total = {name: maps[0][name] + maps[1][name] - maps[2][name] for name in model}
     for name, epsilon in norms.items():
@@ -58,4 +58,7 @@ def as_maps(weights, norms):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -45,6 +45,7 @@ def start(main, argv=None):
         # File names may contain characters that the terminal cannot show. Each line is flushed, for readers of a pipe,
         # and so that a closed pipe is noticed at once.
         getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # also for people whose keras.json has another one
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, cache, download, measures
 from srgan_tf.evaluation import evaluate as scoring
 from srgan_tf.evaluation.metrics import PROTOCOLS
@@ -76,21 +77,25 @@ def train(
 
     Raises:
         UserError: if there are no usable images, or if `run_dir` contains a run with other settings.
-        Stopped: after Ctrl-C, when a checkpoint has been written.
+        Stopped: after Ctrl-C, when a checkpoint has been written. Only a run in the main thread notices Ctrl-C.
     """
     from srgan_tf.training import trainer
-    from srgan_tf.training.datasets import Folder, hold_out
+    from srgan_tf.training.datasets import Folder, check_trained_on_all, hold_out
     from srgan_tf.training.store import open_store
 
+    if (backend := keras.backend.backend()) != "tensorflow":
+        raise UserError(f"KERAS_BACKEND: training needs tensorflow, not {backend}. Set it to tensorflow before import.")
     cache_dir = os.fspath(cache_dir or cache.default_folder())
     source = Folder(data_dir, recipe.scale, lr_dir)
     if validation_dir:
+        check_trained_on_all(source, [run_dir])
         held = Folder(validation_dir, recipe.scale, validation_lr_dir)
     else:
         source, held = hold_out(source, [run_dir])
     run = trainer.Run(os.fspath(run_dir), recipe, source.describe(), os.fspath(init), os.fspath(vgg_weights), **options)
     store = open_store(source, recipe.scale, cache_dir)
-    return trainer.train(run, store, open_store(held, recipe.scale, cache_dir) if held else None)
+    validation = held and open_store(held, recipe.scale, cache_dir, optional=not validation_dir)
+    return trainer.train(run, store, validation)
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 import shlex
 import shutil
@@ -13,6 +14,7 @@ from absl import flags
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
+from srgan_tf.training import run_config
 from srgan_tf.training.recipes import (
     DIV2K_LR,
     OF_DISCRIMINATOR,
@@ -142,6 +144,7 @@ XLA = _bool(
 )
 DETERMINISTIC = _bool("deterministic", False, "Reproduce the weights bit for bit; slower on a GPU.")
 
+RUN_FLAGS = (LOG_EVERY, VALIDATE_EVERY, CHECKPOINT_EVERY, CHECKPOINT_MINUTES, EXPORT_MINUTES, KEEP, DETERMINISTIC, XLA)
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, OVERRIDES["steps"])
 OF_SRGAN = ("content", "shift", "pixel", "tv", "consistency", "grid")  # with both phases
 
@@ -160,7 +163,11 @@ def main(argv):
     _check_recipes(recipes.values())
     if JPEG.value:
         print(f"warning: --jpeg is deprecated. Use --degradation jpeg={JPEG.value}:95.", file=sys.stderr)
-    if [*recipes] == ["srgan"] and not INIT.value and not (run_dir / "srresnet" / "saved_model").is_dir():
+    first = next(iter(recipes))
+    begun = run_config.has_begun(run_dir / first)
+    if INIT.value and not begun:
+        zoo.resolve(INIT.value, flag="--init")
+    if first == "srgan" and not INIT.value and not begun and not (run_dir / "srresnet" / "saved_model").is_dir():
         raise UserError(
             f"--phase srgan: no SRResNet in {run_dir} to start from. Train both phases, or give a model with --init."
         )
@@ -179,32 +186,29 @@ def main(argv):
             shutil.rmtree(run_dir / phase, ignore_errors=True)
     strategy = distribution.strategy(DISTRIBUTE.value)
     for recipe in recipes.values():
-        trainer.check_replicas(recipe, strategy, XLA.value)
+        distribution.check_replicas(recipe, strategy, XLA.value)
     store = None if endless else open_store(source, scale, cache_dir)
-    validation_store = open_store(validation, scale, cache_dir) if validation else None
+    validation_store = validation and open_store(validation, scale, cache_dir, optional=not VALIDATION_DIR.value)
     if len(recipes) == 2 and recipes["srgan"].content != "mse":  # fail before the hours of SRResNet
         losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
-    for i, (phase, recipe) in enumerate(recipes.items()):
-        init = (INIT.value or "") if i == 0 else ""
+    runs = []
+    for phase, recipe in recipes.items():
+        init = (INIT.value or "") if phase == first else ""
         if phase == "srgan" and not init:
             init = str(run_dir / "srresnet" / "saved_model")
-        run_ = trainer.Run(
+        settings = trainer.Run(
             str(run_dir / phase),
             recipe,
             source.describe(),
             init,
             VGG_WEIGHTS.value or "" if recipe.content != "mse" else "",
-            log_every=LOG_EVERY.value,
-            validate_every=VALIDATE_EVERY.value,
-            checkpoint_every=CHECKPOINT_EVERY.value,
-            checkpoint_minutes=CHECKPOINT_MINUTES.value,
-            export_minutes=EXPORT_MINUTES.value,
-            keep=KEEP.value,
-            deterministic=DETERMINISTIC.value,
-            xla=XLA.value,
+            **{flag.name: flag.value for flag in RUN_FLAGS},
         )
-        batches = source.batches(recipe) if endless else store
-        saved = trainer.train(run_, batches, validation_store, strategy=strategy)
+        runs.append((settings, source.batches(recipe) if endless else store))
+    for settings, batches in runs if distribution.is_chief(strategy) else ():
+        trainer.check(settings, batches, strategy)
+    for (phase, recipe), (settings, batches) in zip(recipes.items(), runs):
+        saved = trainer.train(settings, batches, validation_store, strategy=strategy)
         if distribution.is_chief(strategy):
             print(f"{phase}: saved in {saved}")
     if distribution.is_chief(strategy):
@@ -248,11 +252,12 @@ def _check(argv):
     for flag in folders:
         if flag.value is not None and not os.path.isdir(flag.value):
             raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of images.")
-    if DATA_DIR.value and VALIDATION_DIR.value and _is_inside(VALIDATION_DIR.value, DATA_DIR.value):
-        raise UserError(
-            f"--validation_dir {VALIDATION_DIR.value}: inside --data_dir, so its images would be trained on. Use two "
-            "folders."
-        )
+    for inner, outer in itertools.permutations((VALIDATION_DIR, DATA_DIR)):
+        if inner.value and outer.value and _is_inside(inner.value, outer.value):
+            raise UserError(
+                f"--{inner.name} {inner.value}: inside --{outer.name}, so that images would be both trained on and "
+                "validated on. Use two folders."
+            )
     for hr, lr in ((DATA_DIR, LR_DIR), (VALIDATION_DIR, VALIDATION_LR_DIR)):
         if lr.value and not hr.value:
             raise UserError(f"--{lr.name}: has no effect without --{hr.name}. Give both, or omit it.")
@@ -282,8 +287,6 @@ def _check(argv):
         from srgan_tf.images import degradation
 
         degradation.parse(OVERRIDES["degradation"].value)
-    if INIT.value:
-        zoo.resolve(INIT.value, flag="--init")
 
 
 def _check_recipes(recipes):
@@ -388,5 +391,7 @@ def _sources(scale, run_dir):
         splits = ("train", "validation")
         source, validation = (datasets.Div2k(scale, split, TFDS_DIR.value, DIV2K.value) for split in splits)
     if VALIDATION_DIR.value:
+        if DATA_DIR.value:
+            datasets.check_trained_on_all(source, [run_dir / phase for phase in PHASES])
         validation = datasets.Folder(VALIDATION_DIR.value, scale, VALIDATION_LR_DIR.value)
     return source, validation

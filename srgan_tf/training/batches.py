@@ -110,8 +110,8 @@ class Crops(Batches):
         self.usable = np.flatnonzero(store.sizes.min(axis=1) >= self.side)
         if not len(self.usable):
             raise UserError(
-                f"--crop: all {len(store)} pictures are smaller than a crop of {crop} x {crop} pixels. Use larger "
-                "pictures or a smaller --crop."
+                f"--crop: all {len(store)} images have a side below {crop} pixels, --crop and --shift together. Use "
+                "larger images, a smaller --crop or --shift 0."
             )
 
     def __call__(self, n, rows=slice(None)):

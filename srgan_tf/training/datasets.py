@@ -20,7 +20,8 @@ from srgan_tf.resize import imresize
 from srgan_tf.training import run_config
 from srgan_tf.training.recipes import DIV2K_LR
 
-HELD_OUT = 20  # one image in this many is held out for validation
+HELD_OUT = 20  # one image in this many is held out for validation,
+MOST_HELD_OUT = 100  # but not more than these, as many as in DIV2K: each validation scores all of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +71,10 @@ class Folder:
         Their names decide, so that the same ones are held out every time and wherever the folder is.
 
         Returns:
-            This folder without a twentieth of its pictures, and a folder of these; None for it with fewer than 20.
+            This folder without a twentieth of its pictures, at most 100, and a folder of these; None for it with
+            fewer than 20.
         """
-        count = len(self.files) // HELD_OUT
+        count = min(len(self.files) // HELD_OUT, MOST_HELD_OUT)
         if not count:
             return self, None
         mixed = sorted(self.files, key=lambda path: hashlib.sha256(repr(self._name(path)).encode()).digest())
@@ -166,6 +168,17 @@ def hold_out(source, runs):
         "others with --validation_dir."
     )
     return train, held
+
+
+def check_trained_on_all(source, runs):
+    """Raise a UserError if a run has held out pictures of a `Folder`: it cannot resume with others for validation."""
+    train, held = source.split()
+    for run in runs:
+        if held and run_config.trained_on(run) == train.describe():
+            raise UserError(
+                f"--validation_dir: the run in {run} has held out {held.count} of its own images for validation. Omit "
+                "the flag to resume it, or choose another --run_dir."
+            )
 
 
 def _cropped(hr, lr, scale):

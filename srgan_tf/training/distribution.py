@@ -43,6 +43,19 @@ def single_gpu(strategy):
     return gpus[0].name if gpus and strategy.num_replicas_in_sync == 1 else None
 
 
+def check_replicas(recipe, strategy, xla):
+    """Raise a UserError if a recipe cannot be trained on the devices of a strategy."""
+    replicas = strategy.num_replicas_in_sync
+    if recipe.batch % replicas:
+        raise UserError(
+            f"--batch: {recipe.batch} crops cannot be shared equally by {replicas} devices. Use a multiple of "
+            f"{replicas}."
+        )
+    if replicas > 1 and (xla or recipe.precision == "float16"):
+        flag = "--xla" if xla else "--precision float16"
+        raise UserError(f"{flag}: it works on one device only. Remove it or --distribute.")
+
+
 def is_chief(strategy):
     """Whether this program writes the shared files: it is the first worker, or the only one."""
     resolver = strategy.cluster_resolver

@@ -41,6 +41,13 @@ class Journal:
         for line in map(json.loads, kept):
             self._note(line)
 
+    @property
+    def measure(self) -> str | None:
+        """The name of the perceptual distance in the validations, "" if they have none; None without validations."""
+        if not self._validations:
+            return None
+        return next((name for name in ("lpips", "content") if f"validation_{name}" in self._validations[-1]), "")
+
     def best(self, figure: str, lower: bool) -> float | None:
         """The best value of a figure after the start; None if there is none."""
         return self._best(figure, lower).get(figure)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
+from srgan_tf.training import checkpoints
 from srgan_tf.training.recipes import OF_DISCRIMINATOR, Recipe
 
 VGG19 = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # the file that Keras downloads
@@ -70,9 +71,16 @@ def read(path: Path) -> dict:
     raise UserError(f"{problem}. Restore it, or choose another --run_dir.")
 
 
+def has_begun(folder) -> bool:
+    """Whether a run has a checkpoint to resume from."""
+    return bool(checkpoints.found(Path(folder) / "checkpoints"))
+
+
 def trained_on(folder) -> dict | None:
-    """The description of the pictures that a run was trained on; None if there is no run or it is damaged."""
+    """The description of the pictures that a run was trained on; None if nothing was trained, or it is damaged."""
     with contextlib.suppress(UserError):
+        if not has_begun(folder):
+            return None
         return read(Path(folder) / "config.json")["train"]
     return None
 

@@ -24,7 +24,7 @@ from srgan_tf.errors import UserError, one_line
 from srgan_tf.saved_models import export
 from srgan_tf.training import checkpoints, run_config
 from srgan_tf.training.journal import Journal
-from srgan_tf.training.recipes import Recipe, extension_start
+from srgan_tf.training.recipes import extension_start
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.state import State
 
@@ -64,6 +64,29 @@ class RunFolder:
                 part.unlink()
             yield
 
+    def check(self, run: Run) -> dict | None:
+        """Compare the settings of a run with those that it began with.
+
+        Returns:
+            The settings that it began with; None if nothing was trained yet.
+
+        Raises:
+            UserError: if the folder contains another run, or one that cannot be trained for as many steps.
+        """
+        if not checkpoints.found(self._checkpoints):
+            return None
+        old = run_config.read(self.path / "config.json")
+        run_config.check_same(run, old, run_config.as_config(run))
+        last = _last_step_to_resume_from(run, old)
+        if old["recipe"]["steps"] < run.recipe.steps and not any(
+            _is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)
+        ):
+            raise UserError(
+                f"{self.path}: no checkpoint of step {last} or before can be read, so the run cannot be extended. To "
+                f"train it for longer, use --init {self._models} and another --run_dir."
+            )
+        return old
+
     def configure(self, run: Run) -> None:
         """Write the settings of a run after comparing them with its original settings.
 
@@ -71,18 +94,16 @@ class RunFolder:
             UserError: if the folder contains another run.
         """
         new = run_config.as_config(run)
-        if checkpoints.found(self._checkpoints):  # without one, nothing was trained yet
-            old = run_config.read(self.path / "config.json")
-            run_config.check_same(run, old, new)
+        if old := self.check(run):
             current, new["start"] = new["start"], old.get("start", new["start"])
-            if run.init and current != new["start"]:
+            if current and current != new["start"]:
                 print(
                     f"warning: {self.path} started from another version of {run.init}. The run resumes with its own "
                     "weights; to start from the new model, choose another --run_dir.",
                     file=sys.stderr,
                 )
             if old["recipe"]["steps"] < run.recipe.steps:
-                self._reopen(dataclasses.replace(run.recipe, steps=old["recipe"]["steps"]))
+                self._reopen(_last_step_to_resume_from(run, old))
         with atomic.whole_file(self.path / "config.json") as file:
             file.write(json.dumps(new, indent=1).encode())
         self.origin = new["start"]
@@ -177,17 +198,11 @@ class RunFolder:
         """The step of the best checkpoint on validation; None without validation."""
         return checkpoints.marked(self._checkpoints, "best")
 
-    def _reopen(self, recipe: Recipe) -> None:
+    def _reopen(self, last: int) -> None:
         """Return to the step from which a finished run can be trained for longer.
 
         Later checkpoints are removed, and their SavedModels, such as the best and the last one, are moved to `ended/`.
         """
-        last = extension_start(recipe)
-        if not any(_is_whole(path) for _, path in checkpoints.found(self._checkpoints, last)):
-            raise UserError(
-                f"{self.path}: no checkpoint of step {last} or before can be read, so the run cannot be extended. To "
-                f"train it for longer, use --init {self._models} and another --run_dir."
-            )
         for step, path in checkpoints.found(self._checkpoints):
             if step > last:
                 model, ended = self.saved_model(step), self.path / "ended" / str(step)
@@ -198,6 +213,11 @@ class RunFolder:
                 path.unlink()
         if (self.best_step or 0) > last:
             checkpoints.unmark(self._checkpoints, "best")
+
+
+def _last_step_to_resume_from(run, old):
+    """The step from which a run with the settings `old` continues as one that has the steps of `run`."""
+    return extension_start(dataclasses.replace(run.recipe, steps=old["recipe"]["steps"]))
 
 
 def _restore(state, checkpoint):

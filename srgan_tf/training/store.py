@@ -111,13 +111,20 @@ class Store:
             raise UserError(f"{self.folder}: the pictures have changed since the start. Run the same command again.")
 
 
-def open_store(source, scale, cache_dir):
+class _NothingUsable(UserError):
+    def __init__(self, message, skipped):
+        super().__init__(message)
+        self.skipped = skipped
+
+
+def open_store(source, scale, cache_dir, *, optional=False):
     """The store of a source. It is built if it does not exist. What cannot be used is printed.
 
     Args:
         source: a source of `datasets`.
         scale: the factor between LR and HR.
         cache_dir: the parent folder of all stores.
+        optional: return None if none of the pictures can be used.
 
     Raises:
         UserError: if none of the pictures can be used.
@@ -132,7 +139,13 @@ def open_store(source, scale, cache_dir):
     except ValueError as error:
         if folder.exists():
             _warn(error)
-        build(folder)
+        try:
+            build(folder)
+        except _NothingUsable as error:
+            if not optional:
+                raise
+            print(*(f"skipped: {line}" for line in error.skipped), sep="\n")
+            return None
         store = Store(folder, build)
     for line in store.skipped:
         print(f"skipped: {line}")
@@ -172,7 +185,8 @@ def _build(source, scale, folder):
             index = _decode(source, scale, part)
             if not index["names"]:
                 place = getattr(source, "folder", "--data_dir")
-                raise UserError(f"{place}: none of the pictures can be used. The first: {index['skipped'][0]}")
+                skipped = index["skipped"]
+                raise _NothingUsable(f"{place}: none of the images can be used. The first: {skipped[0]}", skipped)
             text = json.dumps(index)
             (part / "index.json").write_text(f"{hashlib.sha256(text.encode()).hexdigest()}\n{text}\n")
             if not _is_whole(folder):  # the store of a faster process stays, others may have it open

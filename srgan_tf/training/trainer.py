@@ -5,18 +5,17 @@ import dataclasses
 import itertools
 import math
 import signal
-import sys
+import threading
 import time
 
 import numpy as np
 import tensorflow as tf
 
 from srgan_tf.errors import Stopped, UserError, reason
-from srgan_tf.evaluation import perceptual
 from srgan_tf.images import degradation
 from srgan_tf.networks import losses, models
-from srgan_tf.networks.pixels import to_hr, to_lr
-from srgan_tf.saved_models import export, zoo
+from srgan_tf.networks.pixels import to_lr
+from srgan_tf.saved_models import export, variables, zoo
 from srgan_tf.training import distribution
 from srgan_tf.training.batches import Batches, Crops
 from srgan_tf.training.progress import Progress
@@ -33,7 +32,7 @@ from srgan_tf.training.run_config import Run
 from srgan_tf.training.run_folder import RunFolder
 from srgan_tf.training.state import State
 from srgan_tf.training.step import make_step
-from srgan_tf.training.validation import Validator
+from srgan_tf.training.validation import validation_of
 
 MEASURED = 256  # crops for measuring the averages of batch normalisation
 
@@ -43,7 +42,8 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
 
     Args:
         run: the settings, a `Run`.
-        store: the `store.Store` of the training pictures, or `batches.Batches` of the recipe's crop and batch.
+        store: the `store.Store` of the training pictures, or `batches.Batches` of `recipe.scale`, `recipe.drawn` and
+            `recipe.batch`.
         validation: a `store.Store` of validation pictures, or None.
         initial_weights: a function that returns the arrays by "layer/variable" that the generator starts from, instead
             of those of `run.init`. It is called only if the run has no checkpoint yet.
@@ -56,16 +56,16 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     Raises:
         UserError: if the folder contains another run, no checkpoint can be read, the losses are not finite, the batch
             cannot be shared equally, or a worker is gone.
+        ValueError: for batches of another size.
         Stopped: after Ctrl-C or SIGTERM, when a checkpoint has been written.
     """
     strategy = strategy or distribution.strategy()
-    xla = distribution.single_gpu(strategy) is not None if run.xla is None else run.xla
-    run = dataclasses.replace(run, recipe=distribution.concrete(run.recipe), xla=xla)  # config.json records both
-    check_replicas(run.recipe, strategy, run.xla)
+    run = _concrete(run, strategy)
+    distribution.check_replicas(run.recipe, strategy, run.xla)
     if run.deterministic:
         tf.config.experimental.enable_op_determinism()
     chief = distribution.is_chief(strategy)
-    batches = store if isinstance(store, Batches) else _crops(run.recipe, store, report=chief)
+    batches = _batches(run.recipe, store, report=chief)
     folder = RunFolder(run.folder)
     with (
         _user_errors(run.folder, strategy, batches),
@@ -96,6 +96,20 @@ def train(run: Run, store, validation=None, *, initial_weights=None, strategy=No
     return folder.saved_model(run.recipe.steps)
 
 
+def check(run: Run, store, strategy) -> None:
+    """Check whether a run can begin or resume, before the phase that it follows takes hours.
+
+    Args:
+        run, store, strategy: as for `train`.
+
+    Raises:
+        UserError: as `train`, for what is known before the first step.
+    """
+    run = _concrete(run, strategy)
+    _batches(run.recipe, store, report=False)
+    RunFolder(run.folder).check(run)
+
+
 class _Loop:
     """The loop over steps, with validation and checkpoints between them. Of several workers the first one reports."""
 
@@ -104,7 +118,7 @@ class _Loop:
         self.folder, self.step = folder, step
         self.reports = distribution.is_chief(strategy)
         self.journal = folder.journal(step) if self.reports else None
-        self.validator = _validator(run, state, validation, content_loss) if self.reports else None
+        self.validator = self.reports and validation_of(run, state, validation, content_loss, self.journal.measure)
         known = self.validator and folder.best_step  # an extension may have removed it
         self.best = self.journal.best(*self.validator.criterion) if known else None
         self.best_step = None
@@ -247,11 +261,15 @@ class _Loop:
 
 
 class _Interruption:
-    """True after SIGTERM or SIGINT: the loop then saves and stops after the current step."""
+    """True after SIGTERM or SIGINT: the loop then saves and stops after the current step.
+
+    Only the main thread of a program gets signals; a run in another thread ends without a last checkpoint.
+    """
 
     def __enter__(self):
         self.signal = None
-        self.previous = {s: signal.signal(s, self._note) for s in (signal.SIGTERM, signal.SIGINT)}
+        received = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        self.previous = {s: signal.signal(s, self._note) for s in received}
         return self
 
     def __exit__(self, *_):
@@ -265,7 +283,24 @@ class _Interruption:
         return self.signal is not None
 
 
-def _crops(recipe, store, report):
+def _concrete(run, strategy):
+    """The run as config.json records it, with the precision of its devices, and whether XLA compiles the step."""
+    xla = distribution.single_gpu(strategy) is not None if run.xla is None else run.xla
+    return dataclasses.replace(run, recipe=distribution.concrete(run.recipe), xla=xla)
+
+
+def _batches(recipe, store, report):
+    if isinstance(store, Batches):
+        expected, found = (
+            f"scale {scale}, crops of {pixels} pixels, {count} a batch"
+            for scale, pixels, count in (
+                (recipe.scale, recipe.drawn, recipe.batch),
+                (store.scale, store.scale * store.side, store.batch),
+            )
+        )
+        if found != expected:
+            raise ValueError(f"batches must have the recipe's scale, drawn and batch: {expected}. Received: {found}")
+        return store
     damage = degradation.parse(recipe.degradation)
     crops = Crops(
         store,
@@ -294,34 +329,6 @@ def _content_loss(run):
     return losses.vgg_loss(run.recipe.content, run.vgg or "imagenet", policy)
 
 
-def _validator(run, state, validation, content_loss):
-    """The `Validator` of a run; None, with a line that says so, if there is nothing to validate on."""
-    if validation is None:
-        print("no validation: the best step stays unknown. Give images that are not trained on with --validation_dir.")
-        return None
-    damage = degradation.parse(run.recipe.degradation)
-    validator = Validator(state, validation, damage, *_distance(content_loss))
-    if not validator.pictures:
-        print("no validation: all images are too small. Give larger ones with --validation_dir.")
-        return None
-    return validator
-
-
-def _distance(content_loss):
-    """The perceptual distance of validation and its name: LPIPS if its weights are installed, or the content loss."""
-    try:
-        return perceptual.Lpips(), "lpips"
-    except UserError as error:
-        if content_loss is None:
-            return ()
-        print(f"validation: without LPIPS. {error}", file=sys.stderr)
-
-    def distance(hr, sr):
-        return content_loss(*(to_hr(picture[None]) for picture in (hr, sr)))
-
-    return distance, "content"
-
-
 def _restore(folder, state, strategy):
     """Restore the newest valid checkpoint, which the first worker selects for all. Returns its step."""
     chief = distribution.is_chief(strategy)
@@ -336,28 +343,17 @@ def _weights(init):
 
 
 def _start_from(state, weights):
-    """Set the generator's initial weights. If they have another scale, the `up*` and `tail*` layers may stay new."""
-    new = state.start_from(weights)
-    if other := [name for name in new if not name.startswith(("up", "tail"))]:
+    """Set the generator's initial weights. For another scale the layers that enlarge stay new."""
+    recipe, other = state.recipe, variables.architecture(weights)
+    if (other["blocks"], other["features"]) != (recipe.blocks, recipe.features):
         raise UserError(
-            f"--init: the model has other blocks or features, {other[0]} does not fit. Use its --blocks and "
-            "--features, or another --init."
+            f"--init: the model has {other['blocks']} blocks and {other['features']} features. Add --blocks "
+            f"{other['blocks']} --features {other['features']}, or use another --init."
         )
-    if new:
-        print(f"new weights, as the model that training starts from has another scale: {', '.join(new)}")
-
-
-def check_replicas(recipe, strategy, xla):
-    """UserError if a recipe cannot be trained on the devices of a strategy."""
-    replicas = strategy.num_replicas_in_sync
-    if recipe.batch % replicas:
-        raise UserError(
-            f"--batch: {recipe.batch} crops cannot be shared equally by {replicas} devices. Use a multiple of "
-            f"{replicas}."
-        )
-    if replicas > 1 and (xla or recipe.precision == "float16"):
-        flag = "--xla" if xla else "--precision float16"
-        raise UserError(f"{flag}: it works on one device only. Remove it or --distribute.")
+    if other["scale"] != recipe.scale:
+        weights = {name: value for name, value in weights.items() if not name.startswith(("up", "tail"))}
+        print(f"--init: the model has scale {other['scale']}, so the layers that enlarge start anew.", flush=True)
+    state.start_from(weights)
 
 
 @contextlib.contextmanager

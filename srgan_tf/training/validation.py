@@ -5,11 +5,13 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from srgan_tf.errors import UserError
 from srgan_tf.evaluation import metrics, perceptual
 from srgan_tf.evaluation.ssim import WINDOW
+from srgan_tf.images import degradation
 from srgan_tf.images.degradation import Degradation
 from srgan_tf.networks import models
-from srgan_tf.networks.pixels import to_lr, to_uint8
+from srgan_tf.networks.pixels import to_hr, to_lr, to_uint8
 from srgan_tf.resize import imresize
 from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, as_rgb
@@ -78,6 +80,55 @@ class Validator:
     @tf.function(reduce_retracing=True)
     def _upscale(self, lr):
         return to_uint8(self.generator(to_lr(lr), training=False))
+
+
+def validation_of(run, state: State, store: Store | None, content_loss, before: str | None) -> Validator | None:
+    """The `Validator` of a run; None, with a line that says so, if there is nothing to validate on.
+
+    SRGAN is validated by LPIPS, or without its weights by the content loss. A run that resumes keeps its measure: the
+    best step is one of all that the run has done.
+
+    Args:
+        run: the `run_config.Run`.
+        state: its `State`.
+        store: the `store.Store` of the validation pictures, or None.
+        content_loss: the content loss of `trainer.train`, or None.
+        before: the name of the distance in earlier validations of the run, "" for none; None without earlier ones.
+
+    Raises:
+        UserError: if LPIPS was the measure, and its weights are missing now.
+    """
+    if store is None:
+        print("no validation: the best step stays unknown. Give images that are not trained on with --validation_dir.")
+        return None
+    if run.recipe.phase != "srgan":  # its criterion is PSNR
+        before = None
+    validator = Validator(
+        state, store, degradation.parse(run.recipe.degradation), *_distance(run, content_loss, before)
+    )
+    if not validator.pictures:
+        print("no validation: all images are too small. Give larger ones with --validation_dir.")
+        return None
+    return validator
+
+
+def _distance(run, content_loss, before):
+    """The perceptual distance of validation and its name; nothing for PSNR alone."""
+    if before in (None, "lpips"):
+        try:
+            return perceptual.Lpips(), "lpips"
+        except UserError as error:
+            if before:
+                raise UserError(f"{run.folder}: the best step of this run is determined by LPIPS. {error}") from error
+            if content_loss is not None:
+                print(f"validation: without LPIPS. {error}", file=sys.stderr)
+    if before == "" or content_loss is None:
+        return ()
+
+    def distance(hr, sr):
+        return content_loss(*(to_hr(picture[None]) for picture in (hr, sr)))
+
+    return distance, "content"
 
 
 def centres(store: Store, degradation: Degradation) -> list[tuple[str, np.ndarray, np.ndarray]]:

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from PIL import Image
 
 from helpers import ROOT
 from srgan_tf.commands import train as train_command
+from srgan_tf.training.datasets import Folder, hold_out
 from srgan_tf.training.recipes import LOSSES, RECIPES, Recipe
 from srgan_tf.training.store import Store, as_rgb
 
@@ -173,6 +175,7 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--final_steps", "20000"], "--final_steps: has no effect, as there are not more --steps"),
         (["--discriminator_restart", "20000"], "--discriminator_restart: has no effect, as there are not more --steps"),
         (["--data_dir", ".", "--validation_dir", "."], "--validation_dir .: inside --data_dir"),
+        (["--data_dir", ".", "--validation_dir", ".."], "--data_dir .: inside --validation_dir"),
         (["--validation_dir", ".", "--run_dir", "./runs/x"], "its samples would become validation data"),
         (
             ["--phase", "srgan", "--init", "srresnet", "--discriminator", "paper", "--small_crop", "32"],
@@ -381,3 +384,64 @@ def test_smoke_with_a_variant_needs_no_images_and_trains_the_phases_of_the_varia
     recipe = json.loads((tmp_path / "run" / "srresnet" / "config.json").read_text())["recipe"]
     assert (recipe["content"], recipe["tv"], recipe["phase"]) == ("vgg22", 2e-8, "srresnet")
     assert (tmp_path / "run" / "srresnet" / "saved_model" / "20" / "saved_model.pb").exists()
+
+
+SMALL = ["--smoke", "--steps", "2", "--blocks", "1", "--features", "8", "--batch", "2"]
+
+
+def test_images_that_are_too_small_for_the_second_phase_stop_the_first_one(train, tmp_path):
+    (tmp_path / "tiles").mkdir()
+    for i in range(3):
+        Image.new("RGB", (96, 96), (40 * i, 0, 0)).save(tmp_path / "tiles" / f"{i}.png")
+    folders = ["--data_dir", tmp_path / "tiles", "--cache_dir", tmp_path / "cache", "--run_dir", tmp_path / "run"]
+    status, _, err = train(*SMALL, *folders)
+    assert status == 2 and "--crop: all 3 images have a side below 100 pixels" in err and "--shift 0" in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_broken_image_that_was_held_out_does_not_prevent_training(train, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    for i in range(20):
+        Image.new("RGB", (100, 100), (10 * i, 0, 0)).save(tmp_path / "pictures" / f"{i:02}.png")
+    (held,) = hold_out(Folder(tmp_path / "pictures", 4), [])[1].files
+    held.write_bytes(b"broken")
+    folders = ["--data_dir", tmp_path / "pictures", "--cache_dir", tmp_path / "cache", "--run_dir", tmp_path / "run"]
+    status, out, err = train(*SMALL, *folders, "--phase", "srresnet")
+    assert status == 0, err
+    assert f"skipped: {held}" in out and "no validation: the best step stays unknown" in out
+    status, _, err = train(*SMALL, *folders, "--phase", "srresnet", "--validation_dir", tmp_path / "cache")
+    assert status == 2 and "has held out 1 of its own images for validation. Omit the flag" in err
+
+
+def test_both_phases_are_compared_with_earlier_ones_before_the_first_changes(train, tmp_path):
+    run = [*SMALL, "--cache_dir", tmp_path / "cache", "--run_dir", tmp_path / "run"]
+    assert train(*run)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    status, _, err = train(*run, "--steps", "4", "--adversarial", "3")
+    assert status == 2 and "srgan: this run has another adversarial" in err
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_a_run_resumes_without_the_model_that_it_started_from(train, tmp_path):
+    small = [*SMALL, "--cache_dir", tmp_path / "cache"]
+    assert train(*small, "--run_dir", tmp_path / "base")[0] == 0
+    child = ["--phase", "srresnet", "--init", tmp_path / "base" / "srresnet" / "saved_model"]
+    child += ["--run_dir", tmp_path / "child"]
+    assert train(*small, *child)[0] == 0
+    shutil.rmtree(tmp_path / "base" / "srresnet")
+    status, _, err = train(*small, *child, "--steps", "4")
+    assert status == 0 and not err
+    status, _, err = train(*small, "--run_dir", tmp_path / "base", "--phase", "srgan")
+    assert status == 0 and not err
+
+
+def test_the_backend_of_keras_is_tensorflow_whatever_is_set(tmp_path):
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    done = subprocess.run(
+        [sys.executable, str(TRAIN), *SMALL, "--phase", "srresnet", "--run_dir", tmp_path / "run"],
+        cwd=tmp_path,
+        env={**environment, "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

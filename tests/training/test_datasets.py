@@ -195,12 +195,22 @@ def test_no_pictures_are_held_out_of_few_or_of_a_run_that_was_trained_on_all(tmp
     everything = Folder(tmp_path, 4)
     config = {"recipe": {}, "train": everything.describe(), "init": "", "vgg": ""}
     (tmp_path / "config.json").write_text(json.dumps(config))
+    assert hold_out(everything, [tmp_path])[1].count == 1  # nothing was trained yet
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-00000001.npz").touch()
     assert hold_out(everything, [tmp_path / "none", tmp_path]) == (everything, None)
     for damaged in ("damaged", "[" * 100_000):
         (tmp_path / "config.json").write_text(damaged)
         assert hold_out(everything, [tmp_path])[1].count == 1
     (tmp_path / "19.png").unlink()
     assert hold_out(Folder(tmp_path, 4), [])[1] is None
+
+
+def test_at_most_as_many_pictures_are_held_out_as_div2k_has(tmp_path):
+    for i in range(2200):
+        (tmp_path / f"{i}.png").touch()
+    train, held = hold_out(Folder(tmp_path, 4), [])
+    assert (train.count, held.count) == (2100, 100)
 
 
 @pytest.mark.parametrize("prepare", [lambda p: p / "missing", lambda p: p])

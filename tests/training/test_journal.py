@@ -51,3 +51,11 @@ def test_figures_of_other_validation_images_do_not_count(tmp_path):
     for each in (journal, Journal(tmp_path, 20)):
         assert each.best("validation_psnr", lower=False) == 21.0
         assert each.bicubic["images"] == 2 and each.bicubic["bicubic_psnr"] == 20.0
+
+
+def test_the_measure_of_earlier_validations_is_known(tmp_path):
+    journal = Journal(tmp_path, 0)
+    assert journal.measure is None
+    for step, figure, measure in ((1, "psnr", ""), (2, "content", "content"), (3, "lpips", "lpips")):
+        journal.write(step, {"validation_psnr": 20.0, f"validation_{figure}": 0.5})
+        assert journal.measure == Journal(tmp_path, step).measure == measure

@@ -106,7 +106,7 @@ def test_damaged_pixels_are_not_used_and_the_store_is_built_again(tmp_path, caps
 
 
 @pytest.mark.parametrize(
-    "sizes, problem", [(SIZES[:3], "the pictures have changed"), ([None], "none of the pictures can be used")]
+    "sizes, problem", [(SIZES[:3], "the pictures have changed"), ([None], "none of the images can be used")]
 )
 def test_damaged_pixels_whose_pictures_have_changed_or_are_gone_give_one_line(tmp_path, sizes, problem):
     source = Source(SIZES)
@@ -200,3 +200,10 @@ def test_a_build_killed_at_any_time_leaves_no_incomplete_store(tmp_path):
     for i in range(len(peace)):
         for one, other in zip(store.pair(i), peace.pair(i)):
             np.testing.assert_array_equal(as_rgb(one), as_rgb(other))
+
+
+def test_an_optional_source_without_a_usable_picture_has_no_store_and_its_pictures_are_named(tmp_path, capsys):
+    assert open_store(Source([None]), 4, tmp_path, optional=True) is None
+    assert capsys.readouterr().out.count("skipped: ") == 1
+    with pytest.raises(UserError, match="none of the images can be used"):
+        open_store(Source([None]), 4, tmp_path)

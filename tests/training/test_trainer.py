@@ -1,5 +1,6 @@
 """A run trains, reports, exports, and stops."""
 
+import concurrent.futures
 import dataclasses
 import json
 import math
@@ -16,7 +17,7 @@ from helpers.runs import RECIPE, lines, weights
 from srgan_tf.errors import Stopped, UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import zoo
-from srgan_tf.training import checkpoints, distribution, journal, progress, run_config, step, trainer
+from srgan_tf.training import batches, checkpoints, distribution, journal, progress, run_config, step, trainer
 from srgan_tf.training.datasets import Folder
 from srgan_tf.training.state import State
 from srgan_tf.training.store import Store, open_store
@@ -112,13 +113,48 @@ def test_an_export_names_the_model_that_training_started_from_and_not_another_of
     assert zoo.attributes(run / "saved_model" / "6")["start"] == "one"
 
 
-def test_a_start_with_other_features_is_refused_and_one_of_another_scale_names_the_new_weights(start, capsys):
+def test_a_start_with_other_features_is_refused(start):
     other = models.named_weights(models.srresnet(4, blocks=1, features=16))
-    with pytest.raises(UserError, match="other blocks or features, head_conv/kernel .*--features"):
+    with pytest.raises(UserError, match="--init: the model has 1 blocks and 16 features. Add --blocks 1 --features 16"):
         start(initial_weights=lambda: other, folder="other")
-    other = models.named_weights(models.srresnet(2, blocks=1, features=8))
-    start(initial_weights=lambda: other, validation=None)
-    assert "up2_conv/kernel" in capsys.readouterr().out
+
+
+def test_a_start_with_more_blocks_is_refused(start):
+    other = models.named_weights(models.srresnet(4, blocks=2, features=8))
+    with pytest.raises(UserError, match="--init: the model has 2 blocks and 8 features"):
+        start(initial_weights=lambda: other)
+
+
+@pytest.mark.parametrize("scale", [2, 8])
+def test_of_a_start_with_another_scale_the_layers_that_enlarge_are_not_used(start, capsys, scale):
+    other = {k: v + 0.01 for k, v in models.named_weights(models.srresnet(scale, blocks=1, features=8)).items()}
+    still = dataclasses.replace(RECIPE, learning_rate=0.0, freeze_norm="start")
+    found = weights(start(still, initial_weights=lambda: other, validation=None), 4)
+    assert f"the model has scale {scale}, so the layers that enlarge start anew" in capsys.readouterr().out
+    fresh = models.named_weights(State(still).generator)
+    for name, value in found.items():
+        if "_bn" not in name:  # measured again
+            new = name.startswith(("up", "tail"))
+            np.testing.assert_array_equal(value, (fresh if new else other)[name], err_msg=name)
+
+
+def test_batches_of_another_size_than_the_crops_that_the_recipe_draws_are_refused(start, data):
+    class Grey(batches.Batches):
+        def __call__(self, n, rows=slice(None)):
+            lr = np.zeros((self.batch, self.side, self.side, 3), np.uint8)[rows]
+            return lr, lr.repeat(self.scale, 1).repeat(self.scale, 2)
+
+    recipe = dataclasses.replace(RECIPE, shift=3, steps=1)
+    run = trainer.Run(str(data[1].folder.parent / "grey"), recipe, {})
+    with pytest.raises(ValueError, match="scale 4, crops of 36 pixels, 2 a batch. Received: .* 32 pixels"):
+        trainer.train(run, Grey(4, recipe.crop, 2))
+    trainer.train(run, Grey(4, recipe.drawn, 2))
+
+
+def test_a_run_trains_in_another_thread_than_the_main_one(start):
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(start, dataclasses.replace(RECIPE, steps=1), validation=None).result()
+    assert (run / "saved_model" / "1").is_dir()
 
 
 def test_pictures_that_are_too_small_for_a_crop_are_counted(data, tmp_path, capsys):

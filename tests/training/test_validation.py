@@ -8,6 +8,7 @@ from PIL import Image
 
 from helpers.runs import RECIPE, lines, weights
 from srgan_tf.errors import UserError
+from srgan_tf.evaluation import perceptual
 from srgan_tf.images.degradation import PRESETS
 from srgan_tf.training import checkpoints, trainer, validation
 from srgan_tf.training.datasets import Folder
@@ -85,7 +86,7 @@ def test_the_best_step_of_srgan_is_that_of_the_lowest_perceptual_distance(start,
         current["distance"] = next(distances)
         return original(self)
 
-    monkeypatch.setattr(trainer.perceptual, "Lpips", Distance)
+    monkeypatch.setattr(perceptual, "Lpips", Distance)
     monkeypatch.setattr(validation.Validator, "__call__", validate)
     recipe = dataclasses.replace(RECIPE, phase="srgan", steps=6, schedule="constant")
     run = start(recipe)
@@ -100,11 +101,32 @@ def test_without_lpips_srgan_is_validated_by_its_content_loss(start, vgg_weights
     def missing():
         raise UserError("LPIPS: not installed.")
 
-    monkeypatch.setattr(trainer.perceptual, "Lpips", missing)
+    monkeypatch.setattr(perceptual, "Lpips", missing)
     recipe = dataclasses.replace(RECIPE, phase="srgan", content="vgg22", steps=2)
     run = start(recipe, vgg=str(vgg_weights))
     assert any(line.get("validation_content", 0) > 0 for line in lines(run))
     assert "LPIPS: not installed." in capsys.readouterr().err
+
+
+def test_a_run_of_srgan_keeps_its_measure_and_its_best_step_when_lpips_is_installed_or_removed(start, monkeypatch):
+    def missing():
+        raise UserError("LPIPS: not installed.")
+
+    recipe, each = dataclasses.replace(RECIPE, phase="srgan", steps=2, learning_rate=0.0), {"keep": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(perceptual, "Lpips", missing)
+        run = start(recipe, **each)
+    assert checkpoints.marked(run / "checkpoints", "best") == 2
+    monkeypatch.setattr(perceptual, "Lpips", lambda: lambda hr, sr: 0.5)
+    start(dataclasses.replace(recipe, steps=4), **each)
+    assert checkpoints.marked(run / "checkpoints", "best") == 2  # none is better, by PSNR
+    other = start(recipe, "other", **each)
+    assert checkpoints.marked(other / "checkpoints", "best") == 2
+    monkeypatch.setattr(perceptual, "Lpips", missing)
+    with pytest.raises(
+        UserError, match="other: the best step of this run is determined by LPIPS. LPIPS: not installed"
+    ):
+        start(dataclasses.replace(recipe, steps=4), "other", **each)
 
 
 def test_averaged_weights_are_validated_and_exported_but_not_trained_on(start, finished):

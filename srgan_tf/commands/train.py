@@ -14,7 +14,6 @@ from absl import flags
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
-from srgan_tf.training import run_config
 from srgan_tf.training.recipes import (
     DIV2K_LR,
     OF_DISCRIMINATOR,
@@ -156,6 +155,8 @@ def run():
 
 
 def main(argv):
+    from srgan_tf.training import run_config
+
     _check(argv)
     scale = int(SCALE.value)
     run_dir = Path(RUN_DIR.value or f"runs/{'smoke_' if SMOKE.value else ''}x{scale}")

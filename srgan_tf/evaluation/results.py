@@ -84,7 +84,12 @@ def write_json(value, path):
 
 
 def write_text(path, text):
-    """Write a text file in UTF-8, atomically; the folder is created. Bytes of names that are not UTF-8 are escaped.
+    """Write a text file in UTF-8, see `write`. Bytes of names that are not UTF-8 are escaped."""
+    write(path, text.encode(errors="backslashreplace"))
+
+
+def write(path, content):
+    """Write the bytes of a file, atomically; its folder is created.
 
     Raises:
         UserError: if it cannot be written.
@@ -92,7 +97,7 @@ def write_text(path, text):
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.whole_file(path) as file:
-            file.write(text.encode(errors="backslashreplace"))
+            file.write(content)
     except OSError as error:
         raise UserError(_unwritable(error, path)) from error
 
@@ -109,15 +114,9 @@ class LrFiles:
         Raises:
             UserError: if it cannot be written.
         """
-        path = self.folder / set_title(set_name) / f"{name}.png"
         content = io.BytesIO()
         Image.fromarray(lr).save(content, "PNG")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic.whole_file(path) as file:
-                file.write(content.getvalue())
-        except OSError as error:
-            raise UserError(_unwritable(error, path)) from error
+        write(self.folder / set_title(set_name) / f"{name}.png", content.getvalue())
 
 
 def finite(value):

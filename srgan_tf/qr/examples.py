@@ -6,8 +6,7 @@ import pathlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from srgan_tf import atomic
-from srgan_tf.errors import UserError
+from srgan_tf.evaluation import results
 from srgan_tf.qr.evaluation import outcome
 
 CELL, TEXT, GAP, SIDE = (
@@ -56,14 +55,7 @@ class Examples:
                 draw.text((left, top + CELL + 3), _shortened(draw, said, font), COLOURS[found], font)
         content = io.BytesIO()
         sheet.quantize(48, dither=Image.Dither.NONE).save(content, "PNG", optimize=True)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic.whole_file(self.path) as file:
-                file.write(content.getvalue())
-        except OSError as error:
-            raise UserError(
-                f"{self.path}: cannot be written ({error.strerror}). Give a folder you own with --output."
-            ) from error
+        results.write(self.path, content.getvalue())
         return self.path
 
 

@@ -27,7 +27,7 @@ DEGRADATION_SEED = 0
 ALL_PROTOCOLS = ("paper", "bt601", "rgb")
 
 FLAGS = flags.FlagValues()
-SET5 = flags.DEFINE_bool("set5", False, "Score Set5, 5 pictures.", flag_values=FLAGS)
+SET5 = flags.DEFINE_bool("set5", False, "Score Set5, 5 images.", flag_values=FLAGS)
 SET14 = flags.DEFINE_bool("set14", False, "Score Set14, 14 pictures.", flag_values=FLAGS)
 BSD100 = flags.DEFINE_bool("bsd100", False, "Score BSD100, 100 pictures.", flag_values=FLAGS)
 URBAN100 = flags.DEFINE_bool(
@@ -75,7 +75,7 @@ PROTOCOL = flags.DEFINE_multi_enum(
     "protocol",
     list(ALL_PROTOCOLS),
     list(ALL_PROTOCOLS),
-    "Compute PSNR and SSIM as the paper's Table 2, as most publications, or on all channels",
+    "Compute PSNR and SSIM as in the paper's Table 2, as in most publications, or on all channels",
     flag_values=FLAGS,
 )
 SCALE = flags.DEFINE_enum("scale", "4", ["2", "4", "8"], "Upscaling factor of the models.", flag_values=FLAGS)

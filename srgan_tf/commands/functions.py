@@ -63,8 +63,8 @@ def train(
         recipe: the settings, such as `RECIPES["fast"]["srgan"]` or `dataclasses.replace(recipe, steps=1000)`.
         validation_dir: a folder of HR images to validate on. Without it, a twentieth of those in `data_dir` are held
             out for validation.
-        lr_dir, validation_lr_dir: folders with an LR image for each of them, with the same name, optionally ending in
-            x4 or similar.
+        lr_dir, validation_lr_dir: folders of LR images for those in `data_dir` and `validation_dir`, with the same
+            names, optionally ending in x4 or similar.
         init: the model from which the generator starts: a shipped model's name or the path of a SavedModel. Needed to
             train SRGAN as in the paper, which starts from SRResNet.
         vgg_weights: the notop .h5 file of VGG19 from keras-applications; Keras downloads it if it is not given.

@@ -57,8 +57,8 @@ RECIPE = _enum(
     "recipe",
     "fast",
     list(RECIPES),
-    "Default settings: of the paper; fast, with fewer steps and other losses for SRGAN; photo, for compressed and "
-    "noisy images.",
+    "Default settings: paper, as published; fast, with fewer steps and other losses for SRGAN; photo, for "
+    "compressed and noisy images.",
 )
 DATASET = _enum(
     "dataset",
@@ -99,7 +99,7 @@ DIV2K = _enum(
     "div2k",
     None,
     list(DIV2K_LR),
-    "The LR of DIV2K to train on: reduced as in the paper, by an unknown filter, or as by a camera. Default: bicubic.",
+    "The LR of DIV2K to train on: downscaled bicubically, by an unknown filter, or as by a camera. Default: bicubic.",
 )
 TFDS_DIR = _string("tfds_dir", None, "Folder of TensorFlow Datasets for DIV2K. Default: ~/tensorflow_datasets.")
 

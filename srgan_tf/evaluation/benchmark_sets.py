@@ -66,7 +66,7 @@ def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[
     missing = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if not path.is_file()]
     if missing:
         raise UserError(
-            f"{missing[0]}: missing, with {len(missing)} of the {2 * count} files of {title}. Copy the complete set "
+            f"{missing[0]}: missing ({len(missing)} of the {2 * count} files of {title} are). Copy the complete set "
             "there, or give another --data_dir."
         )
     return pairs
@@ -96,11 +96,11 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
     for stem, path in _pictures(folder / "LR").items():
         match = next((shorter for shorter in folders.stems(stem) if shorter in hr), stem)
         if lr.setdefault(match, path) is not path:
-            raise UserError(f"{lr[match]}: for {hr[match].name}, as is {path.name}. Remove one of them.")
+            raise UserError(f"{lr[match]}: matches {hr[match].name}, as does {path.name}. Remove one of them.")
     for kind, one, other in (("LR", hr, lr), ("HR", lr, hr)):
         if unpaired := [path for stem, path in one.items() if stem not in other]:
             raise UserError(
-                f"{unpaired[0]}: no {kind} image of that name, and for {len(unpaired)} of {len(one)} in all. Add it to "
+                f"{unpaired[0]}: no {kind} image of that name ({len(unpaired)} of {len(one)} have none). Add it to "
                 f"{folder / kind}, or remove {folder / 'LR'} to have LR made from HR."
             )
     return name, [Pair(stem, path, lr[stem]) for stem, path in hr.items()]

@@ -103,7 +103,7 @@ class ResultFolder:
                 continue
             other = self.paths.setdefault((set_name, pair.name), path)
             if other is not path:
-                raise UserError(f"{other}: for {pair.name} of {title}, as is {path.name}. Remove one of them.")
+                raise UserError(f"{other}: matches {pair.name} of {title}, as does {path.name}. Remove one of them.")
         missing = [pair.name for pair in pairs if (set_name, pair.name) not in self.paths]
         if len(missing) == len(pairs):
             problem = f"none of its images ({len(files)}) matches {title}" if files else "no images"
@@ -113,8 +113,8 @@ class ResultFolder:
             )
         if missing:
             raise UserError(
-                f"{folder}: no image for {missing[0]}, and for {len(missing)} of the {len(pairs)} of {title}. Add the "
-                "missing ones: the mean over fewer images is not the figure of the set."
+                f"{folder}: no image for {missing[0]} ({len(missing)} of the {len(pairs)} in {title} lack one). Add "
+                "the missing ones: the mean over fewer images is not the figure of the set."
             )
 
 

@@ -97,7 +97,7 @@ class Tracks:
         if stream.codec_context and stream.codec_context.codec.name in self._supported:
             self._copy(stream)
         else:
-            self.notes.append("without its subtitles, which the format does not hold")
+            self.notes.append("without its subtitles, which the format cannot store")
 
     def _attachment(self, stream):
         name = stream.metadata.get("filename", "attachment")

@@ -128,12 +128,12 @@ def grid(hr, sr, scale):
 
 
 def adversarial(fake_logits):
-    """-log D(SR), the generator's (equation 6), from logits."""
+    """The generator's adversarial loss, -log D(SR) (equation 6), from logits."""
     return ops.mean(ops.softplus(-fake_logits))
 
 
 def discrimination(real_logits, fake_logits):
-    """-log D(HR) - log(1 - D(SR)), the discriminator's (equation 2), from logits."""
+    """The discriminator's loss, -log D(HR) - log(1 - D(SR)) (equation 2), from logits."""
     return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
 
 

@@ -106,9 +106,9 @@ def scale_of(generator):
 
 
 def start_as_interpolation(generator):
-    """Set a new generator to interpolation, from where training gets further than from random weights.
+    """Initialise a new generator as an interpolation, from which training gets further than from random weights.
 
-    The network is unchanged. Colours pass through channels 0 to 2: `head_conv` copies them with centre taps, each
+    The architecture is unchanged. Colours pass through channels 0 to 2: `head_conv` copies them with centre taps, each
     `up*_conv` copies them to all four positions, and PReLU keeps them because they are not negative. Every residual
     branch and the last normalisation of the trunk start with gamma 0. `tail_conv`, scaled by 0.1 in all other
     channels, smooths the colours with a box as wide as the scale and maps [0, 1] to [-1, 1].

@@ -37,9 +37,9 @@ class Recipe:
     scale: int = 4
     blocks: int = _setting(16, "Residual blocks of the generator, 16 in the paper.", low=1)
     features: int = _setting(64, "Channels of the generator's trunk, 64 in the paper.", low=3)
-    crop: int = _setting(96, "HR side of a training crop, pixels; a multiple of 16.", low=16)
+    crop: int = _setting(96, "Side of a training crop in HR pixels; a multiple of 16.", low=16)
     small_crop: int = _setting(
-        0, "HR side of the crops before the last --final_steps; a multiple of 16. 0: as --crop.", low=0
+        0, "Side of the crops before the last --final_steps in HR pixels; a multiple of 16. 0: as --crop.", low=0
     )
     shift: int = _setting(
         0,
@@ -50,7 +50,7 @@ class Recipe:
     batch: int = _setting(16, "Crops per step.", low=1)
     steps: int = _setting(1_000_000, "Training steps of a phase.", low=1)
     content: str = _setting("mse", "Content loss: of pixels, of one layer of VGG19, or of five.", choices=CONTENTS)
-    pixel: float = _setting(0.0, "Weight of an MSE beside a VGG content loss.", low=0)
+    pixel: float = _setting(0.0, "Weight of a pixel MSE added to a VGG content loss.", low=0)
     discriminator: str = _setting(
         "paper",
         "The paper's discriminator, with one logit per crop, or a U-Net, with one per pixel.",
@@ -71,14 +71,14 @@ class Recipe:
     )
     discriminator_restart: int = _setting(
         0,
-        "Steps after which the discriminator starts again from its initial weights, and the learning rates with "
-        "their warm-up and decay; 0: never.",
+        "Steps after which the discriminator restarts from its initial weights, and the learning rates restart their "
+        "warm-up and decay; 0: never.",
         low=0,
     )
     final_steps: int = _setting(
         0,
-        "Last steps of SRGAN, which start from the averaged weights, against a new discriminator. 0, or not fewer than "
-        "--steps: none, and no --small_crop.",
+        "The last steps of SRGAN, which start from the averaged weights, with a new discriminator. If 0, or at least "
+        "--steps, there are none, and --small_crop has no effect.",
         low=0,
     )
     schedule: str = _setting(
@@ -95,7 +95,7 @@ class Recipe:
     )
     freeze_norm: str = _setting(
         "never",
-        "When the generator's batch normalisation begins to use its averages, as in inference, and to keep them "
+        "When the generator's batch normalisation begins to use its moving averages, as in inference, and to keep them "
         "unchanged: never, when the learning rate begins to fall, or at the start (with --init).",
         choices=FREEZES,
     )

@@ -175,7 +175,7 @@ class _Loop:
             print(f"no charts: TensorBoard is not installed (pip install tensorboard). Figures: {self.journal.path}")
         if self.validator and not self.journal.is_of(self.validator.images):
             if self.journal.bicubic:
-                print("validation: other images than before, so the best step is determined anew.", flush=True)
+                print("validation: the images have changed, so the best step is determined again.", flush=True)
                 self.best = None
             self.journal.write_bicubic(self.validator.bicubic(), self.validator.images)
         if 0 < self.step < self.recipe.steps:
@@ -352,7 +352,7 @@ def _start_from(state, weights):
         )
     if other["scale"] != recipe.scale:
         weights = {name: value for name, value in weights.items() if not name.startswith(("up", "tail"))}
-        print(f"--init: the model has scale {other['scale']}, so the layers that enlarge start anew.", flush=True)
+        print(f"--init: the model has scale {other['scale']}, so the upsampling layers start untrained.", flush=True)
     state.start_from(weights)
 
 

@@ -276,7 +276,7 @@ def _listing(request, reporter):
     for folder in folders:
         for place in [*files, *(folders if request.recursive else [])]:
             if _is_in(place, folder, request.recursive):
-                raise UserError(f"{place}: is in {folder}, which is enlarged anyway. Omit one of them.")
+                raise UserError(f"{place}: is in {folder}, which is also given. Omit one of them.")
     return anywhere.parts
 
 

@@ -264,7 +264,7 @@ class Grpc:
         tensor = serving_messages.tensor(np.ascontiguousarray(batch))
         large, version = self._predict(SIGNATURES[precision], "image", tensor, "image", timeout)
         if version != self._version:
-            raise Away(f"version {version} has answered, and not version {self._version}")
+            raise Away(f"version {version} answered instead of version {self._version}")
         return large
 
     def close(self):
@@ -318,7 +318,7 @@ def _raise_for(code, message, address):
 
 
 def _invalid(address, what):
-    return Refused(f"--server {address}: not an answer of such a model ({what}). Check the address.")
+    return Refused(f"--server {address}: not an answer from a model of srgan_tf ({what}). Check the address.")
 
 
 def _facts(text, address):

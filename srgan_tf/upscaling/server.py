@@ -311,4 +311,4 @@ def _check(large, batch, scale, address):
     count, height, width, _ = batch.shape
     expected = (count, scale * height, scale * width, 3)
     if getattr(large, "dtype", None) != np.uint8 or large.shape != expected:
-        raise Refused(f"--server {address}: the answer is no picture of the right size. Serve a model of srgan_tf.")
+        raise Refused(f"--server {address}: the answer is not an image of the right size. Serve a model of srgan_tf.")

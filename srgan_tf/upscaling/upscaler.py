@@ -46,7 +46,7 @@ class Upscaler(Enlarger):
             model: the name of a shipped model or a path, see `zoo.resolve`; None is `zoo.DEFAULT_MODEL`.
             scale: 2, 4 or 8; None uses the scale of the model.
             fidelity: a blend of the variables of two models: 0 is `srgan`, or `photo` if that is the model; 1 is the
-                `srresnet` that `srgan` was trained from.
+                `srresnet` from which it was trained.
             outscale, width, height: the size of results, see `sizes.Size`; None uses the scale of the model. The
                 network's output is resized by `imresize`.
             tile: side of a tile in LR pixels without its halo; 0 selects it automatically, and small pictures are

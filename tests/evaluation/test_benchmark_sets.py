@@ -125,7 +125,7 @@ def test_two_lr_files_of_one_picture_are_named(tmp_path):
     for path in (tmp_path / "HR" / "rose.png", tmp_path / "LR" / "rose.png", tmp_path / "LR" / "rosex4.png"):
         save(path, picture(1))
     message = user_error(benchmark_sets.load_folder, tmp_path)
-    assert message.startswith(str(tmp_path / "LR" / "rose.png")) and "as is rosex4.png. Remove one" in message
+    assert message.startswith(str(tmp_path / "LR" / "rose.png")) and "as does rosex4.png. Remove one" in message
 
 
 def test_a_folder_without_permission_is_named(tmp_path, monkeypatch):

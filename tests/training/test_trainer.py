@@ -130,7 +130,7 @@ def test_of_a_start_with_another_scale_the_layers_that_enlarge_are_not_used(star
     other = {k: v + 0.01 for k, v in models.named_weights(models.srresnet(scale, blocks=1, features=8)).items()}
     still = dataclasses.replace(RECIPE, learning_rate=0.0, freeze_norm="start")
     found = weights(start(still, initial_weights=lambda: other, validation=None), 4)
-    assert f"the model has scale {scale}, so the layers that enlarge start anew" in capsys.readouterr().out
+    assert f"the model has scale {scale}, so the upsampling layers start untrained" in capsys.readouterr().out
     fresh = models.named_weights(State(still).generator)
     for name, value in found.items():
         if "_bn" not in name:  # measured again

@@ -144,10 +144,10 @@ def test_a_run_that_resumes_with_other_validation_images_determines_its_best_ste
     Image.fromarray(noise).save(tmp_path / "others" / "noise.png")
     others = open_store(Folder(tmp_path / "others", 4), 4, tmp_path / "cache")
     start(dataclasses.replace(RECIPE, steps=6), validation=others)
-    assert capsys.readouterr().out.count("other images than before") == 1
+    assert capsys.readouterr().out.count("the images have changed") == 1
     bicubic = [line["bicubic_psnr"] for line in lines(run) if "bicubic_psnr" in line]
     assert len(bicubic) == 2 and bicubic[1] < bicubic[0]
     assert checkpoints.marked(run / "checkpoints", "best") == 6
     assert [line for line in lines(run) if line["step"] == 6][-1]["validation_psnr"] < best
     start(dataclasses.replace(RECIPE, steps=8), validation=others)
-    assert "other images" not in capsys.readouterr().out
+    assert "images have changed" not in capsys.readouterr().out

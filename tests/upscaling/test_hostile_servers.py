@@ -128,7 +128,9 @@ GOOD = after_the_attributes(http(pictures(encoded(Image.fromarray(LARGE)))))
 )
 def test_an_answer_that_is_no_such_picture_is_one_line_and_the_next_server_takes_over(body):
     with Raw(after_the_attributes(http(body))) as bad, Raw(GOOD) as good:
-        with pytest.raises(UserError, match=f"--server {bad.address}: not an answer of such a model") as refusal:
+        with pytest.raises(
+            UserError, match=f"--server {bad.address}: not an answer from a model of srgan_tf"
+        ) as refusal:
             Remote([bad.address])(PICTURE)
         assert "\n" not in str(refusal.value)
         np.testing.assert_array_equal(Remote([bad.address, good.address])(PICTURE), LARGE)
@@ -246,7 +248,7 @@ def test_grpc_uses_a_proxy_of_the_environment_only_where_it_is_asked_to(tmp_path
         environment = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy"), url)
         done = command(tmp_path, "--server", grpc_server(b"\xff"), *flags, **environment)
         assert done.stderr.count("\n") == 1
-        assert ("not an answer of such a model" in done.stderr) == (not asked_for)
+        assert ("not an answer from a model of srgan_tf" in done.stderr) == (not asked_for)
         with contextlib.nullcontext() if asked_for else pytest.raises(TimeoutError):
             proxy.accept()[0].close()
 

@@ -108,7 +108,7 @@ def test_of_two_versions_behind_one_name_only_answers_of_the_first_are_accepted(
         ),
     )
     np.testing.assert_array_equal(remote(picture(9, 70, 3)), local(picture(9, 70, 3)))
-    assert heard and set(heard) == {"version 2 has answered, and not version 1"}
+    assert heard and set(heard) == {"version 2 answered instead of version 1"}
 
 
 def test_a_server_may_fail_for_days():

@@ -21,6 +21,7 @@ from srgan_tf.upscaling.tiles import spans
 CONNECTIONS = 2  # concurrent requests per server: one is computed while the other is transferred
 ATTEMPTS = 8  # consecutive failures until a server is given up; a picture fails when all are
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0  # seconds
+PROBE = 2.0  # seconds that a failed server has to respond while another one works: its tile waits
 TILE = 768  # LR pixels per side, as in `upscaler` with enough memory
 TIMEOUT = 600.0  # seconds per request
 
@@ -182,7 +183,7 @@ class Servers:
             server = self._take()
             started, failure = time.monotonic(), None
             try:
-                self._greet(server, timeout)
+                self._greet(server, self._patience(server, timeout))
                 large = server.endpoint.enlarge(batch, scale, precision, timeout)
                 _check(large, batch, scale, server.address)
                 return large
@@ -242,8 +243,14 @@ class Servers:
             )
         server.greeted = server.known = True
 
+    def _patience(self, server, timeout):
+        """The timeout of a greeting: short if another server works, because a tile waits for it meanwhile."""
+        if not any(other.greeted for other in self._all):
+            return timeout
+        return min(PROBE if server.failures else endpoints.CONNECT_TIMEOUT, timeout)
+
     def _take(self):
-        """Return the least busy server that is not pausing; waits while all are pausing."""
+        """Return the least busy server that is not pausing, rather one that has not failed; waits while all pause."""
         with self._changed:
             while not self._closed:
                 now = time.monotonic()
@@ -251,7 +258,7 @@ class Servers:
                 if all(server.given_up for server in self._all):
                     ready = self._all
                 if ready:
-                    server = min(ready, key=lambda server: server.busy)
+                    server = min(ready, key=lambda server: (server.failures > 0, server.busy))
                     server.busy += 1
                     return server
                 self._changed.wait(min(server.pauses_until for server in self._all) - now)

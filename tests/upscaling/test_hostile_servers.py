@@ -190,6 +190,34 @@ def test_no_server_holds_a_run_beyond_its_deadline_and_the_next_takes_over(monke
         assert time.monotonic() - started < 20
 
 
+def hanging(requests):
+    """A server that accepts connections and never answers; it counts its requests in the list."""
+    return Raw(lambda request: (requests.append(request), endless(b"", 60))[1])
+
+
+def one_by_one(remote, count):
+    """Enlarge a batch with one request for each picture, as for the tiles of a large one."""
+    remote._automatic = 7
+    np.testing.assert_array_equal(remote(np.repeat(PICTURE[None], count, axis=0)), [LARGE] * count)
+
+
+def test_a_server_that_hangs_does_not_delay_a_run_while_another_works(monkeypatch):
+    monkeypatch.setattr("srgan_tf.upscaling.endpoints.CONNECT_TIMEOUT", 0.5)
+    monkeypatch.setattr("srgan_tf.upscaling.server.PROBE", 0.1)
+    monkeypatch.setattr("srgan_tf.upscaling.server.FIRST_PAUSE", 0.0)
+    requests = []
+    with hanging(requests) as bad, Raw(GOOD) as good:
+        started = time.monotonic()
+        for servers in ([bad.address, good.address], [good.address, bad.address]):
+            remote = Remote(servers, timeout=20)
+            one_by_one(remote, 20)
+            before = len(requests)
+            for _ in range(5):  # the other server is idle
+                np.testing.assert_array_equal(remote(PICTURE), LARGE)
+            assert len(requests) == before > 0
+        assert time.monotonic() - started < 15
+
+
 @pytest.fixture
 def grpc_server():
     """A function that starts a gRPC server which answers with such bytes, and gives its address."""

@@ -250,18 +250,18 @@ class Servers:
         return min(PROBE if server.failures else endpoints.CONNECT_TIMEOUT, timeout)
 
     def _take(self):
-        """Return the least busy server that is not pausing, rather one that has not failed; waits while all pause."""
+        """Return the least busy server, rather one that has not failed; waits while all are pausing or fully busy."""
         with self._changed:
             while not self._closed:
-                now = time.monotonic()
-                ready = [server for server in self._all if server.pauses_until <= now]
-                if all(server.given_up for server in self._all):
-                    ready = self._all
+                now, hopeless = time.monotonic(), all(server.given_up for server in self._all)
+                idle = [server for server in self._all if server.busy < CONNECTIONS]
+                ready = [server for server in idle if hopeless or server.pauses_until <= now]
                 if ready:
                     server = min(ready, key=lambda server: (server.failures > 0, server.busy))
                     server.busy += 1
                     return server
-                self._changed.wait(min(server.pauses_until for server in self._all) - now)
+                pauses = [server.pauses_until - now for server in idle]
+                self._changed.wait(min(pauses) if pauses else None)  # `_give_back` notifies
         raise self._gone("stopped answering")
 
     def _give_back(self, server, started, failure):

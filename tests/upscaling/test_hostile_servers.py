@@ -218,6 +218,22 @@ def test_a_server_that_hangs_does_not_delay_a_run_while_another_works(monkeypatc
         assert time.monotonic() - started < 15
 
 
+def test_the_other_servers_get_no_more_requests_at_a_time_when_one_fails(caplog):
+    running, most = [], []
+
+    def reply(request):
+        running.append(request)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.remove(request)
+        return GOOD(request)
+
+    with Raw(reply) as good:
+        one_by_one(Remote([good.address, *(f"http://127.0.0.1:1/{name}" for name in "ab")]), 40)
+    assert max(most) == 2
+    assert "pool is full" not in caplog.text
+
+
 @pytest.fixture
 def grpc_server():
     """A function that starts a gRPC server which answers with such bytes, and gives its address."""

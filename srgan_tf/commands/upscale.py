@@ -217,23 +217,21 @@ def main(argv):
         "tile": TILE.value,
         "precision": PRECISION.value,
     }
+    enlarger = remote or _Local(size, model)
     from srgan_tf.commands import pipes
     from srgan_tf.upscaling import jobs, plans
 
     if CLUSTER.value is not None:
         if pipes.asked_for(paths, OUTPUT.value):
             raise UserError(f"{pipes.NAME}: standard input and output cannot be used with --cluster. Give files.")
-        return _on_cluster(paths, options, model, files)
+        return _on_cluster(paths, options, model, enlarger, files)
     if pipes.asked_for(paths, OUTPUT.value):
-        enlarger = remote or _Local(size, model)
         overwrite = OVERWRITE.value
         return pipes.run(paths, OUTPUT.value, enlarger, format=FORMAT.value, overwrite=overwrite, options=files).status
 
     planned = plans.plan(paths, OUTPUT.value, **options)
     with progress.Progress(len(planned)) as bar:
-        outcome = jobs.run(
-            planned, remote or _Local(size, model), overwrite=OVERWRITE.value, reporter=bar, options=files
-        )
+        outcome = jobs.run(planned, enlarger, overwrite=OVERWRITE.value, reporter=bar, options=files)
     if len(planned) > 1:
         print(outcome)
     return outcome.status
@@ -261,7 +259,7 @@ class _Local:
         return self._upscaler.picture(picture, step)
 
 
-def _on_cluster(paths, options, model, files):
+def _on_cluster(paths, options, model, enlarger, files):
     from srgan_tf.upscaling import cluster
 
     outcome = cluster.run(
@@ -269,6 +267,7 @@ def _on_cluster(paths, options, model, files):
         OUTPUT.value,
         address=CLUSTER.value,
         upscaler=model,
+        key=enlarger.key,
         overwrite=OVERWRITE.value,
         files=files,
         **options,

@@ -36,6 +36,7 @@ def run(
     address,
     label,
     upscaler,
+    key=None,
     recursive=False,
     format=None,
     suffix=None,
@@ -58,6 +59,7 @@ def run(
         address: HOST:PORT of a cluster, "auto" for the cluster of this machine, or "local" to start one for this run.
         upscaler: arguments of `by_file.load`; a model that is not shipped must be a path that is
             accessible from all machines.
+        key: see `jobs.run`.
         files: an `options.FileOptions`.
         overwrite, reporter: see `jobs.run`.
         worker: a class to use instead of `Worker`.
@@ -72,7 +74,7 @@ def run(
     reporter, outcome = reporter or Reporter(), jobs.Outcome()
     listing = _listing(request, reporter)
     with ray_connection.connected(address) as ray, _Manifest(request.result_folder() / "manifest") as manifest:
-        for row in _rows(ray, listing, overwrite, worker or Worker, _portable(upscaler), files):
+        for row in _rows(ray, listing, overwrite, worker or Worker, (_portable(upscaler), key), files):
             if row["state"] == "note":
                 reporter.note(row["line"])
                 continue
@@ -96,11 +98,12 @@ class Worker:
     It takes the place of its upscaler in `jobs.make`, so that files are read and written during computation.
     """
 
-    def __init__(self, upscaler, threads=1):
+    def __init__(self, upscaler, key=None, threads=1):
         """Load a model.
 
         Args:
             upscaler: arguments of `by_file.load`.
+            key: see `jobs.run`.
             threads: the number of threads of TensorFlow within an operation.
         """
         import tensorflow as tf
@@ -108,7 +111,7 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # TensorFlow is already initialised by a model in this process
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)
-        self._upscaler, self._one_at_a_time = by_file.load(**upscaler), threading.Lock()
+        self._upscaler, self.key, self._one_at_a_time = by_file.load(**upscaler), key, threading.Lock()
 
     def __call__(self, block, run, files):
         for rows in block["rows"]:
@@ -159,7 +162,7 @@ def _deaths_counted(source, run):
             marks.unlink()
 
 
-def _rows(ray, listing, overwrite, worker, upscaler, files):
+def _rows(ray, listing, overwrite, worker, arguments, files):
     """Yield a row for every picture as soon as it is processed."""
     context = ray.data.DataContext.get_current()
     context.execution_no_progress_timeout_s = -1  # a large picture or a clip may take hours
@@ -186,7 +189,7 @@ def _rows(ray, listing, overwrite, worker, upscaler, files):
     )
     made = names.map_batches(
         worker,
-        fn_constructor_args=(upscaler, threads),
+        fn_constructor_args=(*arguments, threads),
         fn_kwargs={"run": secrets.token_hex(8), "files": files or FileOptions()},
         compute=pool,
         batch_size=1,

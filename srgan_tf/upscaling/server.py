@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import json
 import math
 import random
 import threading
@@ -85,6 +86,11 @@ class Remote(Enlarger):
                 f"--scale {scale}: the model on the server enlarges {self.scale} times. Leave it out or name another "
                 "model in --server."
             )
+
+    @property
+    def key(self):
+        """A string that identifies what is computed, for resuming clips."""
+        return json.dumps([self.attributes["sha256"], str(self.size), self.tile, self.precision])
 
     def _ask(self, servers):
         self._servers = Servers([endpoints.parse(server) for server in servers], proxy=self._proxy)

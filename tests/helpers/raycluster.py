@@ -31,8 +31,8 @@ class Copying(cluster.Worker):
 
     size = Size(1)
 
-    def __init__(self, upscaler, threads):
-        pass
+    def __init__(self, upscaler, key, threads):
+        self.key, self.log = key, upscaler.get("log")
 
     def picture(self, picture, step):
         return picture
@@ -49,6 +49,17 @@ class Mortal(Copying):
 
     def picture(self, picture, step):
         if picture.pixels.min() == 255:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return picture
+
+
+class Stopping(Copying):
+    """Counts pictures in the file `log`. Its process ends at the 110th."""
+
+    def picture(self, picture, step):
+        with open(self.log, "ab") as file:
+            file.write(b".")
+        if os.path.getsize(self.log) == 110:
             os.kill(os.getpid(), signal.SIGKILL)
         return picture
 

@@ -21,6 +21,7 @@ from helpers import ROOT
 from helpers.enlargers import Lines
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import atomic
+from srgan_tf.commands import upscale
 from srgan_tf.images import writing
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import cluster as cluster_module
@@ -321,7 +322,24 @@ def test_without_the_extra_one_line_says_what_to_install(small_model, tmp_path, 
     assert (done.returncode, done.stderr) == (2, f"error: {problem}\n")
 
 
-def run_with(worker, folder, cluster, **environment):
+def test_a_video_on_a_machine_that_is_lost_continues_after_its_last_finished_segment(cluster, tmp_path):
+    from helpers.clips import make
+
+    make(tmp_path / "clip.mp4", frames=120)
+    arguments = tmp_path / "clip.mp4", tmp_path / "large.mp4", cluster, {"log": str(tmp_path / "log")}
+    assert run_with("Stopping", *arguments) == (0, [1, 0, 0], "")
+    assert (tmp_path / "log").stat().st_size == 110 + 20
+
+
+def test_a_cluster_gets_what_identifies_a_video_to_resume(run_command, monkeypatch, small_model):
+    found = []
+    monkeypatch.setattr(cluster_module, "run", lambda *_, key, **__: found.append(key) or jobs.Outcome())
+    for arguments in ([], [], ["--tile", "40"]):
+        run_command(upscale, "clip.mp4", "-n", small_model, "--cluster", "auto", *arguments)
+    assert found[0] == found[1] != found[2]
+
+
+def run_with(worker, source, target, cluster, upscaler=None, **environment):
     """Run with a worker of `raycluster`; returns its status, `[done, kept, failed]` if there is one, and stderr."""
     program = f"""
 import json, sys
@@ -333,13 +351,13 @@ def main(argv):
     class Errors(Lines):
         def error(self, problem):
             print(f"error: {{problem}}", file=sys.stderr)
-    outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={{}}, reporter=Errors(),
-                          worker=raycluster.{worker})
+    outcome = cluster.run([argv[1]], argv[2], address=argv[3], label="x1", upscaler={upscaler or {}}, reporter=Errors(),
+                          worker=raycluster.{worker}, key="key")
     print(json.dumps([outcome.done, outcome.kept, outcome.failed]))
 commands.start(main)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, folder, folder.parent / "out", cluster.address],
+        [sys.executable, "-c", program, source, target, cluster.address],
         text=True,
         capture_output=True,
         env={**ENVIRONMENT, **environment},
@@ -361,21 +379,25 @@ def photos(tmp_path):
 def test_a_picture_may_take_longer_than_rays_timeout_for_progress(cluster, photos):
     for path in sorted(photos.iterdir())[2:]:
         path.unlink()
-    assert run_with("Slow", photos, cluster, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="1") == (0, [2, 0, 0], "")
+    assert run_with("Slow", photos, photos.parent / "out", cluster, RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S="1") == (
+        0,
+        [2, 0, 0],
+        "",
+    )
 
 
 def test_machines_with_gpus_need_no_more_cores_than_they_have(photos):
     cluster = Cluster(1)
     try:
         cluster.node(gpus=1)  # of one core; both machines together have two
-        assert run_with("Copying", photos, cluster) == (0, [10, 0, 0], "")
+        assert run_with("Copying", photos, photos.parent / "out", cluster) == (0, [10, 0, 0], "")
     finally:
         cluster.close()
 
 
 @pytest.mark.long
 def test_a_picture_that_kills_its_process_repeatedly_fails_alone(cluster, photos):
-    status, outcome, err = run_with("Mortal", photos, cluster)
+    status, outcome, err = run_with("Mortal", photos, photos.parent / "out", cluster)
     assert (status, outcome, err.count("\n")) == (0, [9, 0, 1], 1), err
     assert err.startswith(f"error: {photos / '4.bmp'}: each of 3 processes ended") and "Try it alone" in err
     assert sorted(results(photos.parent / "out")) == [f"{i}_x1.bmp" for i in range(10) if i != 4]

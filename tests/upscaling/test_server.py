@@ -20,11 +20,12 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT, serving
+from helpers.enlargers import Lines
 from srgan_tf.commands import start, upscale
 from srgan_tf.errors import UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export, zoo
-from srgan_tf.upscaling import endpoints
+from srgan_tf.upscaling import endpoints, jobs, places, plans
 from srgan_tf.upscaling import server as server_module
 from srgan_tf.upscaling.server import Remote
 
@@ -381,6 +382,33 @@ def test_after_a_picture_was_interrupted_the_next_one_is_enlarged(server, local,
     with pytest.raises(KeyboardInterrupt):
         remote(picture(61, 83, 3), step)
     np.testing.assert_array_equal(remote(picture(61, 83, 3)), local(picture(61, 83, 3)))
+
+
+def test_an_interrupted_video_continues_after_its_last_finished_segment(small_model, tmp_path, monkeypatch):
+    from helpers.clips import make
+
+    for module in ("clip_segments", "clip_writing"):
+        monkeypatch.setattr(f"srgan_tf.images.{module}.LENGTH", 10)
+    facts, asked_for = zoo.attributes(small_model / "1"), []
+
+    def answer(asked):
+        if asked["signature_name"] == "attributes":
+            return 200, told(facts)
+        asked_for.append(1)
+        return 200, doubled_twice(asked)
+
+    class Stopping(Lines):
+        def frame(self, done, count):
+            if done == 22:
+                raise KeyboardInterrupt
+
+    job = plans.Job(places.of(make(tmp_path / "clip.mp4", frames=25)), places.of(tmp_path / "large.mp4"))
+    with Scripted(answer) as server:
+        with pytest.raises(KeyboardInterrupt):
+            jobs.make(job, Remote([server.address]), Stopping())
+        before = len(asked_for)
+        jobs.make(job, Remote([server.address]))
+    assert before >= 20 and len(asked_for) - before == 5
 
 
 def test_a_negative_tile_is_refused(server):

@@ -32,9 +32,9 @@ def connected(address):
     for name in ("ray", "ray.data"):  # errors are also raised
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        place = os.environ.get("RAY_ADDRESS", "auto") if address == "auto" else address
-        if place not in ("auto", "local"):
-            _check_reachable(place)
+        place = os.environ.get("RAY_ADDRESS") or "auto" if address == "auto" else address
+        if place != "local":  # the address that Ray has recorded for "auto" may be of a cluster that was killed
+            _check_reachable(ray._private.services.canonicalize_bootstrap_address("auto") if place == "auto" else place)
         with stderr_held_back():
             ray.init(
                 place,

@@ -286,6 +286,19 @@ def test_an_address_that_is_not_ray_is_one_line_within_seconds(small_model, tmp_
         assert time.monotonic() - started < 60
 
 
+def test_a_cluster_of_this_machine_that_was_killed_is_one_line_within_seconds(tmp_path):
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1")
+    program = (
+        "import functools, ray; from srgan_tf.upscaling import ray_connection\n"
+        "ray._private.services.find_gcs_addresses = functools.cache(set)  # not those of other tests\n"
+        "with ray_connection.connected('auto'): pass"
+    )
+    environment = {**ENVIRONMENT, "RAY_TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert "UserError: --cluster auto: no cluster there ([Errno 111] Connection refused)" in done.stderr
+
+
 def test_a_cluster_that_requires_a_token_is_one_line(cluster, small_model, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     status, out, err = run(

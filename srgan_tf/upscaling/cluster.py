@@ -174,6 +174,9 @@ def _rows(ray, listing, overwrite, worker, arguments, files):
         if node["Alive"]
     ]
     cpus, gpus = map(sum, zip(*machines))
+    if not cpus:  # Ray would wait without a word
+        line = "--cluster: no machine has CPUs yet. Waiting for one: start it with ray start --address HEAD:PORT."
+        yield {"state": "note", "line": line}
     # Without GPUs, one actor per core: TensorFlow's threads within a picture gain less. With GPUs, one actor per GPU,
     # and the other cores decode and encode for it: as many as each machine with GPUs has; with fewer, it gets no actor.
     threads = min((max(1, cores // own) for cores, own in machines if own), default=1)

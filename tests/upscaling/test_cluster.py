@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import unittest.mock
 from pathlib import Path
 
 import numpy as np
@@ -297,6 +298,14 @@ def test_a_cluster_of_this_machine_that_was_killed_is_one_line_within_seconds(tm
     environment = {**ENVIRONMENT, "RAY_TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert "UserError: --cluster auto: no cluster there ([Errno 111] Connection refused)" in done.stderr
+
+
+def test_a_cluster_without_cpus_is_reported_before_the_wait_for_them():
+    ray = unittest.mock.MagicMock()
+    for cpus, reported in (({}, True), ({"CPU": 2.0}, False)):
+        ray.nodes.return_value = [{"Alive": True, "Resources": resources} for resources in ({"memory": 1.0}, cpus)]
+        notes = list(cluster_module._rows(ray, lambda _: [], False, None, ({}, None), None))
+        assert any("no machine has CPUs yet. Waiting" in note["line"] for note in notes) == reported
 
 
 def test_a_cluster_that_requires_a_token_is_one_line(cluster, small_model, tmp_path):

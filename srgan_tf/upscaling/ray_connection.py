@@ -20,7 +20,7 @@ def connected(address):
 
     Raises:
         UserError: if Ray is missing, if no Ray server responds at the address within `TIMEOUT`, or if an actor or
-            task raises one.
+            task raises one, or if a machine lacks a package.
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # silences a warning about a future change
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
@@ -62,6 +62,10 @@ def connected(address):
     except ray.exceptions.RayError as error:
         if problem := _user_error(error):
             raise UserError(problem) from None
+        if missing := re.search(r"\bNo module named '([\w.]+)'", str(error)):
+            raise UserError(
+                f"--cluster {address}: a machine has no Python package {missing[1]}. Install the same on all machines."
+            ) from None
         raise
     finally:
         ray.shutdown()

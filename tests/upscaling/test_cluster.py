@@ -23,10 +23,11 @@ from helpers.enlargers import Lines
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import atomic
 from srgan_tf.commands import upscale
+from srgan_tf.errors import UserError
 from srgan_tf.images import writing
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import cluster as cluster_module
-from srgan_tf.upscaling import jobs, places, plans
+from srgan_tf.upscaling import jobs, places, plans, ray_connection
 from srgan_tf.upscaling.upscaler import Upscaler
 
 PICTURES = 300
@@ -298,6 +299,14 @@ def test_a_cluster_of_this_machine_that_was_killed_is_one_line_within_seconds(tm
     environment = {**ENVIRONMENT, "RAY_TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
     assert "UserError: --cluster auto: no cluster there ([Errno 111] Connection refused)" in done.stderr
+
+
+def test_a_machine_without_a_package_is_one_line_that_names_it(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda *_, **__: None)
+    told = "--cluster local: a machine has no Python package srgan_tf. Install the same on all machines."
+    with pytest.raises(UserError, match=told), ray_connection.connected("local"):
+        raise ray.exceptions.RaySystemError("System error: No module named 'srgan_tf'\ntraceback: Traceback")
 
 
 def test_a_cluster_without_cpus_is_reported_before_the_wait_for_them():

@@ -1,5 +1,6 @@
 """srgan-demo: a page on this machine that enlarges pictures in the browser."""
 
+import os
 import threading
 
 from absl import flags
@@ -56,9 +57,12 @@ def main(argv):
         raise UserError(f"{argv[1]}: not a flag. Open the page and drop the picture there.")
     for model in MODEL.value:
         zoo.attributes(zoo.resolve(model))
+    os.environ["no_proxy"] = "*"  # nothing is sent elsewhere, and Gradio sends requests to its own page
     try:
         import gradio  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
         raise UserError("gradio: not installed. Run `pip install gradio`.") from None
 
     from srgan_tf.commands import demo_page

@@ -1,14 +1,17 @@
 """`srgan-demo` as a user sees it in a browser."""
 
+import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import browser
+from helpers import ROOT, browser
 from srgan_tf.commands import demo, start
 from srgan_tf.upscaling.upscaler import Upscaler
 
@@ -64,8 +67,29 @@ def test_wrong_flags_are_refused_in_one_line(arguments, message, capsys):
     assert end.value.code == 2 and errors.startswith(f"error: {message}") and errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "proxy", [{"http_proxy": "http://127.0.0.1:9"}, {"ALL_PROXY": "socks5://127.0.0.1:9"}], ids=str
+)
+def test_the_page_starts_where_the_environment_has_a_proxy(proxy, tmp_path):
+    pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    environment = {**os.environ, **proxy, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    program = "from srgan_tf.commands import demo; demo.run()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "--port", str(free_port())],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    said = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert said.startswith("open http://127.0.0.1:"), process.communicate()
+    process.communicate(timeout=60)
+
+
 def test_without_gradio_the_package_to_install_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setenv("no_proxy", "")  # the command sets it
     with pytest.raises(SystemExit):
         start(demo.main, ["srgan-demo"])
     assert capsys.readouterr().err == "error: gradio: not installed. Run `pip install gradio`.\n"

@@ -55,7 +55,6 @@ class Page:
             pixels: the most pixels of a picture, and of all frames of an animation.
             queue: how many pictures may wait.
         """
-        formats.load_plugins()  # Gradio opens uploads itself
         shipped = [name.rpartition("_x")[0] for name in sorted(zoo.shipped())]
         blended = [BLEND] if {"srgan", "srresnet"} <= set(shipped) else []
         known = [name for name in MODELS if name in (*shipped, *blended)]
@@ -110,6 +109,8 @@ class Page:
                         sources=["upload", "clipboard"],
                         height=260,
                     )
+                    # Gradio would open the file itself, and show nothing if it is not an image.
+                    picture.preprocess = lambda file: file and file.path
                     model = gr.Radio(self._models, value=self._models[0][1], label="Model")
                     fidelity = gr.Slider(
                         0, 1, 0.5, step=0.1, label="Fidelity", info="0 is SRGAN, 1 is SRResNet", visible=False

@@ -30,6 +30,7 @@ def test_a_dropped_picture_is_enlarged_compared_and_downloaded_in_its_format(sma
     pixels = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "cat.webp", lossless=True, exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
     Image.new("RGB", (40, 30)).save(tmp_path / "wide.png")
+    (tmp_path / "text.png").write_text("no picture")
     page = demo_page.Page([str(small_model)], pixels=1000)
     with page.served("127.0.0.1", free_port()) as address, browser.chromium() as chromium:
         with browser.page(chromium, address, width=390, host=address) as seen:
@@ -46,10 +47,14 @@ def test_a_dropped_picture_is_enlarged_compared_and_downloaded_in_its_format(sma
             np.testing.assert_array_equal(np.asarray(found), Upscaler(small_model)(pixels))
             assert seen.evaluate("document.documentElement.scrollWidth") == 390
 
-            seen.get_by_label("Remove Image").click()
-            seen.set_input_files("input[type=file]", tmp_path / "wide.png")
-            seen.get_by_role("button", name="Enlarge").click()
-            seen.get_by_text("wide.png: too large for this page: 40 x 30 pixels").wait_for()
+            for name, problem in (
+                ("wide.png", "wide.png: too large for this page: 40 x 30 pixels"),
+                ("text.png", "text.png: not an image"),
+            ):
+                seen.get_by_label("Remove Image").click()
+                seen.set_input_files("input[type=file]", tmp_path / name)
+                seen.get_by_role("button", name="Enlarge").click()
+                seen.get_by_text(problem).wait_for()
 
 
 @pytest.mark.parametrize(

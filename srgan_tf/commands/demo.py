@@ -1,6 +1,7 @@
 """srgan-demo: a page on this machine that enlarges pictures in the browser."""
 
 import os
+import signal
 import threading
 
 from absl import flags
@@ -67,6 +68,10 @@ def main(argv):
 
     from srgan_tf.commands import demo_page
 
+    for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C: pictures are deleted
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, signal.default_int_handler)
     page = demo_page.Page(MODEL.value, pixels=round(MEGAPIXELS.value * 1e6), queue=QUEUE.value)
     with page.served(HOST.value, PORT.value) as address:
         print(f"open {address} (Ctrl-C ends it)")

@@ -73,9 +73,11 @@ def test_wrong_flags_are_refused_in_one_line(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "proxy", [{"http_proxy": "http://127.0.0.1:9"}, {"ALL_PROXY": "socks5://127.0.0.1:9"}], ids=str
+    "proxy, end",
+    [({"http_proxy": "http://127.0.0.1:9"}, "SIGTERM"), ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "SIGHUP")],
+    ids=str,
 )
-def test_the_page_starts_where_the_environment_has_a_proxy(proxy, tmp_path):
+def test_the_page_starts_behind_a_proxy_and_deletes_its_pictures_when_it_is_ended(proxy, end, tmp_path):
     pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
     environment = {**os.environ, **proxy, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     program = "from srgan_tf.commands import demo; demo.run()"
@@ -87,9 +89,10 @@ def test_the_page_starts_where_the_environment_has_a_proxy(proxy, tmp_path):
         stderr=subprocess.PIPE,
     )
     said = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    assert said.startswith("open http://127.0.0.1:"), process.communicate()
-    process.communicate(timeout=60)
+    assert said.startswith("open http://127.0.0.1:") and list(tmp_path.glob("srgan_tf-*")), process.communicate()
+    process.send_signal(getattr(signal, end))
+    assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
+    assert not list(tmp_path.glob("srgan_tf-*"))
 
 
 def test_without_gradio_the_package_to_install_is_named(monkeypatch, capsys):

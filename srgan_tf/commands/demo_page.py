@@ -1,8 +1,10 @@
 """The page of srgan-demo, with Gradio: it asks nothing of another machine, and keeps no picture."""
 
 import contextlib
+import errno
 import functools
 import os
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 from PIL import Image
 from starlette.middleware import Middleware
 
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 from srgan_tf.images import animations, formats, reading
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import jobs
@@ -70,12 +72,14 @@ class Page:
         Raises:
             UserError: if the port is in use, or the host is not an address of this machine.
         """
+        host = host.strip("[]")  # those of an IPv6 address
+        _check_address(host, port)
         with tempfile.TemporaryDirectory(prefix="srgan_tf-", ignore_cleanup_errors=True) as folder:
             os.environ["GRADIO_TEMP_DIR"] = folder
             blocks = self._blocks(Path(folder))
             try:
                 _, address, _ = blocks.launch(
-                    server_name=host,
+                    server_name=f"[{host}]" if ":" in host else host,
                     server_port=port,
                     prevent_thread_lock=True,
                     quiet=True,
@@ -89,7 +93,7 @@ class Page:
                     app_kwargs={"middleware": [Middleware(_Policy)], "docs_url": None, "redoc_url": None},
                 )
             except OSError:
-                raise UserError(f"--port {port}: cannot listen on {host}:{port}. Choose another --port.") from None
+                raise _port_problem(host, port) from None
             try:
                 yield address
             finally:
@@ -179,6 +183,25 @@ class Page:
                 f"{path}: too large for this page: {width} x {height} pixels. Use srgan-upscale, or start srgan-demo "
                 "with a higher --megapixels."
             )
+
+
+def _check_address(host, port):
+    """Raise UserError if the page cannot listen there: Gradio does not tell why."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) in (errno.EADDRINUSE, errno.EACCES):
+            raise _port_problem(host, port) from None
+        raise UserError(
+            f"--host {host}: not an address of this machine ({reason(error)}). Give 127.0.0.1, ::1 or 0.0.0.0."
+        ) from None
+
+
+def _port_problem(host, port):
+    return UserError(f"--port {port}: cannot listen on {host}, port {port}. Choose another --port.")
 
 
 def _theme():

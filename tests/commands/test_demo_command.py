@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -93,6 +94,41 @@ def test_the_page_starts_behind_a_proxy_and_deletes_its_pictures_when_it_is_ende
     process.send_signal(getattr(signal, end))
     assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
     assert not list(tmp_path.glob("srgan_tf-*"))
+
+
+@pytest.mark.parametrize(
+    "host, message",
+    [
+        ("127.0.0.1", "--port {port}: cannot listen on 127.0.0.1, port {port}. Choose another --port."),
+        ("no.such.host.invalid", "--host no.such.host.invalid: not an address of this machine ("),
+        ("192.0.2.250", "--host 192.0.2.250: not an address of this machine ("),  # reserved for documentation
+        ("a..b", "--host a..b: not an address of this machine ("),
+    ],
+)
+def test_an_address_or_a_port_that_cannot_be_used_is_named_in_one_line(host, message, run_command, monkeypatch):
+    pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    monkeypatch.setenv("no_proxy", "")  # the command sets it, and handlers
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        status, out, err = run_command(demo, "--host", host, "--port", port)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"error: {message.format(port=port)}")
+
+
+def test_the_page_may_have_an_ipv6_address(monkeypatch):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("needs IPv6")
+    monkeypatch.setenv("no_proxy", "*")
+    pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    from srgan_tf.commands import demo_page
+
+    with demo_page.Page(pixels=1000).served("::1", free_port()) as address:
+        assert re.fullmatch(r"http://\[::1\]:\d+/", address)
+        with urllib.request.urlopen(address) as page:
+            assert page.status == 200
 
 
 def test_without_gradio_the_package_to_install_is_named(monkeypatch, capsys):

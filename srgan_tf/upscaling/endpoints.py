@@ -150,14 +150,15 @@ class Rest:
             answer = None
         if status != 200:
             message = answer.get("error") if isinstance(answer, dict) else None
-            _raise_for(_HTTP_STATUS.get(status, "INTERNAL"), message or f"HTTP {status} {phrase}", self.address)
+            advice = _HTTP_ADVICE.get(status, _HTTP_ADVICE["3xx"] if 300 <= status < 400 else _ADVICE)
+            _raise_for(_HTTP_STATUS.get(status, "INTERNAL"), message or phrase, self.address, advice)
         outputs = answer.get("outputs") if isinstance(answer, dict) else None
         if not isinstance(outputs, list) or len(outputs) != count:
             raise _invalid(self.address, "no outputs as TensorFlow Serving gives them")
         return outputs
 
     def _post(self, content, timeout, longest):
-        """Post JSON; returns the status, its phrase and the body.
+        """Post JSON; returns the status, the same in words and the body.
 
         The request runs in a thread that is abandoned at the deadline: socket timeouts apply between two bytes, so a
         server that sends slowly could block the run.
@@ -193,7 +194,10 @@ class Rest:
             if len(body) > longest:
                 response.close()
                 raise _invalid(self.address, f"it is longer than {longest} bytes")
-            answer.put((response.status, response.reason, body))
+            phrase = f"HTTP {response.status} {response.reason}"
+            if location := response.headers.get("Location"):
+                phrase += f", {location}"
+            answer.put((response.status, phrase, body))
         except urllib3.exceptions.NewConnectionError as error:
             answer.put(Away(reason(_innermost(error))))
         except urllib3.exceptions.ConnectTimeoutError:
@@ -303,7 +307,18 @@ _HTTP_STATUS = {
 }
 
 
-def _raise_for(code, message, address):
+_ADVICE = "Serve a model that this version exported."
+_LOGIN = "upscale.py cannot send a login: give an address that needs none."
+_HTTP_ADVICE = {  # these statuses are of a proxy, or of an error in the server
+    "3xx": "Give the address of the model there, without :predict.",
+    401: _LOGIN,
+    403: _LOGIN,
+    413: "Give a smaller --tile, or raise the proxy's limit.",
+    500: "See the server's log.",
+}
+
+
+def _raise_for(code, message, address, advice=_ADVICE):
     message = " ".join(str(message)[:1000].split())
     message = one_line(message if len(message) <= 300 else message[:300] + "...")
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "ABORTED"):
@@ -314,7 +329,7 @@ def _raise_for(code, message, address):
         raise Away(message)
     if code == "RESOURCE_EXHAUSTED":
         raise Refused(f"--server {address}: the server is short of memory ({message}). Give a smaller --tile.")
-    raise Refused(f"--server {address}: the server refuses ({message}). Serve a model that this version exported.")
+    raise Refused(f"--server {address}: the server refuses ({message}). {advice}")
 
 
 def _invalid(address, what):

@@ -297,6 +297,27 @@ def test_grpc_uses_a_proxy_of_the_environment_only_where_it_is_asked_to(tmp_path
             proxy.accept()[0].close()
 
 
+@pytest.mark.parametrize(
+    "status, advice",
+    [
+        (
+            "301 Moved\r\nLocation: https://host/m:predict",
+            "Moved, https://host/m:predict). Give the address of the model",
+        ),
+        ("307 Moved\r\nLocation: \x1b[2J", "Moved, \\x1b[2J). Give the address of the model there, without :predict."),
+        ("401 Unauthorized", "upscale.py cannot send a login: give an address that needs none."),
+        ("403 Forbidden", "upscale.py cannot send a login: give an address that needs none."),
+        ("413 Too Large", "Give a smaller --tile, or raise the proxy's limit."),
+        ("500 Internal", "See the server's log."),
+        ("400 Bad Request", "Serve a model that this version exported."),
+    ],
+)
+def test_the_advice_suits_the_status_of_a_proxy_or_server(status, advice):
+    with Raw(lambda request: [http(b"<html>", status)]) as proxy, pytest.raises(UserError) as refusal:
+        Remote([proxy.address])
+    assert f"the server refuses (HTTP {status[:3]} " in str(refusal.value) and advice in str(refusal.value)
+
+
 def test_a_servers_message_cannot_steer_the_terminal():
     body = json.dumps({"error": "\x1b[2J\r\nerror: all is well \u202e" + "x" * 5000}).encode()
     with Raw(after_the_attributes(http(body, "400 Bad Request"))) as bad:

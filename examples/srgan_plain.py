@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's messages about the hardware
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides most of TensorFlow's messages about the hardware
 sys.path.insert(0, str(Path(__file__).parents[1]))  # to run in a clone without installation
 
 import keras  # noqa: E402
@@ -33,12 +33,15 @@ def read_pictures(folder):
     """Pairs of LR and HR, uint8 [H, W, 3]; LR is made from HR by bicubic downscaling."""
     pairs = []
     for path in sorted(Path(folder).iterdir()):
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        try:
             hr = np.asarray(Image.open(path).convert("RGB"))
-            height, width = (side // SCALE * SCALE for side in hr.shape[:2])
-            if min(height, width) >= CROP:
-                hr = hr[:height, :width]
-                pairs.append((imresize(hr, 1 / SCALE), hr))
+        except (OSError, SyntaxError, ValueError) as error:  # not an image, or a damaged one
+            print(f"skipped {path}: {error}", file=sys.stderr)
+            continue
+        height, width = (side // SCALE * SCALE for side in hr.shape[:2])
+        if min(height, width) >= CROP:
+            hr = hr[:height, :width]
+            pairs.append((imresize(hr, 1 / SCALE), hr))
     return pairs
 
 
@@ -48,12 +51,9 @@ def random_batch(pairs, batch, rng):
     for _ in range(batch):
         lr, hr = pairs[rng.integers(len(pairs))]
         y, x = (rng.integers(n - side + 1) for n in lr.shape[:2])
-        lr = lr[y : y + side, x : x + side]
-        hr = hr[SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)]
-        if rng.random() < 0.5:
-            lr, hr = lr[:, ::-1], hr[:, ::-1]
-        lrs.append(lr)
-        hrs.append(hr)
+        flip = rng.choice([-1, 1])
+        lrs.append(lr[y : y + side, x : x + side][:, ::flip])
+        hrs.append(hr[SCALE * y : SCALE * (y + side), SCALE * x : SCALE * (x + side)][:, ::flip])
     return np.float32(lrs) / 255, np.float32(hrs) / 127.5 - 1
 
 
@@ -95,9 +95,10 @@ def main():
     if not args.out.endswith(".keras"):
         parser.error("--out must end in .keras")
     rng = np.random.default_rng(0)
-    pairs = read_pictures(args.pictures)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # now, not after the training
+    pairs = read_pictures(args.pictures) if Path(args.pictures).is_dir() else []
     if not pairs:
-        sys.exit(f"error: {args.pictures}: no images of at least {CROP} pixels. Give another folder.")
+        sys.exit(f"error: {args.pictures}: no folder with images of at least {CROP} pixels. Give another one.")
     generator, discriminator = srgan_tf.load("srresnet"), srgan_tf.discriminator(CROP)
     optimizers = new_optimizer(1e-4), new_optimizer(1e-4)
     for network, optimizer in zip((generator, discriminator), optimizers):
@@ -109,8 +110,7 @@ def main():
         if step % 10 == 0 or step == args.steps:
             print(f"step {step}: " + ", ".join(f"{name} {float(loss):.4f}" for name, loss in logs.items()), flush=True)
     generator.save(args.out)
-    lr, _ = random_batch(pairs, 1, rng)
-    sr = np.asarray(generator(lr, training=False))[0]
+    sr = np.asarray(generator(random_batch(pairs, 1, rng)[0], training=False))[0]
     sample = Path(args.out).with_suffix(".png")
     Image.fromarray(np.uint8(np.clip(np.rint((sr + 1) * 127.5), 0, 255))).save(sample)
     print(f"wrote the generator to {args.out} and an enlarged crop to {sample}")

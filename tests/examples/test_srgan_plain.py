@@ -62,10 +62,31 @@ def test_the_plain_loop_runs_from_a_folder_of_images_and_saves_a_keras_model(tmp
     pixels = np.random.default_rng(0).integers(0, 256, (100, 130, 3)).astype(np.uint8)
     (tmp_path / "in").mkdir()
     Image.fromarray(pixels).save(tmp_path / "in" / "a.png")
-    arguments = [tmp_path / "in", "--steps", "2", "--batch", "1", "--content", "mse", "--out", tmp_path / "out.keras"]
+    Image.fromarray(pixels).save(tmp_path / "in" / "b.tif")
+    (tmp_path / "in" / "broken.png").write_bytes((tmp_path / "in" / "a.png").read_bytes()[:1000])
+    out = tmp_path / "new" / "out.keras"
+    arguments = [tmp_path / "in", "--steps", "2", "--batch", "1", "--content", "mse", "--out", out]
     done = subprocess.run([sys.executable, EXAMPLE, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "step 2: content" in done.stdout
-    assert f"wrote the generator to {tmp_path / 'out.keras'}" in done.stdout
-    assert Image.open(tmp_path / "out.png").size == (96, 96)
-    assert keras.models.load_model(tmp_path / "out.keras").count_params() == 1_552_771
+    assert f"wrote the generator to {out}" in done.stdout
+    assert f"skipped {tmp_path / 'in' / 'broken.png'}: " in done.stderr and "b.tif" not in done.stderr
+    assert Image.open(out.with_suffix(".png")).size == (96, 96)
+    assert keras.models.load_model(out).count_params() == 1_552_771
+
+
+@pytest.mark.parametrize("name", ["missing", "file.png", "empty"])
+def test_a_folder_without_images_is_one_line(example, tmp_path, monkeypatch, name):
+    (tmp_path / "file.png").touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(sys, "argv", ["srgan_plain.py", str(tmp_path / name), "--out", str(tmp_path / "out.keras")])
+    with pytest.raises(SystemExit, match=f"error: {tmp_path / name}: no folder with images of at least 96 pixels"):
+        example.main()
+
+
+def test_crops_show_the_same_part_of_both_pictures(example):
+    hr = np.random.default_rng(0).integers(0, 256, (120, 140, 3)).astype(np.uint8)
+    lr, hr = example.random_batch([(hr[::4, ::4], hr)], 8, np.random.default_rng(0))
+    either = [(hr[:, ::4, first::4] + 1) / 2 for first in (0, 3)]  # as it is, or flipped
+    same = [[np.allclose(one, other, atol=1e-6) for one, other in zip(lr, sampled)] for sampled in either]
+    assert all(map(any, zip(*same))) and all(map(any, same))

@@ -225,7 +225,9 @@ class Remote:
 
     @contextlib.contextmanager
     def stored(self):
-        """See `Local.stored`: the file is uploaded atomically when the block ends."""
+        """See `Local.stored`: the file is uploaded atomically when the block ends. Its bucket is checked before."""
+        if _is_missing(self.root):
+            raise UserError(f"{self.root}: no such bucket. Choose another --output.")
         with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
             local = Local(folder, f"result{self.suffix}")
             with _renamed(local, self):
@@ -308,6 +310,16 @@ def _system(root):
         except ValueError as error:
             raise UserError(f"{root}: cannot be opened ({error}). Give a folder, s3:// or gs://.") from None
     return fs.PyFileSystem(fs.FSSpecHandler(system)), base
+
+
+@functools.cache
+def _is_missing(root):
+    """Whether an object store has no bucket of this name. One without permission to look may accept files."""
+    system, base = _system(root)
+    try:
+        return system.type_name in _ONE_UPLOAD and system.get_file_info(base).type.name == "NotFound"
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from helpers.enlargers import Lines
+from helpers.enlargers import Function, Lines
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import atomic
 from srgan_tf.commands import upscale
@@ -231,6 +231,21 @@ def test_objects_that_vanish_fail_alone(bucket, album, small_model):
     assert process.returncode == 1 and out.splitlines()[-1] == "3 enlarged, 0 kept, 2 failed"
     assert "error: s3://photos/vanishing/002.webp: no such file. Check its name." in err.splitlines()
     assert "003_x4.png" in objects(client, "vanishing")
+
+
+def test_a_missing_bucket_for_results_is_found_before_a_picture_is_computed(bucket, tmp_path, monkeypatch):
+    for name, value in bucket.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "a.png").write_text("no picture, which would be the error of the computation")
+    job = plans.Job(places.of(tmp_path / "a.png"), places.of("s3://nothing/a.png"))
+    with pytest.raises(UserError, match="s3://nothing: no such bucket. Choose another --output."):
+        jobs.make(job, Function())
+
+
+def test_a_bucket_that_may_not_be_looked_at_may_accept_results(monkeypatch):
+    system = unittest.mock.Mock(type_name="s3", get_file_info=unittest.mock.Mock(side_effect=PermissionError))
+    monkeypatch.setattr(places, "_system", lambda root: (system, "locked"))
+    assert not places._is_missing("s3://locked")
 
 
 @pytest.mark.parametrize(

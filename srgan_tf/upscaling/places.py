@@ -218,6 +218,8 @@ class Remote:
                 try:
                     with system.open_input_stream(path, compression=None) as remote, open(local, "wb") as file:
                         shutil.copyfileobj(remote, file, 2**20)
+                    if changed := system.get_file_info(path).mtime_ns:  # for --keep_times
+                        os.utime(local, ns=(changed, changed))
                 except FileNotFoundError:
                     raise UserError(f"{self}: no such file. Check its name.") from None
             with _renamed(local, self):

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from helpers.enlargers import Function
 from srgan_tf.errors import UserError
+from srgan_tf.images.options import FileOptions
 from srgan_tf.upscaling import cluster, jobs, places, plans
 
 fsspec = pytest.importorskip("fsspec")
@@ -24,7 +27,7 @@ class Simple(MemoryFileSystem):
     def info(self, path, **kwargs):
         if "locked" in path:
             raise RuntimeError("Authentication failed.\nTry again.")
-        return super().info(path, **kwargs)
+        return {**super().info(path, **kwargs), "mtime": 10**9}
 
     @classmethod
     def _strip_protocol(cls, path):
@@ -41,6 +44,14 @@ def test_a_file_is_stored_and_fetched_as_a_whole(tmp_path):
     assert target.parent.children() == ([], ["a.bin"])
     with target.fetched() as local:
         assert local.read_bytes() == b"picture"
+
+
+def test_a_result_gets_the_time_of_its_source_in_a_bucket_when_asked(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    source, target = places.of("simple://photos/a.png"), places.of(tmp_path / "large.png")
+    source.upload(tmp_path / "a.png")
+    jobs.make(plans.Job(source, target), Function(), options=FileOptions(keep_times=True))
+    assert target.stat().st_mtime == 10**9
 
 
 def test_an_exception_of_a_file_system_is_one_line():

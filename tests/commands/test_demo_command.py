@@ -88,6 +88,7 @@ def test_the_page_starts_behind_a_proxy_and_deletes_its_pictures_when_it_is_ende
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # these tests may run under nohup
     )
     said = process.stdout.readline()
     assert said.startswith("open http://127.0.0.1:") and list(tmp_path.glob("srgan_tf-*")), process.communicate()

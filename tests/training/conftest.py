@@ -18,12 +18,11 @@ from srgan_tf.training.store import open_store
 
 
 @pytest.fixture(autouse=True)
-def quick_runs(monkeypatch):
-    """A narrow discriminator, and SavedModels of variables and attributes only: tracing takes most of a short run.
+def quick_exports(monkeypatch):
+    """SavedModels of variables and attributes only: tracing the signatures takes most of a short run.
 
-    The tests of `commands/`, `saved_models/` and `test_models.py` use the real ones.
+    The tests of `commands/` and `saved_models/` have the real ones.
     """
-    monkeypatch.setattr(models, "DISCRIMINATOR_CONVS", ((8, 2), (8, 2), (8, 2), (8, 2)))
 
     def archive(generator, facts):
         variables = [v.value for layer in generator.layers for v in layer.weights]
@@ -32,6 +31,12 @@ def quick_runs(monkeypatch):
         return archive
 
     monkeypatch.setattr(export, "_archive", archive)
+
+
+@pytest.fixture
+def narrow_discriminator(monkeypatch):
+    """Few channels and layers: the discriminator of the paper has 23 million parameters."""
+    monkeypatch.setattr(models, "DISCRIMINATOR_CONVS", ((8, 2), (8, 2), (8, 2), (8, 2)))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +55,7 @@ def settings(folder, source, recipe=RECIPE):
 
 
 @pytest.fixture
-def start(data, tmp_path):
+def start(data, tmp_path, narrow_discriminator):
     """A function that trains a run, or resumes it."""
     source, store = data
 

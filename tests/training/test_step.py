@@ -17,6 +17,8 @@ from srgan_tf.training.step import make_step
 SMALL = {"blocks": 2, "features": 8, "crop": 32, "batch": 2}
 RATE = tf.constant(1e-3)
 
+pytestmark = pytest.mark.usefixtures("narrow_discriminator")
+
 
 def batch(seed=0, scale=4, side=8):
     rng = np.random.default_rng(seed)

@@ -74,8 +74,8 @@ def main(argv):
             signal.signal(number, signal.default_int_handler)
     page = demo_page.Page(MODEL.value, pixels=round(MEGAPIXELS.value * 1e6), queue=QUEUE.value)
     with page.served(HOST.value, PORT.value) as address:
-        print(f"open {address} (Ctrl-C ends it)")
         try:
+            print(f"open {address} (Ctrl-C ends it)")
             threading.Event().wait()
         except KeyboardInterrupt:
             return 0

@@ -53,7 +53,7 @@ def run():
 
 
 def main(argv):
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C, SIGTERM or SIGHUP."""
     if len(argv) > 1:
         raise UserError(f"{argv[1]}: not a flag. Open the page and drop the picture there.")
     for model in MODEL.value:

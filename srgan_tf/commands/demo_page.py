@@ -186,7 +186,7 @@ class Page:
 
 
 def _check_address(host, port):
-    """Raise UserError if the page cannot listen there: Gradio does not tell why."""
+    """Raise a UserError if the page cannot listen there: Gradio does not say why."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as probe:

@@ -206,7 +206,7 @@ def main(argv):
             **{flag.name: flag.value for flag in RUN_FLAGS},
         )
         runs.append((settings, source.batches(recipe) if endless else store))
-    for settings, batches in runs if distribution.is_chief(strategy) else ():
+    for settings, batches in runs[1:] if distribution.is_chief(strategy) else ():  # `train` checks the first one
         trainer.check(settings, batches, strategy)
     for (phase, recipe), (settings, batches) in zip(recipes.items(), runs):
         saved = trainer.train(settings, batches, validation_store, strategy=strategy)

@@ -290,16 +290,16 @@ def _concrete(run, strategy):
 
 
 def _batches(recipe, store, report):
+    """The `Batches` of a store, or those that take its place, if they have the sizes of the recipe."""
     if isinstance(store, Batches):
-        expected, found = (
-            f"scale {scale}, crops of {pixels} pixels, {count} a batch"
-            for scale, pixels, count in (
-                (recipe.scale, recipe.drawn, recipe.batch),
-                (store.scale, store.scale * store.side, store.batch),
-            )
+        found, expected = (
+            (store.scale, store.scale * store.side, store.batch),
+            (recipe.scale, recipe.drawn, recipe.batch),
         )
         if found != expected:
-            raise ValueError(f"batches must have the recipe's scale, drawn and batch: {expected}. Received: {found}")
+            raise ValueError(
+                f"scale, crop and batch must be those that the recipe draws, {expected}. Received: {found}"
+            )
         return store
     damage = degradation.parse(recipe.degradation)
     crops = Crops(

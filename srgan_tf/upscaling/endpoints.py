@@ -158,7 +158,7 @@ class Rest:
         return outputs
 
     def _post(self, content, timeout, longest):
-        """Post JSON; returns the status, the same in words and the body.
+        """Post JSON; returns the status, a description of it and the body.
 
         The request runs in a thread that is abandoned at the deadline: socket timeouts apply between two bytes, so a
         server that sends slowly could block the run.

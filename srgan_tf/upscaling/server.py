@@ -256,7 +256,7 @@ class Servers:
         return min(PROBE if server.failures else endpoints.CONNECT_TIMEOUT, timeout)
 
     def _take(self):
-        """Return the least busy server, rather one that has not failed; waits while all are pausing or fully busy."""
+        """Return the least busy server, preferably one that has not failed; wait while all are pausing or busy."""
         with self._changed:
             while not self._closed:
                 now, hopeless = time.monotonic(), all(server.given_up for server in self._all)

@@ -5,7 +5,8 @@
 Both take batches of uint8 crops, compute the MSE in training mode and its gradients, and update with Adam. On a GPU
 this package compiles the step with XLA, as `train.py` does; PyTorch runs its step as it is, or with `--compile` through
 torch.compile. Each has a process of its own; the other waits. The share is the arithmetic of the convolutions relative
-to the rate of a large matrix product in the same precision, measured by TensorFlow. The last line is one JSON object.
+to the rate of a large matrix product in the same precision, measured by TensorFlow. bfloat16 is measured only where the
+device computes in it natively. The last line is one JSON object.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # PyTorch needs memory of the same GPU
 
 import numpy as np  # noqa: E402
@@ -30,6 +32,7 @@ GPU_STEPS = 50  # between two readings of the clock, which wait for the GPU
 def ours(precision, batch, compiled):
     import tensorflow as tf
 
+    from srgan_tf.networks.precision import computes_bfloat16
     from srgan_tf.training.recipes import Recipe
     from srgan_tf.training.state import State
     from srgan_tf.training.step import make_step
@@ -38,7 +41,12 @@ def ours(precision, batch, compiled):
     state = State(Recipe(precision=precision, batch=batch))
     step, rate = make_step(state.recipe, state, xla=bool(gpus)), tf.constant(1e-4)
     device = tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else None
-    figures = {"device": device, "arithmetic": arithmetic(state.generator), "rate": product_rate(precision, gpus)}
+    figures = {
+        "device": device,
+        "arithmetic": arithmetic(state.generator),
+        "rate": product_rate(precision, gpus),
+        "bfloat16": computes_bfloat16(),
+    }
     return figures, lambda lr, hr: step(lr, hr, rate)["loss"]
 
 
@@ -188,6 +196,8 @@ def main():
             f"{precision}_ratio": round(mine / peer, 3),
             f"{precision}_share": round(share, 3),
         }
+        if not figures["bfloat16"]:
+            break
     print(json.dumps(report))
 
 

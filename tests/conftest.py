@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from helpers import serving
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do, before TensorFlow is imported
+
+from helpers import serving  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

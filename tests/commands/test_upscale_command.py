@@ -1,6 +1,7 @@
 """`python upscale.py` as a user runs it: results, messages and wrong flags."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,23 @@ def test_from_the_shell_it_prints_one_line_per_result_and_nothing_else(small_mod
     assert (done.returncode, done.stdout, done.stderr) == (0, "cat.png -> big.png, 48 x 36\n", "")
     expected = Upscaler(small_model)(noise(9, 12, 3))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "big.png")), expected)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is set for x86 processors only")
+@pytest.mark.parametrize("setting, used", [(None, True), ("0", False)])
+def test_convolutions_use_onednn_on_every_processor_unless_it_is_switched_off(
+    small_model, tmp_path, monkeypatch, setting, used
+):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
+    monkeypatch.setenv("ONEDNN_VERBOSE", "1")
+    Image.new("RGB", (20, 16), "red").save(tmp_path / "a.png")
+    done = subprocess.run(
+        [sys.executable, ROOT / "upscale.py", "a.png", "-n", small_model], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (",convolution," in done.stdout) == used
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do, before TensorFlow is imported
+from srgan_tf.networks import onednn
+
+onednn.enable()  # as commands do, before `helpers` import TensorFlow
 
 from helpers import serving  # noqa: E402
 

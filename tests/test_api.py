@@ -106,6 +106,18 @@ def test_train_trains_continues_and_returns_what_load_takes(pictures, tmp_path):
     assert (saved.name, again.name) == ("2", "3")
 
 
+def test_train_sets_its_own_precision_under_a_global_policy(pictures, tmp_path):
+    recipe = dataclasses.replace(
+        srgan_tf.RECIPES["fast"]["srresnet"], blocks=1, features=8, crop=32, batch=2, steps=1, warmup=0
+    )
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        saved = srgan_tf.train(pictures / "HR", tmp_path / "run", recipe, cache_dir=tmp_path / "cache")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert srgan_tf.load(saved).dtype_policy.name == "float32"
+
+
 def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_model):
     loaded = srgan_tf.load(small_model)
     results = srgan_tf.evaluate(

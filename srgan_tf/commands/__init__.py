@@ -17,6 +17,7 @@ from absl import app, flags, logging
 
 import srgan_tf
 from srgan_tf.errors import Stopped, UserError, reason, stderr_held_back
+from srgan_tf.networks import onednn
 
 
 def start(main, argv=None):
@@ -46,9 +47,7 @@ def start(main, argv=None):
         # and so that a closed pipe is noticed at once.
         getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # also for people whose keras.json has another one
-    if platform.machine() in ("x86_64", "AMD64"):
-        # TensorFlow uses oneDNN only where it finds instructions such as VNNI. With AVX2 it is faster, too.
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    onednn.enable()
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
         sys.meta_path.insert(0, _QuietTensorFlow())

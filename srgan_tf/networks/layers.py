@@ -41,7 +41,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, x, training=None):
-        if tf is None:
+        if tf is None or self.variable_dtype != "float32":
             return super().call(x, training=training)
         if not (training and self.trainable):
             averages = {"mean": self.moving_mean.value, "variance": self.moving_variance.value}
@@ -128,11 +128,12 @@ class DepthToSpaceConv2D(keras.layers.Conv2D):
         self.input_spec = None  # of the kernel, not of the input
 
     def call(self, x):
+        bias = ops.cast(self.bias, "float32")  # of other precision under a policy that is not mixed
         if tf is None:
             y = ops.conv(depth_to_space(x), ops.cast(self.kernel, x.dtype), padding="same")
-            return ops.cast(y, "float32") + self.bias
+            return ops.cast(y, "float32") + bias
         y = tf.nn.conv2d(x, tf.cast(half_size_kernel(self.kernel.value), x.dtype), 1, "SAME")
-        return depth_to_space(tf.cast(y, tf.float32)) + self.bias
+        return depth_to_space(tf.cast(y, tf.float32)) + bias
 
     def compute_output_shape(self, shape):
         return _doubled(shape, self.filters)

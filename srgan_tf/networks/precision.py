@@ -1,9 +1,10 @@
 """The precisions that a device supports natively."""
 
-import os
 from pathlib import Path
 
 import tensorflow as tf
+
+from srgan_tf.networks import onednn
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -20,4 +21,4 @@ def computes_bfloat16():
         flags = set(CPUINFO.read_text(encoding="ascii", errors="replace").split())
     except OSError:  # not Linux
         return False
-    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"}) and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0"
+    return not flags.isdisjoint({"avx512_bf16", "amx_bf16"}) and not onednn.is_disabled()

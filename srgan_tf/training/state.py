@@ -110,7 +110,8 @@ class State:
 
     def exported(self, arrays=None):
         """A new generator in float32 with these weights."""
-        generator = self._new_generator()
+        with layers.precision("float32"):
+            generator = self._new_generator()
         models.load_named_weights(generator, self.export_weights(arrays))
         return generator
 
@@ -123,7 +124,8 @@ class State:
             batches: LR crops, see `batch_norm.remeasure`.
         """
         for variables in filter(None, (self.generator.variables, self.ema)):
-            generator = self._new_generator()  # in float32
+            with layers.precision("float32"):
+                generator = self._new_generator()
             for v, value in zip(generator.variables, variables):
                 v.assign(value)
             batch_norm.remeasure(generator, batches)

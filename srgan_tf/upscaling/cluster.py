@@ -20,6 +20,7 @@ from pathlib import Path
 from srgan_tf import atomic
 from srgan_tf.errors import UserError, masked, one_line
 from srgan_tf.images.options import FileOptions
+from srgan_tf.networks import onednn
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling import by_file, jobs, plans, ray_connection
 from srgan_tf.upscaling.reporter import Reporter
@@ -106,6 +107,7 @@ class Worker:
             key: see `jobs.run`.
             threads: the number of threads of TensorFlow within an operation.
         """
+        onednn.enable()  # Ray starts processes with the environment of its own server
         import tensorflow as tf
 
         with contextlib.suppress(RuntimeError):  # TensorFlow is already initialised by a model in this process

@@ -13,6 +13,7 @@ from PIL import Image
 import srgan_tf
 from helpers import ROOT
 from srgan_tf.commands import start, upscale
+from srgan_tf.networks import onednn
 from srgan_tf.saved_models import zoo
 from srgan_tf.upscaling.upscaler import Upscaler
 
@@ -69,6 +70,18 @@ def test_convolutions_use_onednn_on_every_processor_unless_it_is_switched_off(
     )
     assert done.returncode == 0, done.stderr
     assert (",convolution," in done.stdout) == used
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is set for x86 processors only")
+@pytest.mark.parametrize("setting, result", [(None, "1"), ("", "1"), ("0", "0")])
+def test_onednn_is_enabled_unless_the_user_has_set_it(monkeypatch, setting, result):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "")
+    if setting is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    else:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", setting)
+    onednn.enable()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == result
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from srgan_tf.upscaling import cluster
 from srgan_tf.upscaling.sizes import Size
 
 RAY = Path(sys.executable).with_name("ray")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+SET_BY_COMMANDS = {"TF_CPP_MIN_LOG_LEVEL", "TF_ENABLE_ONEDNN_OPTS"}
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in SET_BY_COMMANDS}
 ENVIRONMENT |= {
     "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
     "RAY_USAGE_STATS_ENABLED": "0",

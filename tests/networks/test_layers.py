@@ -97,6 +97,17 @@ def test_without_tensorflow_the_layers_compute_the_same(training, monkeypatch):
         np.testing.assert_allclose(value, averages[name], atol=2e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("policy", ["float16", "float64"])
+def test_networks_can_be_trained_under_a_global_policy_that_is_not_mixed(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = models.srresnet(4, blocks=1, features=8)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    sr = model(np.zeros((1, 8, 8, 3)), training=True)
+    assert sr.shape == (1, 32, 32, 3) and np.isfinite(np.asarray(sr, "float32")).all()
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_stays_close_and_returns_float32_of_float32_variables(dtype):
     exact = randomised(models.srresnet(4, blocks=2, features=16))

@@ -226,6 +226,8 @@ def test_tiles_give_the_whole_picture_in_bfloat16(small_model):
         ("flags : fpu avx512f avx512_bf16 gfni", None, "bfloat16"),
         ("flags : fpu amx_bf16", "1", "bfloat16"),
         ("flags : fpu avx512_bf16", "0", "float32"),
+        ("flags : fpu avx512_bf16", "false", "float32"),
+        ("flags : fpu avx512_bf16", "", "bfloat16"),
         ("flags : fpu avx512f", None, "float32"),
         (None, None, "float32"),
     ],
@@ -234,7 +236,7 @@ def test_auto_selects_bfloat16_where_the_processor_has_it(small_model, tmp_path,
     monkeypatch.setattr(upscaler.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr("srgan_tf.networks.precision.CPUINFO", tmp_path / "cpuinfo")
     monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
-    if onednn:
+    if onednn is not None:
         monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     if flags:
         (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")

@@ -5,6 +5,7 @@ import contextlib
 import http.server
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -246,6 +247,13 @@ def test_a_bucket_that_may_not_be_looked_at_may_accept_results(monkeypatch):
     system = unittest.mock.Mock(type_name="s3", get_file_info=unittest.mock.Mock(side_effect=PermissionError))
     monkeypatch.setattr(places, "_system", lambda root: (system, "locked"))
     assert not places._is_missing("s3://locked")
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="oneDNN is set for x86 processors only")
+def test_workers_enable_onednn_as_commands_do(small_model, monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "")
+    cluster_module.Worker({"model": small_model})
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
 
 
 @pytest.mark.parametrize(

@@ -144,10 +144,43 @@ def test_a_rater_may_go_back_and_may_pause(browser, path):
     context.close()
 
 
+def test_a_picture_that_cannot_be_loaded_is_not_rated(browser, tmp_path):
+    path = make_test(tmp_path / "test")
+    data = data_of(path)
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(path.as_uri())
+    (path.parent / "pictures").rename(tmp_path / "elsewhere")  # only index.html was sent to the rater
+    begin(page, "fay")
+    page.wait_for_selector("#missing:not([hidden])")
+    assert "pictures/" in page.inner_text("#missing") and page.is_disabled("#understood")
+    (tmp_path / "elsewhere").rename(path.parent / "pictures")
+    page.reload()
+    begin(page, "fay")
+    page.click("#understood")
+    page.click("#understood")
+    page.locator("#scores button:enabled").first.wait_for()
+    assert page.is_hidden("#missing")
+    following = page.evaluate("order[2].file")
+    assert following in {trial["file"] for trial in data["trials"]}
+    (path.parent / following).unlink()
+    rate(page, 2)
+    page.locator("#scores button:enabled").first.wait_for()
+    page.keyboard.press("4")
+    page.wait_for_selector("#missing:not([hidden])")
+    page.keyboard.press("3")
+    assert page.inner_text("#count") == "3 of 6" and page.locator("#scores button:enabled").count() == 0
+    page.keyboard.press("Backspace")  # those that are there can still be rated
+    page.locator("#scores button:enabled").first.wait_for()
+    assert page.is_hidden("#missing") and page.evaluate("session.answers.length") == 2
+    context.close()
+
+
 def test_raters_see_different_orders_and_each_the_same_again(browser, path):
     orders = []
     for rater in ("carla", "carla", "dora"):
         with browsers.page(browser, path, width=360, height=740) as page:
+            assert page.inner_text("#amount") == "6 pictures, about 1 minute."
             assert page.evaluate("document.documentElement.scrollWidth") == 360
             begin(page, rater)
             orders.append(page.evaluate("order.map(trial => trial.file)"))

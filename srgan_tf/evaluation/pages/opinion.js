@@ -3,7 +3,7 @@ const { test, calibration, trials } = JSON.parse(document.getElementById("data")
 const $ = (id) => document.getElementById(id);
 const WORDS = ["bad", "poor", "fair", "good", "excellent"];
 const GIVEN = ["This is a 1: bad.", "This is a 5: excellent."];
-let session = null, order = [], at = 0, shownAt = 0, ready = false;
+let session = null, order = [], at = 0, shownAt = 0, ready = false, loads = 0;
 
 // The seed of the test and the rater's name determine the order: different for every rater, the same after a pause.
 function generator(text) {
@@ -37,14 +37,21 @@ function kept(rater) {
 
 function show(name) {
   for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== name;
+  $("missing").hidden = true;
   window.scrollTo(0, 0);
 }
 
+// Whether the picture is shown: not if it cannot be loaded, nor if another one has replaced it in the meantime.
 async function load(image, file) {
+  const number = ++loads;
   image.classList.add("waiting");
   image.src = file;
-  try { await image.decode(); } catch { /* shown as missing */ }
-  if (image.getAttribute("src") === file) image.classList.remove("waiting");
+  let loaded = true;
+  try { await image.decode(); } catch { loaded = false; }
+  if (number !== loads) return false;
+  image.classList.toggle("waiting", !loaded);
+  $("missing").hidden = loaded;
+  return loaded;
 }
 
 function begin(event) {
@@ -58,12 +65,14 @@ function begin(event) {
   else calibrate(0);
 }
 
-function calibrate(step) {
+async function calibrate(step) {
   show("calibration");
   $("calibration-count").textContent = `${step + 1} of 2`;
   $("calibration-text").textContent = GIVEN[step];
-  load($("calibration-image"), calibration[step].file);
   $("understood").onclick = () => (step ? present() : calibrate(1));
+  $("understood").disabled = true;
+  if (!await load($("calibration-image"), calibration[step].file)) return;
+  $("understood").disabled = false;
   $("understood").focus();
 }
 
@@ -78,8 +87,7 @@ async function present() {
   $("progress").value = at;
   $("back").disabled = at === 0;
   $("pause").disabled = session.answers.length === 0;
-  await load($("image"), trial.file);
-  if (order[at] !== trial) return;
+  if (!await load($("image"), trial.file)) return;
   const share = shownShare();
   $("size").textContent = share < 0.99 ? `shown at ${Math.round(100 * share)} %: a wider screen is better` : "";
   ready = true;
@@ -130,7 +138,8 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-$("amount").textContent = `${trials.length} pictures, about ${Math.max(1, Math.round(trials.length / 12))} minutes.`;
+const minutes = Math.max(1, Math.round(trials.length / 12));
+$("amount").textContent = `${trials.length} pictures, about ${minutes} ${minutes === 1 ? "minute" : "minutes"}.`;
 const tallest = Math.max(...trials.map((trial) => trial.height));
 document.documentElement.style.setProperty("--tallest", `min(${tallest}px, max(40vh, 100vh - 290px))`);
 const widest = Math.max(...trials.map((trial) => trial.width));

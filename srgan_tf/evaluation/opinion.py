@@ -8,6 +8,7 @@ import glob
 import hashlib
 import json
 import math
+import os
 import random
 from pathlib import Path
 
@@ -88,7 +89,8 @@ class OpinionTest:
         test = {"format": FORMAT, "seed": self.seed, "scale": self.scale, "methods": self.methods, "models": models}
         if results.get("degradation"):
             test["degradation"] = results["degradation"]
-        digest = hashlib.sha256(json.dumps([test, rated]).encode()).hexdigest()[:16]
+        identity = [test, rated, results.get("files")]  # other pictures may have the same names
+        digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         pages.write(
             self.folder,
             "--mos",
@@ -120,7 +122,7 @@ def read_answers(files):
     Raises:
         UserError: for an unreadable or invalid file, for two files of one rater, and for answers to different tests.
     """
-    paths = [path for file in files for path in (sorted(glob.glob(str(file))) or [str(file)])]
+    paths = [path for file in map(str, files) for path in _matches(file)]
     sessions, sources = [], {}
     for path in dict.fromkeys(paths):
         session = _read(path)
@@ -213,7 +215,9 @@ def format_table(scores):
         lines += [
             "",
             one_line(paper_table.set_title(name)),
-            f"{'':<{width}}   MOS   95 %, by rater   ratings" + "".join(f"{r:>6}" for r in RATINGS) + "   the paper's",
+            f"{'':<{width}}   MOS   95 %, by rater   ratings"
+            + "".join(f"{r:>6}" for r in RATINGS)
+            + ("   the paper's" if paper else ""),
         ]
         for method, row in found.items():
             interval = f"\u00b1{row['interval']:.2f}" if row["interval"] is not None else ""
@@ -235,9 +239,14 @@ def write(scores, folder):
     write_json(scores, Path(folder) / "opinion.json")
 
 
+def _matches(file):
+    """The files of a pattern. The name of a file is none, even with brackets: browsers save `answers[1].json`."""
+    return [file] if os.path.lexists(file) else sorted(glob.glob(file)) or [file]
+
+
 def _read(path):
     try:
-        session = json.loads(Path(path).read_text(encoding="utf-8"))
+        session = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}). Check its name.") from None
     except (ValueError, RecursionError):

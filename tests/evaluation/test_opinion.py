@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import ROOT
 from helpers import browser as browsers
@@ -19,13 +20,13 @@ NAMES = [*METHODS, "hr"]
 GIVEN = {"nearest": 1, "bicubic": 3, "hr": 5}  # the ratings in these tests
 
 
-def make_test(folder, *, seed=0, pictures=3, width=14):
+def make_test(folder, *, seed=0, pictures=3, width=14, files=None):
     made = opinion.OpinionTest(folder, list(METHODS), seed=seed)
     for number in range(pictures):
         lr = np.random.default_rng(number).integers(0, 256, (12, width, 3), dtype=np.uint8)
         hr = METHODS["bicubic"](lr)[:, ::-1].copy()
         made.add("set5", f"img_{number:03}", hr, lr, {name: method(lr) for name, method in METHODS.items()})
-    return made.finish({"models": {name: {} for name in METHODS}})
+    return made.finish({"models": {name: {} for name in METHODS}, "files": files})
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,20 @@ def test_the_seed_determines_the_test(path, tmp_path):
     assert again.read_bytes() == path.read_bytes()
     assert data_of(other)["test"]["id"] != data_of(path)["test"]["id"]
     assert {t["file"] for t in data_of(other)["trials"]}.isdisjoint(t["file"] for t in data_of(path)["trials"])
+
+
+def test_tests_with_other_pictures_of_the_same_names_are_told_apart(path, tmp_path):
+    other = make_test(tmp_path / "other", files={"set5": {"sha256": "of other files"}})
+    assert data_of(other)["trials"] == data_of(path)["trials"]
+    assert data_of(other)["test"]["id"] != data_of(path)["test"]["id"]
+
+
+def test_the_calibration_shows_nearest_as_bad_and_the_original_as_excellent(path):
+    calibration = data_of(path)["calibration"]
+    number = int(calibration[0]["picture"].removeprefix("img_"))
+    lr = np.random.default_rng(number).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+    for shown, expected in zip(calibration, (METHODS["nearest"](lr), METHODS["bicubic"](lr)[:, ::-1])):
+        np.testing.assert_array_equal(np.asarray(Image.open(path.parent / shown["file"])), expected)
 
 
 def test_a_single_picture_calibrates_and_is_rated(tmp_path):
@@ -242,6 +257,28 @@ def test_a_rater_who_is_always_stricter_is_kept():
 
 
 @pytest.mark.parametrize(
+    "raters, higher, lower, excluded",
+    [
+        (40, 6, 4, True),
+        (40, 7, 3, False),  # mostly in one direction: a generous rater, not a careless one
+        (10, 6, 4, False),  # 2.8 standard deviations: extreme only if the ratings were normally distributed
+    ],
+)
+def test_screening_follows_the_limits_of_bt500(raters, higher, lower, excluded):
+    agreeing = [session(f"r{i}", [3] * 10) for i in range(raters - 1)]
+    other = session("other", [4] * higher + [2] * lower)
+    assert opinion.screen([*agreeing, other]) == ["other"] * excluded
+
+
+@pytest.mark.parametrize("degradation", [None, {"name": "jpeg=30", "seed": 0}])
+def test_the_papers_scores_are_shown_unless_lr_was_degraded(degradation):
+    given = session("a", [1, 4, 5])
+    given["test"]["degradation"] = degradation
+    table = opinion.format_table(opinion.score([given]))
+    assert ("the paper's" in table, "1.28" in table) == (degradation is None,) * 2
+
+
+@pytest.mark.parametrize(
     "harm, said",
     [
         (lambda s: "not JSON", "not the answers"),
@@ -266,11 +303,11 @@ def test_an_invalid_file_of_answers_is_named(tmp_path, harm, said):
 
 
 def test_the_program_takes_files_as_a_shell_expands_them(tmp_path):
-    files = [tmp_path / f"{rater}.json" for rater in ("a", "b")]
+    files = [tmp_path / f"{rater}.json" for rater in ("a1", "a[1]", "b")]
     for file in files:
-        file.write_text(json.dumps(session(file.stem, [1, 4, 5])))
+        file.write_text(json.dumps(session(file.stem, [1, 4, 5])), encoding="utf-8-sig")  # as some editors save it
     done = subprocess.run([sys.executable, PROGRAM, "--mos_results", *files], capture_output=True, text=True)
-    assert done.stdout.startswith("6 ratings of 2 raters\n"), done.stderr
+    assert done.stdout.startswith("9 ratings of 3 raters\n"), done.stderr
 
 
 def test_names_from_a_file_of_answers_are_printed_without_control_characters():

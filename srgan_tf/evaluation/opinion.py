@@ -43,9 +43,9 @@ class OpinionTest:
             scale: of LR, which is upscaled by nearest for the calibration.
 
         Raises:
-            UserError: for a folder that contains other files or cannot be written.
+            UserError: for a folder that contains other files, cannot be written, or is written by another run.
         """
-        self.folder = pages.claim(folder, "--mos", "opinion")
+        self.folder, self._held = pages.claim(folder, "--mos", "opinion")
         self.methods, self.seed, self.scale = [*methods, HR], seed, scale
         self.trials, self.nearest = [], {}
 
@@ -97,6 +97,7 @@ class OpinionTest:
             "opinion",
             {"test": {**test, "id": digest}, "calibration": calibration, "trials": rated},
         )
+        self._held.close()
         return self.folder / "index.html"
 
     def _save(self, image, *key):

@@ -35,9 +35,9 @@ class Report:
             methods: the names of the methods, in the order in which they are shown.
 
         Raises:
-            UserError: for a folder that contains other files or cannot be written.
+            UserError: for a folder that contains other files, cannot be written, or is written by another run.
         """
-        self.folder = pages.claim(folder, "--report", "report")
+        self.folder, self._held = pages.claim(folder, "--report", "report")
         self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))
         self.views = {}
         self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture
@@ -108,6 +108,7 @@ class Report:
             with contextlib.suppress(OSError):
                 path.unlink()
 
+        self._held.close()
     def _save(self, image, file):
         path = self.folder / file
         try:

@@ -1,5 +1,6 @@
 """Static pages without dependencies or network access: the report and the opinion test."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -16,8 +17,13 @@ _HERE = Path(__file__).resolve().parent
 def claim(folder, flag, page):
     """Create the folder of a page ("report" or "opinion"), or accept one with an earlier page of the same kind.
 
+    Returns:
+        The folder, and an `ExitStack` to close when the page is finished. Until then no other run may use the folder:
+        two runs would remove each other's pictures.
+
     Raises:
-        UserError: for a folder with other files in it, and for one that cannot be written.
+        UserError: for a folder with other files in it, for one that cannot be written, and for one that another run
+            is writing.
     """
     folder, mark = Path(folder), _MARK.format(page)
     try:
@@ -31,9 +37,12 @@ def claim(folder, flag, page):
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"{flag} {folder}: cannot be used ({error.strerror}). Give another folder.") from error
+    held = contextlib.ExitStack()
+    if not held.enter_context(atomic.claimed(index)):
+        raise UserError(f"{flag} {folder}: another run is writing it. Wait for it, or give another folder.")
     if not index.exists():
         begin(folder, flag, page)
-    return folder
+    return folder, held
 
 
 def begin(folder, flag, page):

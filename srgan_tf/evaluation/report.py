@@ -81,7 +81,7 @@ class Report:
             file = f"montage_{file_names([set_name])[0]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
-        write_results(results, self.folder)
+        write_results(results, self.folder, "--report")
         pages.write(
             self.folder,
             "--report",

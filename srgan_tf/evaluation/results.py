@@ -61,17 +61,32 @@ def claim(folder):
         raise UserError(_unwritable(error, folder)) from error
 
 
-def write_results(results, folder):
+def write_results(results, folder, flag="--output"):
     """Write `results.json`, all results, and `results.csv`, a row for each image and method.
 
-    Infinite figures, which JSON cannot represent, are null. The files are written atomically.
+    Infinite figures, which JSON cannot represent, are null. Both files are complete before either replaces an earlier
+    one, so that a full disk leaves an earlier pair as it is.
+
+    Args:
+        results: from `evaluate.evaluate`.
+        folder: is created.
+        flag: the flag that named the folder, for error messages.
 
     Raises:
         UserError: if they cannot be written.
     """
     folder = pathlib.Path(folder)
-    write_json(results, folder / "results.json")
-    write_text(folder / "results.csv", _csv(results))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            atomic.whole_file(folder / "results.json") as json_file,
+            atomic.whole_file(folder / "results.csv") as csv_file,
+        ):
+            for file, text in ((json_file, _json(results)), (csv_file, _csv(results))):
+                file.write(_encoded(text))
+                file.flush()
+    except OSError as error:
+        raise UserError(_unwritable(error, folder, flag)) from error
 
 
 def write_json(value, path):
@@ -80,12 +95,12 @@ def write_json(value, path):
     Raises:
         UserError: if it cannot be written.
     """
-    write_text(pathlib.Path(path), json.dumps(finite(value), indent=1, allow_nan=False) + "\n")
+    write_text(pathlib.Path(path), _json(value))
 
 
 def write_text(path, text):
     """Write a text file in UTF-8, see `write`. Bytes of names that are not UTF-8 are escaped."""
-    write(path, text.encode(errors="backslashreplace"))
+    write(path, _encoded(text))
 
 
 def write(path, content):
@@ -128,6 +143,14 @@ def finite(value):
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _json(value):
+    return json.dumps(finite(value), indent=1, allow_nan=False) + "\n"
+
+
+def _encoded(text):
+    return text.encode(errors="backslashreplace")
+
+
 def _csv(results):
     heads = tables.columns(results)
     text = io.StringIO()
@@ -149,5 +172,5 @@ def _version(package):
         return "checkout" if package == "srgan_tf" else None
 
 
-def _unwritable(error, path):
-    return f"{path}: cannot be written ({error.strerror}). Give a folder you own with --output."
+def _unwritable(error, path, flag="--output"):
+    return f"{path}: cannot be written ({error.strerror}). Give another folder with {flag}."

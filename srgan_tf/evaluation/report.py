@@ -2,6 +2,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import math
+import os
 import re
 import urllib.parse
 from pathlib import Path
@@ -40,6 +43,7 @@ class Report:
         self.folder, self._held = pages.claim(folder, "--report", "report")
         self.files = dict(zip([*methods, "hr"], file_names([*methods, "HR"])))
         self.views = {}
+        self.folders = {}  # set -> the name of its folder below pictures/
         self.striking = {}  # set -> (difference, picture's name, focus, pictures) of its most striking picture
 
     def add(self, set_name, name, hr, lr, srs):
@@ -49,9 +53,11 @@ class Report:
         if not self.views:
             pages.begin(self.folder, "--report", "report")
             self._remove_pictures()
+        if set_name not in self.folders:
+            self.folders[set_name] = file_names([*self.folders, set_name])[-1]
         files = {}
         for method, image in shown.items():
-            file = f"pictures/{file_names([set_name])[0]}/{name}_{self.files[method]}.png"
+            file = f"pictures/{self.folders[set_name]}/{_stem(name)}_{self.files[method]}.png"
             self._save(Image.fromarray(image), file)
             files[method] = urllib.parse.quote(file, errors="surrogateescape")  # the page needs a URL
         difference, focus = most_different(*_ends(shown))
@@ -78,7 +84,7 @@ class Report:
         for set_name, (_, name, focus, shown) in self.striking.items():
             figures = next(p["figures"] for p in results["sets"][set_name]["pictures"] if p["name"] == name)
             image = montage(shown, [_caption(labels[m], figures.get(m), results) for m in shown], focus)
-            file = f"montage_{file_names([set_name])[0]}.png"
+            file = f"montage_{self.folders[set_name]}.png"
             self._save(image, file)
             montages[set_name] = {"file": file, "picture": name, "width": image.width, "height": image.height}
         write_results(results, self.folder, "--report")
@@ -96,10 +102,13 @@ class Report:
                 "paper": {
                     name: [(paper_table.TITLES[method], psnr, ssim) for method, (psnr, ssim, _) in rows.items()]
                     for name in results["sets"]
-                    if not results.get("degradation") and (rows := paper_table.paper_rows(name, results["scale"]))
+                    if not results.get("degradation")
+                    and results.get("files", {}).get(name, {}).get("released") is not False
+                    and (rows := paper_table.paper_rows(name, results["scale"]))
                 },
             },
         )
+        self._held.close()
         return self.folder / "index.html"
 
     def _remove_pictures(self):
@@ -108,7 +117,6 @@ class Report:
             with contextlib.suppress(OSError):
                 path.unlink()
 
-        self._held.close()
     def _save(self, image, file):
         path = self.folder / file
         try:
@@ -133,9 +141,11 @@ def montage(pictures, captions, focus):
     side = max(8, min(height, width) // 5)
     left, top = (int(np.clip(c - side // 2, 0, n - side)) for c, n in zip(focus, (width, height)))
     times = max(1, width // side)
-    column = max(width, times * side)
+    lines = [figures for _, figures in captions]
+    widest = max(map(ImageFont.load_default(TEXT).getlength, lines))
+    column = max(width, times * side, math.ceil(widest))
     large = times * side
-    font = _font([figures for _, figures in captions], column)
+    font = _font(lines, column)
     total = (column + GAP) * len(pictures) + GAP
     canvas = Image.new("RGB", (total, height + large + 3 * GAP + round(2.5 * font.size)), "white")
     draw = ImageDraw.Draw(canvas)
@@ -178,6 +188,12 @@ def file_names(names):
             plain = f"{base}-{number}"
         found.append(plain)
     return found
+
+
+def _stem(name):
+    """The name of a picture, shortened if the name of a method would make the file name longer than 255 bytes."""
+    coded = os.fsencode(name)
+    return name if len(coded) <= 200 else f"{name[:40]}-{hashlib.sha256(coded).hexdigest()[:16]}"
 
 
 def _ends(shown):

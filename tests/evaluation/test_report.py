@@ -10,9 +10,9 @@ from PIL import Image
 
 from helpers import browser as browsers
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import benchmark_sets, evaluate, pages, report
+from srgan_tf.evaluation import benchmark_sets, evaluate, opinion, pages, report
 from srgan_tf.evaluation.measures import METRICS
-from srgan_tf.evaluation.results import provenance
+from srgan_tf.evaluation.results import provenance, write_results
 from srgan_tf.resize import imresize
 
 METHODS = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
@@ -94,6 +94,50 @@ def test_an_earlier_report_is_not_shown_with_new_pictures(tmp_path):
     assert pictures == ["p_hr.png", "p_nearest.png"]
 
 
+@pytest.mark.parametrize("flag, kind", [("--report", report.Report), ("--mos", opinion.OpinionTest)])
+def test_a_folder_is_refused_while_another_run_writes_it(tmp_path, flag, kind):
+    running = kind(tmp_path / "page", ["nearest"])
+    with pytest.raises(UserError, match=f"^{flag} .*page: another run is writing it. Wait for it"):
+        kind(tmp_path / "page", ["nearest"])
+    hr = np.zeros((40, 40, 3), np.uint8)
+    running.add("set", "p", hr, hr[::4, ::4], {"nearest": hr})
+    running.finish(results_of("set", "p", "nearest"))
+    kind(tmp_path / "page", ["nearest"])
+
+
+def test_sets_and_pictures_with_similar_or_long_names_have_files_of_their_own(tmp_path):
+    made = report.Report(tmp_path / "page", ["nearest"])
+    results = results_of("set5", "p", "nearest")
+    names = ["\u00e9" * 120 + end for end in ("one", "two")]
+    for level, (set_name, name) in enumerate([("set5", "p"), ("Set5_", "p"), ("Set5_", names[0]), ("Set5_", names[1])]):
+        hr = np.full((40, 40, 3), level, np.uint8)
+        made.add(set_name, name, hr, hr[::4, ::4], {"nearest": hr})
+    results["sets"]["Set5_"] = results["sets"]["set5"]
+    made.finish(results)
+    files = list((tmp_path / "page" / "pictures").rglob("*_hr.png"))
+    assert sorted(np.asarray(Image.open(file)).max() for file in files) == [0, 1, 2, 3]
+    assert len(list((tmp_path / "page").glob("montage_*.png"))) == 2
+
+
+def test_figures_that_cannot_be_written_name_the_flag_and_keep_the_earlier_ones(tmp_path):
+    (tmp_path / "page" / "results.csv").mkdir(parents=True)
+    (tmp_path / "page" / "results.json").write_text("earlier")
+    with pytest.raises(UserError, match="page: cannot be written .* Give another folder with --report."):
+        write_results(results_of("set5", "p", "nearest"), tmp_path / "page", "--report")
+    assert (tmp_path / "page" / "results.json").read_text() == "earlier"
+    assert len(list((tmp_path / "page").iterdir())) == 2
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_the_papers_rows_are_shown_beside_the_files_of_the_release_only(tmp_path, released):
+    made = report.Report(tmp_path / "page", ["nearest"])
+    hr = np.zeros((40, 40, 3), np.uint8)
+    made.add("set5", "p", hr, hr[::4, ::4], {"nearest": hr})
+    path = made.finish(results_of("set5", "p", "nearest") | {"files": {"set5": {"released": released}}})
+    data = json.loads(path.read_text().split('id="data">')[1].split("</script>")[0])
+    assert list(data["paper"]) == ["set5"] * released
+
+
 def test_a_full_disk_is_one_line_and_keeps_the_earlier_page(tmp_path):
     resource = pytest.importorskip("resource")
     pages.claim(tmp_path, "--report", "report")
@@ -119,6 +163,19 @@ def test_the_montage_frames_where_methods_differ_most():
     image = np.asarray(report.montage({"one": a, "two": b}, [("one", "(1 dB)"), ("two", "(2 dB)")], (x, y)))
     large = image[80:140, 16 : 16 + 80]  # below the picture: the framed part, 6 times as large
     assert image.shape[1] >= 2 * 80 and (large == 100).all(axis=2).mean() > 0.5
+
+
+def test_the_captions_of_narrow_pictures_do_not_overlap():
+    pictures = {name: np.zeros((40, 40, 3), np.uint8) for name in ("one", "two")}
+    figures = "(28.43 dB / 0.8211)"
+    images = [
+        np.asarray(report.montage(pictures, [("", first), ("", figures)], (20, 20)))[-30:] for first in ("", figures)
+    ]
+    right = images[0].min(axis=(0, 2)) < 255  # the columns with text, of the second picture only
+    both = images[1].min(axis=(0, 2)) < 255
+    assert images[0].shape == images[1].shape
+    start = int(right.argmax())
+    assert both[: start - report.GAP // 2].any() and not both[start - report.GAP // 2 : start].any()
 
 
 def test_file_names_are_portable_and_distinct():
@@ -384,6 +441,14 @@ def test_the_papers_rows_are_shown_for_its_protocol_only(browser, tmp_path):
         assert "paper's SRGAN" in text and "0.8472" in text and "\u221e" in text
         page.locator("#protocol button", has_text="rgb").click()
         assert "paper's" not in page.locator("#tables").inner_text()
+
+
+def results_of(set_name, name, method):
+    """The results of one method and one picture, without metrics."""
+    found = {"pictures": [{"name": name, "figures": {method: {"lr_consistency": 40.0}}}]}
+    found["mean"] = found["pictures"][0]["figures"]
+    results = {"scale": 4, "protocols": [], "metrics": ["consistency"], "methods": [method], "models": {method: {}}}
+    return results | {"command": "", "date": "", "versions": {}, "sets": {set_name: found}}
 
 
 def divider(page):

@@ -1,7 +1,6 @@
 """python evaluate.py: score models beside the paper's figures, and write pages that show their pictures."""
 
 import itertools
-import shlex
 import sys
 from pathlib import Path
 
@@ -179,8 +178,8 @@ def _score_sets(scale):
     own = DATA_DIR.value is not None and _is_own_set(Path(DATA_DIR.value))
     metrics = _checked_flags(own)
 
-    from srgan_tf.evaluation import benchmark_sets, evaluate, measures, paper_table, tables
-    from srgan_tf.evaluation.results import LrFiles, claim, provenance, write_results
+    from srgan_tf.evaluation import benchmark_sets, evaluate, measures, paper_table, result_folders, tables
+    from srgan_tf.evaluation.results import LrFiles, claim, command_line, provenance, write_results
 
     results_of = _named_folders()
     names = MODEL.value or ([] if results_of else _default_models(scale))
@@ -227,7 +226,7 @@ def _score_sets(scale):
             "cannot be compared with the paper's."
         )
     if OUTPUT.value or pages:
-        results |= provenance(_command(), models, sets, VGG_WEIGHTS.value, folders)
+        results |= provenance(command_line(), models, sets, VGG_WEIGHTS.value, folders)
     if OUTPUT.value:
         write_results(results, OUTPUT.value)
     for page in pages:
@@ -317,7 +316,7 @@ def _score_opinions(files):
 def _score_codes(scale):
     """Score every network that is shipped for the scale, or those of --model, beside the baselines."""
     from srgan_tf.evaluation import evaluate
-    from srgan_tf.evaluation.results import claim, provenance
+    from srgan_tf.evaluation.results import claim, command_line, provenance
     from srgan_tf.qr import codes, examples, readers
     from srgan_tf.qr import evaluation as qr_evaluation
 
@@ -336,7 +335,7 @@ def _score_codes(scale):
         )
     print(qr_evaluation.format_table(results))
     if OUTPUT.value:
-        results |= provenance(_command(), folders, {})
+        results |= provenance(command_line(), folders, {})
         qr_evaluation.write_results(results, OUTPUT.value)
         print(f"\nexamples: {shown.write()}")
 
@@ -376,11 +375,6 @@ def _sets(scale):
         kind = degradation.parse(DEGRADATION.value)
         sets = {name: benchmark_sets.degraded(pairs, kind, DEGRADATION_SEED) for name, pairs in sets.items()}
     return sets
-
-
-def _command():
-    program = Path(sys.argv[0]).name
-    return shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]])
 
 
 def _progress(total):

@@ -9,18 +9,26 @@ import json
 import math
 import pathlib
 import platform
+import shlex
+import sys
 import tempfile
 
 from PIL import Image
 
 from srgan_tf import atomic
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, masked
 from srgan_tf.evaluation import benchmark_sets, tables
 from srgan_tf.evaluation.measures import METRICS
 from srgan_tf.evaluation.paper_table import set_title
 from srgan_tf.saved_models import zoo
 
 PACKAGES = ("srgan_tf", "tensorflow", "keras", "numpy", "pillow")
+
+
+def command_line():
+    """The command line of this process, without the passwords in URLs: files and pages are passed on."""
+    program = pathlib.Path(sys.argv[0]).name
+    return masked(shlex.join([*(["python"] if program.endswith(".py") else []), program, *sys.argv[1:]]))
 
 
 def provenance(command, models, sets, vgg_weights=None, folders=None):

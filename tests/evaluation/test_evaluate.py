@@ -16,7 +16,7 @@ from helpers import ROOT
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, evaluate, measures, metrics, opinion, report, tables
 from srgan_tf.evaluation.channels import as_rgb
-from srgan_tf.evaluation.results import provenance, write_results
+from srgan_tf.evaluation.results import command_line, provenance, write_results
 from srgan_tf.resize import imresize
 
 PROGRAM = ROOT / "evaluate.py"
@@ -249,6 +249,11 @@ def test_the_program_prints_the_table_and_writes_the_files(data_dir):
 
 
 def test_the_chosen_metrics_are_in_the_table_and_in_the_files(data_dir):
+def test_the_written_command_line_has_no_password(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--set5", "--benchmarks_url=https://me:secret@example.org/data"])
+    assert command_line() == "python evaluate.py --set5 --benchmarks_url=https://***@example.org/data"
+
+
     names = ("--metrics", "ssim,consistency", "--protocol", "rgb")
     done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", *names, "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr

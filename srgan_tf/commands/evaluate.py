@@ -236,7 +236,7 @@ def _score_sets(scale):
 def _checked_flags(own):
     """Check flags against each other; returns the metrics."""
     from srgan_tf.evaluation import measures
-    from srgan_tf.images import degradation
+    from srgan_tf.images import degradation, folders
 
     named = any(flag.value for flag in SETS)
     if METRICS.value is not None:
@@ -255,7 +255,7 @@ def _checked_flags(own):
     for flag, metric, file in weights:
         if flag.value and metric not in metrics:
             raise UserError(f"--{flag.name}: has no effect without {metric} in --metrics. Add it.")
-        if flag.value and not Path(flag.value).is_file():
+        if flag.value and not folders.is_file(flag.value):
             raise UserError(f"--{flag.name} {flag.value}: no such file. Give {file}.")
     if PROTOCOL.present and not any(measures.METRICS[metric].by_protocol for metric in metrics):
         raise UserError("--protocol: has no effect without psnr or ssim in --metrics. Omit it.")
@@ -341,9 +341,11 @@ def _score_codes(scale):
 
 
 def _is_own_set(folder):
-    if not folder.is_dir():
+    from srgan_tf.images import folders
+
+    if not folders.is_folder(folder):
         raise UserError(f"--data_dir {folder}: not a folder. Give the folder that contains HR/, or Set5/ and so on.")
-    return (folder / "HR").is_dir()
+    return folders.is_folder(folder / "HR")
 
 
 def _default_models(scale):

@@ -28,6 +28,7 @@ BENCHMARKS = {
     "bsd100": ("BSD100", 100),
     "urban100": ("Urban100", 100),
 }  # folder, number of images
+OWN = " (folder)"  # added to the name of a user's own set that has the name of a benchmark set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,13 +58,13 @@ def load_pairs(name: str, data_dir: str | pathlib.Path, scale: int = 4) -> list[
     """
     title, count = BENCHMARKS[name]
     folder = pathlib.Path(data_dir) / title / f"image_SRF_{scale}"
-    if not folder.is_dir():
+    if not folders.is_folder(folder):
         raise UserError(
             f"{folder}: no such folder, {title} at scale {scale} is missing. Give a --data_dir FOLDER that contains "
             f"{title}/image_SRF_{scale}/img_001_SRF_{scale}_HR.png and so on, or omit --data_dir to download the set."
         )
     pairs = released_pairs(name, data_dir, scale)
-    missing = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if not path.is_file()]
+    missing = [path for pair in pairs for path in (pair.hr_path, pair.lr_path) if not folders.is_file(path)]
     if missing:
         raise UserError(
             f"{missing[0]}: missing ({len(missing)} of the {2 * count} files of {title} are). Copy the complete set "
@@ -89,8 +90,8 @@ def load_folder(folder: str | pathlib.Path, scale: int = 4) -> tuple[str, list[P
     if not hr:
         raise UserError(f"{folder / 'HR'}: no images. Put HR images there.")
     name = folder.resolve().name
-    name = f"{name} (folder)" if name.lower() in BENCHMARKS else name  # it is not the paper's set
-    if not (folder / "LR").is_dir():
+    name = f"{name}{OWN}" if name.lower() in BENCHMARKS else name
+    if not folders.is_folder(folder / "LR"):
         return name, [Pair(stem, path, None) for stem, path in hr.items()]
     lr = {}
     for stem, path in _pictures(folder / "LR").items():
@@ -258,7 +259,7 @@ def _files(pair, scale):
 
 def _pictures(folder):
     """The image files of a folder by their stems, sorted; none if there is no folder."""
-    if not folder.is_dir():
+    if not folders.is_folder(folder):
         return {}
     found = {}
     for path in picture_files(folder):

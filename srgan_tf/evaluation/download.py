@@ -4,10 +4,12 @@ import concurrent.futures
 import io
 import sys
 import time
+import urllib.parse
 from collections.abc import Iterable
 from pathlib import Path
 
 import requests
+import urllib3
 from PIL import Image
 
 from srgan_tf import atomic, bars
@@ -23,6 +25,7 @@ from srgan_tf.evaluation.benchmark_sets import (
     released_pairs,
     released_sums,
 )
+from srgan_tf.images import folders
 
 REPOSITORY = "github.com/jbhuang0604/SelfExSR"
 RELEASE = "https://raw.githubusercontent.com/jbhuang0604/SelfExSR/8f6dd8c1d20cb7e8792a7177b4f6fd677633f598/data"
@@ -58,21 +61,25 @@ def download(
         )
     paths = [path for pair in released_pairs(name, data_dir, scale) for path in (pair.hr_path, pair.lr_path)]
     sums = {path: released_sums().get(release_path(path)) for path in paths}
-    missing = [path for path in paths if not (path.is_file() and sums[path] in (None, _digest_of_file(path)))]
+    missing = [path for path in paths if not _is_intact(path, sums[path])]
     if not missing:
         return
+    _check_address(url)
 
     def fetch(path):
         content = _fetch(f"{url}/{release_path(path)}", sums[path], timeout, pause)
         with atomic.whole_file(path) as file:
             file.write(content)
 
-    bar = bars.bar(
-        total=len(missing), desc=f"downloading {title}", unit=" files", mininterval=0.1 if sys.stderr.isatty() else 30
-    )
     try:
         missing[0].parent.mkdir(parents=True, exist_ok=True)
         atomic.sweep(missing[0].parent)
+        bar = bars.bar(  # after what may fail at once: an error would be on the line of the bar
+            total=len(missing),
+            desc=f"downloading {title}",
+            unit=" files",
+            mininterval=0.1 if sys.stderr.isatty() else 30,
+        )
         with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool, bar:
             try:
                 for done in concurrent.futures.as_completed([pool.submit(fetch, path) for path in missing]):
@@ -100,18 +107,18 @@ def load_sets(
 
     Args:
         names: keys of `BENCHMARKS`. They are downloaded unless `data_dir` is their folder.
-        data_dir: the folder of the sets' folders, or a set of the user's own, a folder with `HR/`.
+        data_dir: the folder of the sets' folders, or a set of the user's own, a folder with `HR/`, or both.
         scale: as for `load_pairs`.
         url: as for `download`.
 
     Raises:
         UserError: as `download`, `load_pairs` and `load_folder`.
     """
-    own = data_dir is not None and (Path(data_dir) / "HR").is_dir()
+    own = data_dir is not None and folders.is_folder(Path(data_dir) / "HR")
     sets = dict([load_folder(data_dir, scale)]) if own else {}
     for name in names:
         folder = data_dir
-        if own or not folder:
+        if not folder or own and not folders.is_folder(Path(data_dir) / BENCHMARKS[name][0]):
             folder = default_data_dir()
             download(name, folder, scale, url=url)
         sets[name] = load_pairs(name, folder, scale)
@@ -129,7 +136,8 @@ def _fetch(url, digest, timeout, pause):
             time.sleep(pause * 2 ** (attempt - 1))
         try:
             response = requests.get(url, timeout=timeout)
-        except requests.RequestException as error:  # permanent or not: a wrong host name, a lost connection
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
+            # permanent or not: a wrong host name, a lost connection, a redirection to an invalid address
             reason = _cause(error)
             continue
         reason = f"{response.status_code} {response.reason}"
@@ -139,7 +147,7 @@ def _fetch(url, digest, timeout, pause):
                 return response.content
         elif response.status_code < 500 and response.status_code not in TEMPORARY:
             break
-    raise _Failed(f"{url}: {reason}")
+    raise _Failed(f"{url}: {reason.rstrip('.?! ')}")
 
 
 def _cause(error):
@@ -160,5 +168,21 @@ def _defect(content, digest):
     return None
 
 
-def _digest_of_file(path):
-    return digest_of(path.read_bytes())
+def _is_intact(path, digest):
+    """Whether a file exists and is complete."""
+    try:
+        return _defect(path.read_bytes(), digest) is None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}). Set XDG_CACHE_HOME to a folder you own.") from None
+
+
+def _check_address(url):
+    try:
+        parts = urllib.parse.urlsplit(url)
+        valid = parts.scheme in ("http", "https") and (parts.hostname or "").encode("idna") and parts.port != 0
+    except ValueError:  # such as a port that is no number, or an empty part of the host's name
+        valid = False
+    if not valid:
+        raise UserError(f"--benchmarks_url {url}: not a web address. Give one that begins with https:// or http://.")

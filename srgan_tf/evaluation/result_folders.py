@@ -38,7 +38,7 @@ class ResultFolder:
         self.name, self.folder, self.scale = name, Path(folder), scale
         self.paths: dict[tuple[str, str], Path] = {}
         self.unmatched: dict[str, list[Path]] = {}
-        if not self.folder.is_dir():
+        if not folders.is_folder(self.folder):
             raise UserError(f"--results {name}: {folder} is not a folder. Give the folder of the images of {name}.")
         for set_name, pairs in sets.items():
             self._match(set_name, pairs, alone=len(sets) == 1)
@@ -83,7 +83,9 @@ class ResultFolder:
     def _match(self, set_name, pairs, alone):
         title = paper_table.set_title(set_name)
         folder = self.folder / title
-        if not folder.is_dir():
+        if alone and not folders.is_folder(folder):  # a set of the user's own that is named like a benchmark set
+            folder = self.folder / title.removesuffix(benchmark_sets.OWN)
+        if not folders.is_folder(folder):
             if not alone:
                 raise UserError(
                     f"--results {self.name}: no folder {folder}. With several sets, put the images of each into a "

@@ -3,13 +3,29 @@
 import collections
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from srgan_tf.errors import UserError
 from srgan_tf.images import clip_names, formats
 
 # Endings that programs append to the name of their input, such as _x4, -4x, _SR and _out; DIV2K's x4m is "mild".
 _ENDING = re.compile(r"[ _.-]*(x[248][mdw]?|[248]x|sr|hr|lr|out|output|result|upscaled|enlarged)$", re.IGNORECASE)
+
+
+def is_folder(path: str | os.PathLike) -> bool:
+    """Whether a path is a folder or a link to one; `UserError` for a path that cannot be examined, see `is_file`."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def is_file(path: str | os.PathLike) -> bool:
+    """Whether a path is a file or a link to one.
+
+    Raises:
+        UserError: for a path that cannot be examined: its name is too long, or a folder above it is not accessible.
+    """
+    return stat.S_ISREG(_mode(path))
 
 
 def kind(name: str) -> str:
@@ -37,6 +53,15 @@ def stems(stem: str) -> Iterator[str]:
     while (shorter := _ENDING.sub("", stem)) != stem and shorter:
         stem = shorter
         yield stem
+
+
+def _mode(path):
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:
+        raise UserError(f"{path}: cannot be examined ({error.strerror}). Check its name and permissions.") from None
 
 
 def pictures_below(folder, onerror=None) -> tuple[list[Path], collections.Counter]:

@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+import urllib3
 from PIL import Image
 
 from srgan_tf.errors import UserError
@@ -90,7 +91,7 @@ def test_a_wrong_size_is_named_with_both_sizes(data_dir):
     [
         (np.zeros((48, 40), np.uint16), "8 bits"),
         (np.zeros((48, 40, 4), np.uint8), "transparent"),
-        (np.zeros((16, 40, 3), np.uint8), "too small"),
+        (np.zeros((16, 40, 3), np.uint8), "too small, fewer than 20 x 20 pixels"),
     ],
 )
 def test_a_picture_that_cannot_be_scored_is_named(data_dir, pixels, said):
@@ -168,13 +169,55 @@ def test_a_set_is_downloaded_completely_and_only_once(release, tmp_path):
     assert release.asked == []
 
 
-def test_only_a_file_that_changed_is_downloaded_again(release, tmp_path):
+@pytest.mark.parametrize("known", [True, False])
+def test_only_a_file_that_changed_is_downloaded_again(release, tmp_path, monkeypatch, known):
+    if not known:
+        monkeypatch.setattr(downloads, "released_sums", dict)
     download(release, tmp_path / "cache")
     path_of(tmp_path / "cache", 2, "HR").write_bytes(b"something else")
     release.asked.clear()
     download(release, tmp_path / "cache")
     assert release.asked == ["Set5/image_SRF_4/img_002_SRF_4_HR.png"]
     assert path_of(tmp_path / "cache", 2, "HR").read_bytes() == release.files[release.asked[0]]
+
+
+def test_a_file_in_the_cache_that_cannot_be_read_is_named(release, tmp_path, monkeypatch):
+    def refuse(path):  # root, who may run the tests, may read every file
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(benchmark_sets.pathlib.Path, "read_bytes", refuse)
+    message = user_error(download, release, tmp_path)
+    assert "cannot be read (Permission denied)" in message and "XDG_CACHE_HOME" in message
+
+
+def test_a_cache_that_cannot_be_created_is_one_line_without_a_bar(release, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    assert "cannot be written" in user_error(download, release, tmp_path / "taken")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "url", ["foo", "file:///x", "ftp://example.org", "http://", "http://a..b/", "http://a:b/", "http://[::1/"]
+)
+def test_what_is_no_web_address_is_named_at_once(tmp_path, url, monkeypatch):
+    monkeypatch.setattr(downloads.time, "sleep", pytest.fail)
+    message = user_error(lambda: downloads.download("set5", tmp_path, url=url))
+    assert message.startswith(f"--benchmarks_url {url}: not a web address")
+
+
+def test_a_redirection_to_an_invalid_address_is_one_line(release, tmp_path, monkeypatch):
+    def get(url, timeout):
+        raise urllib3.exceptions.LocationParseError("a..b, label empty.")
+
+    monkeypatch.setattr(downloads.requests, "get", get)
+    assert "label empty. Set5 cannot be downloaded" in user_error(download, release, tmp_path)
+
+
+def test_a_folder_may_hold_a_set_of_ones_own_beside_a_benchmark_set(data_dir, monkeypatch):
+    save(data_dir / "HR" / "rose.png", picture(1))
+    monkeypatch.setattr(downloads, "download", pytest.fail)
+    sets = downloads.load_sets(["set5"], data_dir)
+    assert sets["set5"] == benchmark_sets.load_pairs("set5", data_dir) and len(sets) == 2
 
 
 def test_a_truncated_file_is_downloaded_again(release, tmp_path):

@@ -20,6 +20,7 @@ from srgan_tf.evaluation.results import command_line, provenance, write_results
 from srgan_tf.resize import imresize
 
 PROGRAM = ROOT / "evaluate.py"
+LONG = "a" * 300  # no file system has such a name
 TAKEN = "Set5/image_SRF_4/img_001_SRF_4_HR.png"  # a file where a folder is wanted
 BASELINES = {name: evaluate.load_method(name) for name in ("nearest", "bicubic")}
 
@@ -410,6 +411,12 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
         (("--set5", "--data_dir", "{}", "--results", "peer={}", "--results", "peer={}"), "peer"),
         (("--set5", "--data_dir", "{}", "--model", "bicubic", "--results", "bicubic={}"), "bicubic"),
         (("--set5", "--data_dir", "{}", "--results", "hr={}"), "the name of the originals"),
+        (("--set5", "--data_dir", "{}", "--model", "hr"), "--model hr: the name of the originals"),
+        (("--data_dir", LONG), "File name too long"),
+        (("--set5", "--data_dir", "{}", "--results", f"a={LONG}"), "File name too long"),
+        (("--set5", "--data_dir", "{}", "--vgg_weights", LONG), "File name too long"),
+        *(((flag, ""), f"{flag}: empty") for flag in ("--output", "--mos_results", "--model")),
+        (("--set5", "--benchmarks_url", "ftp://example.org"), "--benchmarks_url ftp://example.org: not a web address"),
         (("--set5", "--data_dir", "{}", "--metrics", "consistency", "--protocol", "rgb"), "--protocol"),
         (("--set5", "--data_dir", "{}", "--table", "html"), "--table"),
         (("--qr", "--results", "a={}"), "--results"),

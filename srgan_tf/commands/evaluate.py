@@ -27,10 +27,10 @@ ALL_PROTOCOLS = ("paper", "bt601", "rgb")
 
 FLAGS = flags.FlagValues()
 SET5 = flags.DEFINE_bool("set5", False, "Score Set5, 5 images.", flag_values=FLAGS)
-SET14 = flags.DEFINE_bool("set14", False, "Score Set14, 14 pictures.", flag_values=FLAGS)
-BSD100 = flags.DEFINE_bool("bsd100", False, "Score BSD100, 100 pictures.", flag_values=FLAGS)
+SET14 = flags.DEFINE_bool("set14", False, "Score Set14, 14 images.", flag_values=FLAGS)
+BSD100 = flags.DEFINE_bool("bsd100", False, "Score BSD100, 100 images.", flag_values=FLAGS)
 URBAN100 = flags.DEFINE_bool(
-    "urban100", False, "Score Urban100, 100 pictures; the paper has no figures for it.", flag_values=FLAGS
+    "urban100", False, "Score Urban100, 100 images; the paper has no figures for it.", flag_values=FLAGS
 )
 DATA_DIR = flags.DEFINE_string(
     "data_dir",
@@ -74,7 +74,7 @@ PROTOCOL = flags.DEFINE_multi_enum(
     "protocol",
     list(ALL_PROTOCOLS),
     list(ALL_PROTOCOLS),
-    "Compute PSNR and SSIM as in the paper's Table 2, as in most publications, or on all channels",
+    "Compute PSNR and SSIM as in the paper's Table 2, as in most publications, or on all channels.",
     flag_values=FLAGS,
 )
 SCALE = flags.DEFINE_enum("scale", "4", ["2", "4", "8"], "Upscaling factor of the models.", flag_values=FLAGS)
@@ -159,6 +159,9 @@ def run():
 
 def main(argv):
     """Score what the flags name: a table on stdout, progress on stderr. Nothing is loaded for a mistyped flag."""
+    for flag in map(FLAGS.__getitem__, FLAGS):
+        if "" in (flag.value if isinstance(flag.value, list) else [flag.value]):
+            raise UserError(f"--{flag.name}: empty. Give a value, or omit the flag.")
     if MOS_RESULTS.value:
         _refuse_flags((*OF_SETS, MODEL, SCALE, QR, QR_CODES), "--mos_results")
         return _score_opinions([*MOS_RESULTS.value, *argv[1:]])
@@ -181,24 +184,26 @@ def _score_sets(scale):
     from srgan_tf.evaluation import benchmark_sets, evaluate, measures, paper_table, result_folders, tables
     from srgan_tf.evaluation.results import LrFiles, claim, command_line, provenance, write_results
 
-    results_of = _named_folders()
+    results_of = result_folders.named(RESULTS.value or ())
     names = MODEL.value or ([] if results_of else _default_models(scale))
+    if "hr" in names:
+        raise UserError("--model hr: the name of the originals. Write ./hr for a folder of that name.")
     models = {name: evaluate.find_model(name, scale) for name in names}
     if both := models.keys() & results_of.keys():
         raise UserError(f"--results {min(both)}: also the name of a model. Give the results another name.")
     if "hr" in results_of:
         raise UserError("--results hr: the name of the originals. Give the results another name.")
-    if OUTPUT.value:
-        claim(OUTPUT.value)
-    observers = pages = _pages([*models, *results_of], scale)
-    if DEGRADATION.value and OUTPUT.value:
-        observers = [*pages, LrFiles(OUTPUT.value)]
     sets = _sets(scale)
     folders = _result_folders(results_of, sets, scale)
     benchmark_sets.check(itertools.chain(*sets.values()), scale, metrics)
     for folder in folders.values():
         folder.check(sets)
     loaded = measures.load(metrics, scale, lpips_weights=LPIPS_WEIGHTS.value, vgg_weights=VGG_WEIGHTS.value)
+    if OUTPUT.value:
+        claim(OUTPUT.value)
+    observers = pages = _pages([*models, *results_of], scale)
+    if DEGRADATION.value and OUTPUT.value:
+        observers = [*pages, LrFiles(OUTPUT.value)]
     methods = {name: evaluate.load_method(name, scale) for name in models}
 
     def seen(*picture):
@@ -269,19 +274,6 @@ def _checked_flags(own):
             "pictures in FOLDER/HR."
         )
     return metrics
-
-
-def _named_folders():
-    """The folders of --results by name."""
-    found = {}
-    for text in RESULTS.value or ():
-        name, separator, folder = text.partition("=")
-        if not (name and separator and folder):
-            raise UserError(f"--results {text}: no name or no folder. Write NAME=FOLDER.")
-        if name in found:
-            raise UserError(f"--results {text}: the name {name} is given twice. Give each folder its own.")
-        found[name] = folder
-    return found
 
 
 def _result_folders(results_of, sets, scale):

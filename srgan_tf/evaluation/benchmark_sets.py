@@ -244,7 +244,8 @@ def _files(pair, scale):
     """HR and LR as stored; LR is None without an LR file."""
     hr = read_hr(pair, scale)
     if min(hr.shape[:2]) < WINDOW + 2 * scale:
-        raise UserError(f"{pair.hr_path}: too small for SSIM, {sides(hr.shape)} pixels. Remove it from the set.")
+        side = -(-(WINDOW + 2 * scale) // scale) * scale  # of a multiple of the scale, to which HR is cropped
+        raise UserError(f"{pair.hr_path}: too small, fewer than {side} x {side} pixels. Remove it from the set.")
     if pair.lr_path is None:
         return hr, None
     lr = read_image(pair.lr_path)

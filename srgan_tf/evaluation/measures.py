@@ -113,7 +113,10 @@ def check_size(path: Path, height: int, width: int, names: tuple[str, ...], scal
 def _lpips(weights, scale):
     from srgan_tf.evaluation.perceptual import Lpips  # loads TensorFlow
 
-    distance = Lpips(weights)
+    try:
+        distance = Lpips(weights)
+    except UserError as error:
+        raise error if weights else UserError(f"--metrics lpips: {str(error).removeprefix('LPIPS: ')}") from None
 
     def measure(hr):
         hr = crop_border(hr, scale)

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -92,14 +92,16 @@ class ResultFolder:
                     "folder with the name of the set."
                 )
             folder = self.folder
-        wanted = {
-            stem.lower(): pair
+        exact = {
+            stem: pair
             for pair in pairs
             for stem in (pair.name, pair.hr_path.stem, pair.lr_path.stem if pair.lr_path else pair.name)
         }
+        lower = {stem.lower(): pair for stem, pair in exact.items()}
         files = benchmark_sets.picture_files(folder)
         for path in files:
-            pair = next((wanted[stem] for stem in folders.stems(path.stem.lower()) if stem in wanted), None)
+            found = (exact.get(stem) or lower.get(stem.lower()) for stem in folders.stems(path.stem))
+            pair = next(filter(None, found), None)
             if pair is None:
                 self.unmatched.setdefault(set_name, []).append(path)
                 continue
@@ -118,6 +120,26 @@ class ResultFolder:
                 f"{folder}: no image for {missing[0]} ({len(missing)} of the {len(pairs)} in {title} lack one). Add "
                 "the missing ones: the mean over fewer images is not the figure of the set."
             )
+
+
+def named(texts: Iterable[str]) -> dict[str, str]:
+    """The folders of `--results` by name.
+
+    Args:
+        texts: each NAME=FOLDER.
+
+    Raises:
+        UserError: for a text without a name or a folder, and for a name that is given twice.
+    """
+    found = {}
+    for text in texts:
+        name, separator, folder = text.partition("=")
+        if not (name and separator and folder):
+            raise UserError(f"--results {text}: no name or no folder. Write NAME=FOLDER.")
+        if name in found:
+            raise UserError(f"--results {text}: the name {name} is given twice. Give each folder its own.")
+        found[name] = folder
+    return found
 
 
 def _difference(found, expected, scale):

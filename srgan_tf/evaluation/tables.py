@@ -113,7 +113,7 @@ def _latex(results, name):
             f"% {caption(results, name)}".replace("\n", " "),
             rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
             r"  \toprule",
-            line([set_title(name), *heads]),
+            line([one_line(set_title(name)), *heads]),
             r"  \midrule",
             *rows,
             r"  \bottomrule",

@@ -76,8 +76,9 @@ def opened(path, *, keep_damaged=False):
     """
     with errors_named(path):
         if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe might block
-            kind = "a folder" if os.path.isdir(path) else "a device or pipe"
-            raise UserError(f"{path}: {kind}, not a picture. Give a file, or - for standard input.")
+            if os.path.isdir(path):
+                raise UserError(f"{path}: a folder, not a picture. Give a file.")
+            raise UserError(f"{path}: a device or pipe, not a picture. Give a file, or - for standard input.")
         file = open(path, "rb")
     with file:
         with errors_named(path):

@@ -249,12 +249,12 @@ def test_the_program_prints_the_table_and_writes_the_files(data_dir):
     assert written["command"].startswith("python evaluate.py --set5 --data_dir")
 
 
-def test_the_chosen_metrics_are_in_the_table_and_in_the_files(data_dir):
 def test_the_written_command_line_has_no_password(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["evaluate.py", "--set5", "--benchmarks_url=https://me:secret@example.org/data"])
     assert command_line() == "python evaluate.py --set5 --benchmarks_url=https://***@example.org/data"
 
 
+def test_the_chosen_metrics_are_in_the_table_and_in_the_files(data_dir):
     names = ("--metrics", "ssim,consistency", "--protocol", "rgb")
     done = program("--set5", "--data_dir", data_dir, "--model", "bicubic", *names, "--output", data_dir / "out")
     assert done.returncode == 0, done.stderr
@@ -405,7 +405,7 @@ def test_without_a_model_the_baselines_and_what_is_shipped_for_the_scale_are_sco
         (("--set5", "--data_dir", "{}", "--metrics", "vgg54"), "--vgg_weights"),
         (("--set5", "--data_dir", "{}", "--metrics", "ssim", "--lpips_weights", "{}/a.ckpt"), "--lpips_weights"),
         (("--set5", "--data_dir", "{}", "--metrics", "lpips", "--lpips_weights", "{}/a.ckpt"), "a.ckpt"),
-        (("--set5", "--data_dir", "{}", "--metrics", "niqe"), "NIQE"),
+        (("--set5", "--data_dir", "{}", "--metrics", "niqe", "--report", "{}/page"), "NIQE"),
         (("--set5", "--data_dir", "{}", "--results", "{}"), "NAME=FOLDER"),
         (("--set5", "--data_dir", "{}", "--results", "peer={}/nowhere"), "nowhere"),
         (("--set5", "--data_dir", "{}", "--results", "peer={}", "--results", "peer={}"), "peer"),
@@ -444,6 +444,7 @@ def test_wrong_input_is_one_line_and_loads_no_tensorflow(data_dir, arguments, na
     done = program(*(a.format(data_dir) for a in arguments))
     assert done.returncode == 2
     assert done.stdout == ""
+    assert not (data_dir / "page").exists()
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and named in done.stderr
 
 

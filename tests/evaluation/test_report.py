@@ -108,7 +108,7 @@ def test_a_folder_is_refused_while_another_run_writes_it(tmp_path, flag, kind):
 def test_sets_and_pictures_with_similar_or_long_names_have_files_of_their_own(tmp_path):
     made = report.Report(tmp_path / "page", ["nearest"])
     results = results_of("set5", "p", "nearest")
-    names = ["\u00e9" * 120 + end for end in ("one", "two")]
+    names = ["é" * 122 + end for end in ("one", "two")]
     for level, (set_name, name) in enumerate([("set5", "p"), ("Set5_", "p"), ("Set5_", names[0]), ("Set5_", names[1])]):
         hr = np.full((40, 40, 3), level, np.uint8)
         made.add(set_name, name, hr, hr[::4, ::4], {"nearest": hr})
@@ -138,7 +138,7 @@ def test_the_papers_rows_are_shown_beside_the_files_of_the_release_only(tmp_path
     assert list(data["paper"]) == ["set5"] * released
 
 
-def test_a_full_disk_is_one_line_and_keeps_the_earlier_page(tmp_path):
+def test_a_full_disk_is_one_line_and_leaves_no_part_of_a_page(tmp_path):
     resource = pytest.importorskip("resource")
     pages.claim(tmp_path, "--report", "report")
     before = (tmp_path / "index.html").read_bytes()

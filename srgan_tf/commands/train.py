@@ -115,7 +115,7 @@ def _recipe_flag(field):
     return define(field.name, None, description, lower_bound=limits.get("low"), upper_bound=limits.get("high"))
 
 
-OVERRIDES = {field.name: _recipe_flag(field) for field in dataclasses.fields(Recipe) if field.metadata}
+OVERRIDES = {field.name: _recipe_flag(field) for field in dataclasses.fields(Recipe) if "help" in field.metadata}
 JPEG = _integer("jpeg", None, "Deprecated, use --degradation jpeg=N:95.", lower_bound=0, upper_bound=95)
 
 LOG_EVERY = _integer("log_every", 50, "Steps between lines of metrics.jsonl.", lower_bound=1)

@@ -2,8 +2,12 @@
 
 import dataclasses
 import math
+import sys
+
+from srgan_tf.errors import UserError
 
 PHASES = ("srresnet", "srgan")
+SCALES = (2, 4, 8)
 CONTENTS = ("mse", "vgg22", "vgg34", "vgg54", "vgg-multi")
 DISCRIMINATORS = ("paper", "unet")
 SCHEDULES = ("constant", "cosine", "halves")
@@ -25,21 +29,47 @@ FREEZES = ("never", "decay", "start")
 
 
 def _setting(default, description, **limits):
-    """A field of `Recipe`. Limits are `choices`, or `low` and `high`, both included; `train.py` makes flags of them."""
+    """A field of `Recipe`. Limits are as in `check_value`; `train.py` makes flags of them."""
     return dataclasses.field(default=default, metadata={"help": description, **limits})
+
+
+def check_value(name, value, kind, *, choices=None, low=-sys.float_info.max, high=sys.float_info.max, multiple=None):
+    """Check a setting: its type, then that it is one of `choices`, or a `multiple` from `low` to `high`.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise UserError(f"{name} {value!r}: must be of the type {kind.__name__}. Change it.")
+    if choices:
+        if value not in choices:
+            raise UserError(f"{name} {value}: unknown. Choose one of: {', '.join(map(str, choices))}.")
+    elif kind is not str:
+        if not low <= value <= high:  # also false for NaN
+            limits = f"from {low} to {high}" if high < sys.float_info.max else f"a finite number of at least {low}"
+            raise UserError(f"{name} {value}: must be {limits}. Change it.")
+        if multiple and value % multiple:
+            raise UserError(f"{name} {value}: not a multiple of {multiple}. Change it.")
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All settings that determine the final weights of a phase, except pictures and starting weights."""
+    """All settings that determine the final weights of a phase, except pictures and starting weights.
 
-    phase: str = "srresnet"
-    scale: int = 4
+    Raises:
+        UserError: naming the setting, for a value of another type or outside of its limits.
+    """
+
+    phase: str = dataclasses.field(default="srresnet", metadata={"choices": PHASES})
+    scale: int = dataclasses.field(default=4, metadata={"choices": SCALES})
     blocks: int = _setting(16, "Residual blocks of the generator, 16 in the paper.", low=1)
     features: int = _setting(64, "Channels of the generator's trunk, 64 in the paper.", low=3)
-    crop: int = _setting(96, "Side of a training crop in HR pixels; a multiple of 16.", low=16)
+    crop: int = _setting(96, "Side of a training crop in HR pixels; a multiple of 16.", low=16, multiple=16)
     small_crop: int = _setting(
-        0, "Side of the crops before the last --final_steps in HR pixels; a multiple of 16. 0: as --crop.", low=0
+        0,
+        "Side of the crops before the last --final_steps in HR pixels; a multiple of 16. 0: as --crop.",
+        low=0,
+        multiple=16,
     )
     shift: int = _setting(
         0,
@@ -120,6 +150,11 @@ class Recipe:
         choices=AUGMENTS,
     )
     seed: int = _setting(0, "Seed of the new weights and of all crops.", low=0, high=2**32 - 1)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            limits = {name: limit for name, limit in field.metadata.items() if name != "help"}
+            check_value(field.name, getattr(self, field.name), field.type, **limits)
 
     @property
     def drawn(self):

@@ -8,7 +8,7 @@ from pathlib import Path
 from srgan_tf.errors import UserError
 from srgan_tf.saved_models import zoo
 from srgan_tf.training import checkpoints
-from srgan_tf.training.recipes import OF_DISCRIMINATOR, Recipe
+from srgan_tf.training.recipes import OF_DISCRIMINATOR, Recipe, check_value
 
 VGG19 = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # the file that Keras downloads
 EXTENDABLE = ("steps",)  # recipe fields that may change when a run resumes
@@ -32,6 +32,9 @@ class Run:
         keep: how many checkpoints are kept.
         deterministic: compute the same weights in every run, bit for bit.
         xla: compile the training step with XLA; None: on a single GPU.
+
+    Raises:
+        UserError: for an interval or a number of checkpoints that is too small.
     """
 
     folder: str
@@ -47,6 +50,12 @@ class Run:
     keep: int = 3
     deterministic: bool = False
     xla: bool | None = None
+
+    def __post_init__(self):
+        for name in ("log_every", "validate_every", "checkpoint_every", "keep"):
+            check_value(name, getattr(self, name), int, low=1)
+        for name in ("checkpoint_minutes", "export_minutes"):
+            check_value(name, getattr(self, name), float, low=0)
 
 
 def as_config(run: Run) -> dict:

@@ -2,8 +2,10 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from srgan_tf.errors import UserError
 from srgan_tf.training.recipes import (
     RECIPES,
     Recipe,
@@ -89,3 +91,22 @@ def test_the_shift_of_fast_reaches_every_position_of_a_block_and_a_flag_or_a_var
 @pytest.mark.parametrize("scale, shift, drawn", [(4, 0, 96), (4, 3, 100), (4, 4, 100), (2, 3, 100), (8, 3, 104)])
 def test_crops_are_drawn_large_enough_for_all_shifts(scale, shift, drawn):
     assert Recipe(scale=scale, shift=shift).drawn == drawn
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"phase": "SRGAN"}, {"schedule": "cosin"}, {"start": "interpolate"}, {"optimizer": "sgd"}),
+        *({"freeze_norm": "Never"}, {"augment": "flip"}, {"precision": "fp16"}, {"content": "vgg5"}),
+        *({"scale": 3}, {"scale": 4.0}, {"steps": 0}, {"batch": 0}, {"batch": True}, {"features": 2}, {"seed": -1}),
+        *({"crop": 50}, {"small_crop": 17}, {"hold": 2.0}, {"ema": 1.0}, {"degradation": None}),
+        *({"learning_rate": -1e-3}, {"learning_rate": float("nan")}, {"learning_rate": float("inf")}),
+        {"learning_rate": np.float32(1e-4)},  # cannot be written as JSON
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_named_when_the_recipe_is_made(wrong):
+    [name] = wrong
+    with pytest.raises(UserError, match=f"^{name} "):
+        dataclasses.replace(RECIPES["fast"]["srgan"], **wrong)
+    assert Recipe(learning_rate=1).learning_rate == 1

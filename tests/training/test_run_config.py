@@ -45,6 +45,15 @@ def test_a_value_of_another_type_is_named_in_one_line(tmp_path, changes, problem
     assert str(error.value) == f"{path}: damaged ({problem}). Restore it, or choose another --run_dir."
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"log_every": 0}, {"validate_every": 0}, {"checkpoint_every": 1.5}, {"keep": 0}, {"export_minutes": -1}]
+)
+def test_a_wrong_interval_is_named(wrong):
+    [name] = wrong
+    with pytest.raises(UserError, match=f"^{name} "):
+        Run("run", Recipe(), {}, **wrong)
+
+
 @pytest.mark.parametrize("text", [b"", b"{", b"[" * 100_000, b"\xff\xfe\xfd", b"[]", b"null"])
 def test_a_file_that_is_not_json_of_a_run_is_named_in_one_line(tmp_path, text):
     path = tmp_path / "config.json"

@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -99,7 +100,8 @@ def test_train_trains_continues_and_returns_what_load_takes(pictures, tmp_path):
     recipe = dataclasses.replace(
         srgan_tf.RECIPES["fast"]["srresnet"], blocks=1, features=8, crop=32, batch=2, steps=2, warmup=0
     )
-    options = {"cache_dir": tmp_path / "cache", "validation_dir": pictures / "HR", "validate_every": 2}
+    others = shutil.copytree(pictures / "HR", tmp_path / "others")
+    options = {"cache_dir": tmp_path / "cache", "validation_dir": others, "validate_every": 2}
     saved = srgan_tf.train(pictures / "HR", tmp_path / "run", recipe, **options)
     assert srgan_tf.load(saved).output_shape[-1] == 3
     again = srgan_tf.train(pictures / "HR", tmp_path / "run", dataclasses.replace(recipe, steps=3), **options)
@@ -116,6 +118,37 @@ def test_train_sets_its_own_precision_under_a_global_policy(pictures, tmp_path):
     finally:
         keras.config.set_dtype_policy("float32")
     assert srgan_tf.load(saved).dtype_policy.name == "float32"
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        ({"run_dir": "set/HR/run"}, "run_dir set/HR/run: inside data_dir"),
+        ({"run_dir": "other/run", "validation_dir": "other"}, "run_dir other/run: inside validation_dir"),
+        ({"data_dir": "none"}, "data_dir none: not a folder"),
+        ({"validation_dir": "set/HR"}, "validation_dir set/HR: inside data_dir"),
+        ({"validation_dir": "other", "lr_dir": "lr"}, "lr_dir: with validation_dir it needs validation_lr_dir"),
+        ({"validation_lr_dir": "lr"}, "validation_lr_dir: has no effect without validation_dir"),
+        ({"lr_dir": "lr", "recipe": {"degradation": "photo"}}, "lr_dir: not used, as degradation photo makes LR"),
+        ({"recipe": {"degradation": "foto"}}, "degradation: 'foto' is unknown"),
+        ({"recipe": {"freeze_norm": "start"}}, "freeze_norm start: it starts from trained weights"),
+        ({"recipe": {"phase": "srgan", "small_crop": 32}}, "discriminator paper: it accepts crops of one size only"),
+        ({"init": "nope"}, "init nope: "),
+        ({"vgg_weights": "nope.h5"}, "vgg_weights nope.h5: no such file"),
+    ],
+    ids=str,
+)
+def test_train_refuses_what_does_not_fit_before_it_writes_anything(pictures, tmp_path, monkeypatch, wrong, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "set").symlink_to(pictures)
+    for name in ("other", "lr"):
+        (tmp_path / name).mkdir()
+    options = {"data_dir": "set/HR", "run_dir": "run", "cache_dir": "cache", **wrong}
+    options["recipe"] = dataclasses.replace(srgan_tf.RECIPES["paper"]["srresnet"], **wrong.get("recipe", {}))
+    with pytest.raises(UserError, match=f"^{re.escape(said)}"):
+        srgan_tf.train(**options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr", "other", "set"]
+    assert not (pictures / "HR" / "run").exists() and not list((tmp_path / "other").iterdir())
 
 
 def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_model):

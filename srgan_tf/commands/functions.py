@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from srgan_tf.commands import training_checks as checks
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import benchmark_sets, cache, download, measures
 from srgan_tf.evaluation import evaluate as scoring
 from srgan_tf.evaluation.metrics import PROTOCOLS
+from srgan_tf.images import degradation
 from srgan_tf.networks.pixels import to_lr, to_uint8
 from srgan_tf.saved_models import export, zoo
 from srgan_tf.training.recipes import RECIPES, Recipe
@@ -76,7 +78,8 @@ def train(
         The folder of the exported SavedModel, which `load` and `Upscaler` accept.
 
     Raises:
-        UserError: if there are no usable images, or if `run_dir` contains a run with other settings.
+        UserError: if there are no usable images, if the arguments do not fit together (such as a `run_dir` inside of
+            `data_dir`), or if `run_dir` contains a run with other settings.
         Stopped: after Ctrl-C, when a checkpoint has been written. Only a run in the main thread notices Ctrl-C.
     """
     from srgan_tf.training import trainer
@@ -85,6 +88,13 @@ def train(
 
     if (backend := keras.backend.backend()) != "tensorflow":
         raise UserError(f"KERAS_BACKEND: training needs tensorflow, not {backend}. Set it to tensorflow before import.")
+    given = {
+        "data_dir": data_dir,
+        "validation_dir": validation_dir,
+        "lr_dir": lr_dir,
+        "validation_lr_dir": validation_lr_dir,
+    }
+    _check(given, Path(run_dir), recipe, init, vgg_weights)
     cache_dir = os.fspath(cache_dir or cache.default_folder())
     source = Folder(data_dir, recipe.scale, lr_dir)
     if validation_dir:
@@ -96,6 +106,25 @@ def train(
     store = open_store(source, recipe.scale, cache_dir)
     validation = held and open_store(held, recipe.scale, cache_dir, optional=not validation_dir)
     return trainer.train(run, store, validation)
+
+
+def _check(given, run_dir, recipe, init, vgg_weights):
+    """Check the arguments of `train` before images are decoded."""
+    from srgan_tf.training import run_config
+
+    checks.check_folders(given, dashes="")
+    checks.check_vgg_weights(vgg_weights, dashes="")
+    if given["lr_dir"]:
+        checks.check_lr_is_used("lr_dir", [recipe], dashes="")
+    checks.check_start(recipe, init, "freeze_norm start", dashes="")
+    checks.check_crop_sizes([recipe], dashes="")
+    checks.check_run_dir(run_dir, given, dashes="")
+    try:
+        degradation.parse(recipe.degradation)
+    except UserError as error:
+        raise UserError(str(error).removeprefix("--")) from None
+    if init and not run_config.has_begun(run_dir):
+        zoo.resolve(init, flag="init")
 
 
 def evaluate(

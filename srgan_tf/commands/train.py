@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
-import os
 import shlex
 import shutil
 import sys
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from absl import flags
 
+from srgan_tf.commands import training_checks as checks
 from srgan_tf.errors import UserError
 from srgan_tf.evaluation import cache
 from srgan_tf.saved_models import zoo
@@ -143,6 +142,7 @@ XLA = _bool(
 )
 DETERMINISTIC = _bool("deterministic", False, "Reproduce the weights bit for bit; slower on a GPU.")
 
+FOLDERS = (DATA_DIR, VALIDATION_DIR, LR_DIR, VALIDATION_LR_DIR)
 RUN_FLAGS = (LOG_EVERY, VALIDATE_EVERY, CHECKPOINT_EVERY, CHECKPOINT_MINUTES, EXPORT_MINUTES, KEEP, DETERMINISTIC, XLA)
 KEY_FLAGS = (SCALE, PHASE, VARIANT, RECIPE, DATA_DIR, VALIDATION_DIR, RUN_DIR, INIT, VGG_WEIGHTS, OVERRIDES["steps"])
 OF_SRGAN = ("content", "shift", "pixel", "tv", "consistency", "grid")  # with both phases
@@ -172,7 +172,7 @@ def main(argv):
         raise UserError(
             f"--phase srgan: no SRResNet in {run_dir} to start from. Train both phases, or give a model with --init."
         )
-    _check_run_dir(run_dir)
+    checks.check_run_dir(run_dir, _given())
     source, validation = _sources(scale, run_dir)
 
     from srgan_tf.networks import losses
@@ -246,33 +246,16 @@ def _check(argv):
         codes.generator()
     elif QR_OPTIONS.value:
         raise UserError("--qr_options: has no effect without --dataset qr. Add it, or omit --qr_options.")
-    folders = (DATA_DIR, VALIDATION_DIR, LR_DIR, VALIDATION_LR_DIR)
-    for flag in (*folders, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
+    for flag in (*FOLDERS, RUN_DIR, INIT, VGG_WEIGHTS, CACHE_DIR, TFDS_DIR, OVERRIDES["degradation"]):
         if flag.value == "":  # such as an unset shell variable
             raise UserError(f"--{flag.name}: empty. Give a value, or omit the flag.")
-    for flag in folders:
-        if flag.value is not None and not os.path.isdir(flag.value):
-            raise UserError(f"--{flag.name} {flag.value}: not a folder. Give a folder of images.")
-    for inner, outer in itertools.permutations((VALIDATION_DIR, DATA_DIR)):
-        if inner.value and outer.value and _is_inside(inner.value, outer.value):
-            raise UserError(
-                f"--{inner.name} {inner.value}: inside --{outer.name}, so that images would be both trained on and "
-                "validated on. Use two folders."
-            )
-    for hr, lr in ((DATA_DIR, LR_DIR), (VALIDATION_DIR, VALIDATION_LR_DIR)):
-        if lr.value and not hr.value:
-            raise UserError(f"--{lr.name}: has no effect without --{hr.name}. Give both, or omit it.")
-        if lr.value and _is_inside(lr.value, hr.value):
-            raise UserError(f"--{lr.name} {lr.value}: inside --{hr.name}, where all images are HR. Use two folders.")
-    if DATA_DIR.value and VALIDATION_DIR.value and bool(LR_DIR.value) != bool(VALIDATION_LR_DIR.value):
-        raise UserError("--lr_dir: with --validation_dir it needs --validation_lr_dir, and the reverse. Give both.")
+    checks.check_folders(_given())
     for flag in (TFDS_DIR, DIV2K):
         if flag.value and (DATA_DIR.value or SMOKE.value or DATASET.value == "qr"):
             raise UserError(f"--{flag.name}: has no effect without DIV2K as training data. Omit it.")
     if DIV2K.value and not DIV2K.value.endswith(f"x{SCALE.value}"):
         raise UserError(f"--div2k {DIV2K.value}: not of scale {SCALE.value}. Change it, or --scale.")
-    if VGG_WEIGHTS.value and not os.path.isfile(VGG_WEIGHTS.value):
-        raise UserError(f"--vgg_weights {VGG_WEIGHTS.value}: no such file. Give VGG19's notop .h5 file.")
+    checks.check_vgg_weights(VGG_WEIGHTS.value)
     for flag in (OVERRIDES["crop"], OVERRIDES["small_crop"]):
         if (flag.value or 0) % 16:
             raise UserError(f"--{flag.name} {flag.value}: not a multiple of 16, as the discriminator needs. Change it.")
@@ -294,16 +277,12 @@ def _check_recipes(recipes):
     """Check for flags without effect and for missing weights."""
     first = next(iter(recipes))
     for flag in (LR_DIR, DIV2K):
-        if flag.value and any(recipe.degradation != "bicubic" for recipe in recipes):
-            raise UserError(
-                f"--{flag.name}: not used, as --degradation {first.degradation} makes LR from HR. Add --degradation "
-                f"bicubic, or omit --{flag.name}."
-            )
-    if first.freeze_norm == "start" and first.phase == "srresnet" and not INIT.value:
-        flag = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
-        raise UserError(f"{flag}: it starts from trained weights. Give some with --init, such as --init srresnet.")
-    if any(recipe.small_crop and recipe.discriminator == "paper" and recipe.phase == "srgan" for recipe in recipes):
-        raise UserError("--discriminator paper: it accepts crops of one size only. Add --small_crop 0.")
+        if flag.value:
+            checks.check_lr_is_used(flag.name, recipes)
+    if first.phase == "srresnet":
+        setting = "--freeze_norm start" if OVERRIDES["freeze_norm"].value else f"--recipe {RECIPE.value}"
+        checks.check_start(first, INIT.value, setting)
+    checks.check_crop_sizes(recipes)
     srgan = [recipe for recipe in recipes if recipe.phase == "srgan"]
     no_final, final, small = not any(map(final_start, srgan)), OVERRIDES["final_steps"], OVERRIDES["small_crop"]
     for name, is_ignored, why in (
@@ -328,21 +307,9 @@ def _check_recipes(recipes):
             raise UserError(f"--{name}: has no effect, as {why}, or omit --{name}.")
 
 
-def _check_run_dir(run_dir):
-    """Check that the run can be written, and that its folder is not part of the data."""
-    for flag, data in ((DATA_DIR, "training"), (VALIDATION_DIR, "validation")):
-        if flag.value and _is_inside(run_dir, flag.value):
-            raise UserError(
-                f"--run_dir {run_dir}: inside --{flag.name}, so its samples would become {data} data. Choose another "
-                "folder."
-            )
-    there = next(folder for folder in (run_dir.absolute(), *run_dir.absolute().parents) if os.path.lexists(folder))
-    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
-        raise UserError(f"--run_dir {run_dir}: cannot write to {there}. Choose another folder.")
-
-
-def _is_inside(folder, other):
-    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(other))
+def _given():
+    """The folders of images by the name of their flag."""
+    return {flag.name: flag.value for flag in FOLDERS}
 
 
 def _code_options():
@@ -371,7 +338,10 @@ def _recipe(phase, scale):
         changes = {**SMOKE_CHANGES[phase], **changes}
         if VARIANT.value:
             changes.pop("content", None)  # VGG19 is part of what is to be tested
-    return recipe_for(RECIPE.value, phase, scale, VARIANT.value, **changes)
+    try:
+        return recipe_for(RECIPE.value, phase, scale, VARIANT.value, **changes)
+    except UserError as error:  # of a flag whose parser accepts it, such as nan
+        raise UserError(f"--{error}") from None
 
 
 def _sources(scale, run_dir):

@@ -185,6 +185,7 @@ def test_a_stopped_run_saves_and_reports_the_step_and_how_to_resume(pictures, vg
         (["--div2k", "unknown_x2"], "--div2k unknown_x2: not of scale 4"),
         (["--div2k", "unknown_x4", "--degradation", "photo"], "--div2k: not used, as --degradation photo makes LR"),
         (["--lr_dir", "."], "--lr_dir: has no effect without --data_dir"),
+        (["--learning_rate", "nan"], "--learning_rate nan: must be a finite number of at least 0"),
         (["pictures"], "pictures: not a flag"),
     ],
 )

@@ -171,6 +171,14 @@ def test_evaluate_scores_names_keras_models_and_functions_alike(pictures, small_
     assert nearest["mean"]["nearest"]["rgb"]["psnr"] == pytest.approx(psnr["mine"])
 
 
+def test_evaluate_refuses_a_result_of_another_size_and_a_model_without_a_label(pictures):
+    for model in (srgan_tf.srresnet(2, blocks=0, features=4), lambda lr: lr):
+        with pytest.raises(UserError, match=r"result has shape .*, not \(48, 64, 3\). Give a model of scale 4"):
+            srgan_tf.evaluate(model, data_dir=pictures)
+    with pytest.raises(ValueError, match="A list of models must contain names"):
+        srgan_tf.evaluate(["bicubic", lambda lr: lr], data_dir=pictures)
+
+
 def test_evaluate_takes_the_metrics_of_the_command(pictures, tmp_path):
     weights = lpips.write_random_weights(tmp_path / "alexnet.ckpt")
     results = srgan_tf.evaluate("bicubic", data_dir=pictures, metrics=["ssim", "lpips"], lpips_weights=weights)

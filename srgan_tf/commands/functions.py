@@ -158,7 +158,8 @@ def evaluate(
 
     Raises:
         UserError: if a model or an image cannot be read, or the scales differ.
-        ValueError: if neither `sets` nor a test set in `data_dir` is given, or `vgg_weights` is missing.
+        ValueError: if neither `sets` nor a test set in `data_dir` is given, `vgg_weights` is missing, or a list
+            contains a model that is not a name.
     """
     metrics = measures.parse(metrics if isinstance(metrics, str) else ",".join(metrics))
     protocols = [protocols] if isinstance(protocols, str) else list(protocols)
@@ -170,7 +171,10 @@ def evaluate(
         label = os.fspath(models) if isinstance(models, str | os.PathLike) else getattr(models, "name", "model")
         methods = {label: _method(models, scale)}
     else:
-        methods = {name: _method(name, scale) for name in models}
+        names = list(models)
+        if unnamed := [model for model in names if not isinstance(model, str | os.PathLike)]:
+            raise ValueError(f"A list of models must contain names. Give a mapping of labels. Received: {unnamed[0]!r}")
+        methods = {os.fspath(name): _method(name, scale) for name in names}
     sets = [sets] if isinstance(sets, str) else list(sets)
     if unknown := [name for name in sets if name not in benchmark_sets.BENCHMARKS]:
         raise ValueError(f"sets must be some of {list(benchmark_sets.BENCHMARKS)}. Received: {unknown[0]!r}")
@@ -185,6 +189,16 @@ def _method(model, scale):
     """A model of any kind as a function, uint8 [H, W, 3] -> uint8 [scale H, scale W, 3]."""
     if isinstance(model, str | os.PathLike):
         return scoring.load_method(os.fspath(model), scale)
-    if isinstance(model, keras.Model):
-        return lambda lr: np.asarray(to_uint8(model(to_lr(lr[None]), training=False)))[0]
-    return model
+
+    def method(lr):
+        if isinstance(model, keras.Model):
+            sr = np.asarray(to_uint8(model(to_lr(lr[None]), training=False)))[0]
+        else:
+            sr = model(lr)
+        expected = (scale * lr.shape[0], scale * lr.shape[1], 3)
+        if (found := np.shape(sr)) != expected:
+            name = getattr(model, "name", type(model).__name__)
+            raise UserError(f"{name}: its result has shape {found}, not {expected}. Give a model of scale {scale}.")
+        return sr
+
+    return method

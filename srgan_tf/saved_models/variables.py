@@ -141,16 +141,16 @@ def _shapes(stages, blocks, features):
 
 def _read(folder):
     with _readable(Path(folder) / "variables") as variables:
+        if not all(path.is_file() for path in variables.glob("variables.*")):  # reading a pipe would wait for ever
+            raise ValueError("not all are files")
         reader = tf.train.load_checkpoint(str(variables / "variables"))
         _check_sizes(reader, variables)
         graph = trackable_object_graph_pb2.TrackableObjectGraph()
         graph.ParseFromString(reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
-        found = {
-            layer_and_variable(entry.full_name): reader.get_tensor(entry.checkpoint_key)
-            for node in graph.nodes
-            for entry in node.attributes
-            if "/" in entry.full_name
-        }
+        entries = [entry for node in graph.nodes for entry in node.attributes if "/" in entry.full_name]
+        if len({entry.checkpoint_key for entry in entries}) < len(entries):  # a small file could fill the memory
+            raise ValueError("two names have the same tensor")
+        found = {layer_and_variable(entry.full_name): reader.get_tensor(entry.checkpoint_key) for entry in entries}
     for name, value in found.items():
         if not isinstance(value, np.ndarray) or value.dtype != np.float32:
             raise ValueError(f"{name} is not float32")
@@ -170,13 +170,13 @@ def _readable(folder):
 
 
 def _check_sizes(reader, folder):
-    """Reject an index with more numbers than the file has bytes: TensorFlow would allocate memory for them first."""
+    """Reject an index with more bytes than the files have: TensorFlow would allocate memory for them first."""
     shapes, types = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
     there = sum(path.stat().st_size for path in folder.iterdir())
     if there > LARGEST:
         raise ValueError(f"they have more than {LARGEST} bytes")
     for name, shape in shapes.items():
-        if types[name] != tf.string and math.prod(shape) * types[name].size > there:
-            raise ValueError(f"{name[:80]} is larger than its file")
         if types[name] == tf.string and math.prod(shape) > 1000:
             raise ValueError(f"{name[:80]} is too large")
+    if sum(math.prod(shape) * types[name].size for name, shape in shapes.items() if types[name] != tf.string) > there:
+        raise ValueError("the variables are larger than their files")

@@ -1,12 +1,17 @@
 """Variables read without graphs, and blended."""
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import trackable_object_graph_pb2
 
+from helpers import ROOT
 from srgan_tf.errors import UserError
 from srgan_tf.networks import models
 from srgan_tf.saved_models import export, variables
@@ -44,6 +49,33 @@ def test_a_crafted_object_graph_is_one_clear_line(small_model, tmp_path, graph):
     )
     with pytest.raises(UserError, match=re.escape(f"{tmp_path / '1'}: the variables of the model cannot be read")):
         variables.read(tmp_path / "1")
+
+
+def test_one_tensor_with_two_names_is_refused(small_model, tmp_path):
+    """A few megabytes in a file would be gigabytes in memory."""
+    shutil.copytree(small_model / "1", tmp_path / "1")
+    graph = trackable_object_graph_pb2.TrackableObjectGraph()
+    for name in "ab":
+        graph.nodes.add().attributes.add(full_name=f"{name}/kernel", checkpoint_key="one")
+    tf.raw_ops.SaveV2(
+        prefix=str(tmp_path / "1" / "variables" / "variables"),
+        tensor_names=["one", "_CHECKPOINTABLE_OBJECT_GRAPH"],
+        shape_and_slices=["", ""],
+        tensors=[tf.zeros(10), tf.constant(graph.SerializeToString())],
+    )
+    with pytest.raises(UserError, match="cannot be read .two names have the same tensor"):
+        variables.read(tmp_path / "1")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_in_place_of_a_file_is_refused(small_model, tmp_path):
+    shutil.copytree(small_model / "1", tmp_path / "1")
+    (tmp_path / "1" / "variables" / "variables.index").unlink()
+    os.mkfifo(tmp_path / "1" / "variables" / "variables.index")
+    code = "import sys; from srgan_tf.saved_models import variables; variables.read(sys.argv[1])"
+    command = [sys.executable, "-c", code, tmp_path / "1"]  # a process, because nothing else ends one that waits
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1].endswith("cannot be read (not all are files). Export or copy it again.")
 
 
 def test_a_blend_lies_between_its_networks():

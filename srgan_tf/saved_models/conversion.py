@@ -38,16 +38,18 @@ def convert(generator: keras.Model, path: str | os.PathLike, *, precision: str =
     if suffix not in _WRITERS or precision != "float32" and (suffix, precision) != (".tflite", "float16"):
         raise ValueError(f"There is no such format. Received: {suffix}, {precision}")
     check(suffix)
-    with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
-        made = Path(folder, f"model{suffix}")
-        with warnings.catch_warnings(), stderr_held_back():
-            warnings.simplefilter("ignore")  # of the converters, which users cannot act on
-            _WRITERS[suffix](generator, made, precision)
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
+            made = Path(folder, f"model{suffix}")
+            with warnings.catch_warnings(), stderr_held_back():
+                warnings.simplefilter("ignore")  # of the converters, which users cannot act on
+                _WRITERS[suffix](generator, made, precision)
             with atomic.whole_file(path) as file:
                 file.write(made.read_bytes())
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written ({reason(error)}). Choose another file.") from None
+    except OSError as error:  # also of the temporary folder
+        raise UserError(
+            f"{path}: cannot be written ({reason(error)}). Free disk space, or choose another file."
+        ) from None
 
 
 def check(suffix: str) -> None:

@@ -74,6 +74,15 @@ def test_an_unknown_format_is_refused(generator, tmp_path, name, precision):
         conversion.convert(generator, tmp_path / name, precision=precision)
 
 
+def test_a_full_temporary_folder_is_one_line(generator, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(conversion._WRITERS, ".keras", full)
+    with pytest.raises(UserError, match="model.keras: cannot be written .No space left on device.. Free disk space"):
+        conversion.convert(generator, tmp_path / "model.keras")
+
+
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(conversion.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="--format onnx: tf2onnx is not installed. Run `pip install tf2onnx onnx`"):

@@ -116,11 +116,19 @@ def test_prometheus_scrapes_the_path_that_the_server_is_told():
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash, as the server's image has it")
 def test_the_health_check_asks_for_every_model(server, tmp_path):
     shutil.copy(FOLDER / "ready.sh", tmp_path)
-    for names, status in (((server.name,), 0), ((server.name, "absent"), 1)):
-        lines = [f'config {{ name: "{name}" base_path: "/models/{name}" }}' for name in names]
-        (tmp_path / "models.config").write_text("\n".join(lines))
+    known, absent = (f'config {{ name: "{name}" base_path: "/models/{name}" }}' for name in (server.name, "absent"))
+    for text, status in (
+        (known, 0),
+        (f"{known}\n{absent}", 1),
+        (f"{absent} {known}", 1),
+        (known.replace(": ", ":"), 0),
+        (absent.replace(": ", ":"), 1),
+        (f"# {known}", 1),  # names no model
+    ):
+        (tmp_path / "models.config").write_text(text)
         done = subprocess.run(["bash", tmp_path / "ready.sh", str(server.rest_port)], capture_output=True, timeout=60)
-        assert done.returncode == status, done.stderr
+        assert done.returncode == status, (text, done.stderr)
+    (tmp_path / "models.config").write_text(known)
     closed = subprocess.run(["bash", tmp_path / "ready.sh", "1"], capture_output=True, timeout=60)
     assert closed.returncode == 1
 

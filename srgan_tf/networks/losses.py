@@ -39,14 +39,18 @@ def vgg_model(content, weights="imagenet", dtype="float32"):
 
 
 def vgg_features(vgg, picture):
-    """Features of HR or SR, divided by 12.75, in float32: Caffe preprocessing of the picture on [0, 255]."""
-    return ops.cast(vgg(_caffe(picture), training=False), "float32") / VGG_RESCALE
+    """Features of HR or SR, divided by 12.75, in float32: Caffe preprocessing of the picture on [0, 255].
+
+    Raises:
+        ValueError: if the picture is too small for the layer: 16 pixels for "vgg54", 4 for "vgg34", 2 for "vgg22".
+    """
+    return ops.cast(_outputs(vgg, picture), "float32") / VGG_RESCALE
 
 
 def vgg_loss(content, weights="imagenet", dtype="float32"):
     """The VGG content loss (equation 5) as a function of HR and SR that returns a scalar.
 
-    Args and Raises: see `vgg_model`. "vgg-multi" is the loss of `vgg_multi_loss`.
+    Args and Raises: see `vgg_model` and `vgg_features`. "vgg-multi" is the loss of `vgg_multi_loss`.
     """
     if content == "vgg-multi":
         return vgg_multi_loss(weights, dtype)
@@ -60,7 +64,7 @@ def vgg_multi_loss(weights="imagenet", dtype="float32"):
     The mean absolute difference of the features before ReLU, weighted as in Real-ESRGAN (`VGG_MULTI`). The first
     layers see noise, blocks and blur, which block5_conv4 alone forgives. Not in the paper.
 
-    Args and Raises: see `vgg_model`.
+    Args and Raises: see `vgg_model`. The loss raises a ValueError for pictures with a side below 16 pixels.
     """
     vgg = _vgg19(weights, dtype)
     x, features = vgg.input, []
@@ -74,7 +78,7 @@ def vgg_multi_loss(weights="imagenet", dtype="float32"):
     vgg = keras.Model(vgg.input, features, name="vgg-multi")
 
     def loss(hr, sr):
-        pairs = zip(VGG_MULTI.values(), *(vgg(_caffe(picture), training=False) for picture in (hr, sr)))
+        pairs = zip(VGG_MULTI.values(), *(_outputs(vgg, picture) for picture in (hr, sr)))
         return sum(w * ops.mean(ops.abs(ops.cast(f - g, "float32"))) for w, f, g in pairs) / VGG_MULTI_RESCALE
 
     return loss
@@ -103,8 +107,13 @@ def grid(hr, sr, scale):
     of the crops and the power of their mean are added and divided by the power of the crops around the point. The
     quotient has no unit, hardly depends on how strong the texture is, and is little more than 1 for texture without a
     grid. The loss is the mean over the points. Not in the paper.
+
+    Raises:
+        ValueError: if the crops are not square.
     """
     side = sr.shape[1]
+    if sr.shape[2] != side:
+        raise ValueError(f"HR and SR must be square. Received: {tuple(sr.shape)}")
     spacing = side // scale  # of the points, in frequencies of the crop
     reach = min(4, (spacing - 1) // 2)
     away = np.arange(-reach, reach + 1)
@@ -135,6 +144,14 @@ def adversarial(fake_logits):
 def discrimination(real_logits, fake_logits):
     """The discriminator's loss, -log D(HR) - log(1 - D(SR)) (equation 2), from logits."""
     return ops.mean(ops.softplus(-real_logits)) + ops.mean(ops.softplus(fake_logits))
+
+
+def _outputs(vgg, picture):
+    """The outputs of a feature model. Pooling would leave nothing of a small picture: the mean of that is NaN."""
+    least = 2 ** sum(isinstance(layer, keras.layers.MaxPooling2D) for layer in vgg.layers)
+    if any(side is not None and side < least for side in picture.shape[1:3]):
+        raise ValueError(f"HR and SR need sides of at least {least} pixels. Received: {tuple(picture.shape)}")
+    return vgg(_caffe(picture), training=False)
 
 
 def _caffe(picture):

@@ -61,6 +61,13 @@ def test_the_multi_layer_loss_is_the_weighted_distance_of_features_before_relu(v
     assert float(loss(hr, hr)) == 0
 
 
+@pytest.mark.parametrize("content", ["vgg54", "vgg-multi"])
+def test_a_picture_too_small_for_vgg_is_refused(vgg_weights, content):
+    hr, sr = pictures(side=12)
+    with pytest.raises(ValueError, match="sides of at least 16 pixels. Received: .2, 12, 12, 3"):
+        losses.vgg_loss(content, vgg_weights)(hr, sr)
+
+
 @pytest.mark.parametrize("file", ["missing.h5", "text.h5"])
 def test_a_file_without_weights_gives_one_line_that_names_the_flag(tmp_path, file):
     (tmp_path / "text.h5").write_text("no weights")
@@ -120,3 +127,9 @@ def test_the_grid_loss_finds_a_faint_grid_in_texture_of_any_strength(scale, side
 def test_the_grid_loss_of_small_crops_is_finite(side, scale):
     hr, sr = np.random.default_rng(2).uniform(-1, 1, (2, 2, side, side, 3)).astype("float32")
     assert np.isfinite(float(losses.grid(hr, sr, scale))) and np.isfinite(float(losses.grid(hr, hr, scale)))
+
+
+def test_the_grid_loss_refuses_crops_that_are_not_square():
+    hr, sr = pictures()
+    with pytest.raises(ValueError, match="must be square. Received: .2, 32, 16, 3"):
+        losses.grid(hr[:, :, :16], sr[:, :, :16], 4)

@@ -29,10 +29,12 @@ def srresnet(scale=4, *, blocks=16, features=64):
         A `keras.Model`; 1,552,771 parameters at scale 4, including the moving averages.
 
     Raises:
-        ValueError: for any other scale.
+        ValueError: for any other scale, or fewer than 0 blocks.
     """
     if scale not in SCALES:
         raise ValueError(f"scale must be one of {SCALES}. Received: {scale}")
+    if blocks < 0:
+        raise ValueError(f"blocks must be at least 0. Received: {blocks}")
     lr = keras.Input((None, None, 3), name="lr")
     x = layers.Conv2D(features, 9, padding="same", name="head_conv")(lr)
     x = first = PReLU(name="head_prelu")(x)

@@ -23,8 +23,10 @@ def test_discriminator_has_the_papers_parameters_and_returns_logits():
     assert critic.layers[-1].activation is keras.activations.linear
 
 
-@pytest.mark.parametrize("make", [lambda: models.srresnet(3), lambda: models.discriminator(90)])
-def test_a_scale_or_crop_that_does_not_fit_is_refused(make):
+@pytest.mark.parametrize(
+    "make", [lambda: models.srresnet(3), lambda: models.srresnet(blocks=-1), lambda: models.discriminator(90)]
+)
+def test_a_scale_number_of_blocks_or_crop_that_does_not_fit_is_refused(make):
     with pytest.raises(ValueError, match="Received"):
         make()
 

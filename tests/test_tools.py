@@ -59,3 +59,29 @@ def test_a_model_that_does_not_exist_is_one_line(tmp_path, tool):
     run = subprocess.run([sys.executable, TOOLS / tool[0], *tool[1:]], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 1 and "Traceback" not in run.stderr
     assert run.stderr.splitlines()[-1].startswith("error: MODEL missing: ")
+
+
+@pytest.mark.parametrize("tool", ["curve.py", "pictures.py", "variants.py"])
+def test_help_is_printed_and_nothing_is_drawn(tmp_path, tool):
+    if tool != "pictures.py":
+        pytest.importorskip("matplotlib", reason="needs matplotlib: pip install .[benchmark]")
+    run = subprocess.run([sys.executable, TOOLS / tool, "--help"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0 and run.stdout.startswith("usage: ") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, status, said",
+    [
+        (["remeasure.py", "srresnet", ".", "out", "--crops", "8"], 2, "--crops 8: not a positive multiple of 16"),
+        (["remeasure.py", "srresnet", ".", "."], 1, "error: OUT .: exists and is not a SavedModel."),
+        (["pictures.py", "foo", "."], 2, "invalid choice: 'foo'"),
+        (["transfer.py", "srresnet", "srresnet", "SMALL", "out"], 1, "another network than MODEL"),
+    ],
+    ids=str,
+)
+def test_a_wrong_argument_is_named_before_the_work(tmp_path, small_model, arguments, status, said):
+    arguments = [str(small_model) if argument == "SMALL" else argument for argument in arguments]
+    run = subprocess.run(
+        [sys.executable, TOOLS / arguments[0], *arguments[1:]], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == status and said in run.stderr.splitlines()[-1] and not list(tmp_path.iterdir())

@@ -4,8 +4,8 @@ Draws validation PSNR over the number of training crops. Each run continues wher
 matplotlib: pip install ".[benchmark]".
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import matplotlib
@@ -14,10 +14,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 
-def main(out, *runs):
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out")
+    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN/srresnet/metrics.jsonl")
+    args = parser.parse_args()
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     begin = 0
-    for run in runs:
+    for run in args.runs:
         label, path = run.split("=", 1)
         path = Path(path)
         batch = json.loads((path.parent / "config.json").read_text())["recipe"]["batch"]
@@ -33,8 +37,8 @@ def main(out, *runs):
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(out, dpi=110)
+    figure.savefig(args.out, dpi=110)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -7,6 +7,7 @@ python tools/pictures.py bsd100 SETS       # docs/bsd100.jpg
 python tools/pictures.py details KODAK     # weights/srgan_x4/details.jpg, enlarged three times
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np  # noqa: E402
 from PIL import Image, ImageDraw, ImageFont  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.evaluation import benchmark_sets  # noqa: E402
 from srgan_tf.images import degradation, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
@@ -86,11 +88,19 @@ def sheet(name, folder, networks):
     return picture
 
 
-def main(name, folder):
-    drawn = sheet(name, folder, {title: Upscaler(model) for title, model in NETWORKS.get(name, PAPER).items()})
-    out = Path(__file__).parents[1] / FILES.get(name, f"docs/{name}.jpg")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=DETAILS)
+    parser.add_argument("folder")
+    args = parser.parse_args()
+    networks = {title: Upscaler(model) for title, model in NETWORKS.get(args.name, PAPER).items()}
+    drawn = sheet(args.name, args.folder, networks)
+    out = Path(__file__).parents[1] / FILES.get(args.name, f"docs/{args.name}.jpg")
     drawn.save(out, optimize=True, quality=93, subsampling=0)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

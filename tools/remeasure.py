@@ -16,6 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 
 from srgan_tf.errors import UserError  # noqa: E402
+from srgan_tf.evaluation import cache  # noqa: E402
 from srgan_tf.networks import models  # noqa: E402
 from srgan_tf.networks.pixels import to_lr  # noqa: E402
 from srgan_tf.saved_models import export, zoo  # noqa: E402
@@ -29,12 +30,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("model", "pictures", "out"):
         parser.add_argument(name)
-    parser.add_argument("--cache_dir", default="runs/cache")
-    parser.add_argument("--crops", type=int, default=2048)
+    parser.add_argument("--cache_dir", default=str(cache.default_folder()))
+    parser.add_argument("--crops", type=int, default=2048, help="a multiple of 16")
     args = parser.parse_args()
+    batch = 16
+    if args.crops < batch or args.crops % batch:
+        parser.error(f"--crops {args.crops}: not a positive multiple of {batch}. Change it.")
+    if os.path.lexists(args.out) and not Path(args.out, "saved_model.pb").is_file():
+        raise UserError(f"OUT {args.out}: exists and is not a SavedModel. Choose another folder.")
     folder = zoo.resolve(args.model, flag="MODEL")
     generator, facts = export.restore(folder), zoo.attributes(folder)
-    scale, batch = models.scale_of(generator), 16
+    scale = models.scale_of(generator)
     crops = Crops(open_store(Folder(args.pictures, scale), scale, args.cache_dir), crop=96, batch=batch)
     batch_norm.remeasure(generator, [to_lr(crops(n)[0]) for n in range(args.crops // batch)])
     export.export(generator, args.out, attributes={name: facts[name] for name in ("step", "start") if name in facts})

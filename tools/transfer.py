@@ -37,6 +37,9 @@ def main():
     network = models.srresnet(facts["scale"], blocks=facts["blocks"], features=facts["features"])
     norms = {layer.name: layer.epsilon for layer in network.layers if isinstance(layer, layers.BatchNormalization)}
     model, trained, base = (models.named_weights(export.restore(place)) for place in places)
+    for name, weights in (("TRAINED", trained), ("BASE", base)):
+        if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.items()}:
+            raise UserError(f"{name} {getattr(args, name.lower())}: another network than MODEL. Give one of its size.")
     maps = [as_maps(weights, norms) for weights in (model, trained, base)]
     total = {name: maps[0][name] + maps[1][name] - maps[2][name] for name in model}
     for name, epsilon in norms.items():

@@ -7,6 +7,7 @@ shows details of Kodak images by SRResNet, by the last SavedModel of each varian
 matplotlib: pip install ".[benchmark]".
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -49,12 +50,17 @@ def last(run):
     return max((run / "saved_model").iterdir(), key=lambda version: int(version.name))
 
 
-def main(out, kodak, *runs):
-    runs = {label: Path(run) for label, run in (run.split("=", 1) for run in runs)}
-    curves(f"{out}.png", runs)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out")
+    parser.add_argument("kodak")
+    parser.add_argument("runs", nargs="+", metavar="LABEL=RUN/srgan")
+    args = parser.parse_args()
+    runs = {label: Path(run) for label, run in (run.split("=", 1) for run in args.runs)}
+    curves(f"{args.out}.png", runs)
     networks = {"SRResNet": Upscaler("srresnet"), **{label: Upscaler(str(last(run))) for label, run in runs.items()}}
-    pictures.sheet("example", kodak, networks).save(f"{out}.jpg", quality=93, subsampling=0)
+    pictures.sheet("example", args.kodak, networks).save(f"{args.out}.jpg", quality=93, subsampling=0)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -23,6 +23,7 @@ from PIL import Image  # noqa: E402
 
 import srgan_tf  # noqa: E402
 from srgan_tf import losses  # noqa: E402
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 
 SCALE, CROP = 4, 96  # CROP: side of an HR crop in pixels
@@ -62,11 +63,7 @@ def new_optimizer(learning_rate):
 
 
 def train_step(generator, discriminator, g_optimizer, d_optimizer, content_loss, lr, hr):
-    """Update both networks from one batch; returns the losses by name.
-
-    Args:
-        content_loss: a function of HR and SR, such as `losses.mse` or `losses.vgg_loss("vgg54")`.
-    """
+    """Update both networks from one batch; `content_loss` is a function of HR and SR. Returns the losses by name."""
     with tf.GradientTape() as g_tape, tf.GradientTape() as d_tape:
         sr = generator(lr, training=True)
         real = discriminator(hr, training=True)  # logits: positive means "this is HR"
@@ -98,7 +95,7 @@ def main():
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)  # now, not after the training
     pairs = read_pictures(args.pictures) if Path(args.pictures).is_dir() else []
     if not pairs:
-        sys.exit(f"error: {args.pictures}: no folder with images of at least {CROP} pixels. Give another one.")
+        sys.exit(f"error: {args.pictures}: not a folder with images of at least {CROP} pixels. Give another folder.")
     generator, discriminator = srgan_tf.load("srresnet"), srgan_tf.discriminator(CROP)
     optimizers = new_optimizer(1e-4), new_optimizer(1e-4)
     for network, optimizer in zip((generator, discriminator), optimizers):
@@ -117,4 +114,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

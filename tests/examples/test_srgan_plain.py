@@ -1,6 +1,7 @@
 """The plain training loop for students does what the product does, and runs as its help says."""
 
 import importlib.util
+import runpy
 import subprocess
 import sys
 
@@ -80,8 +81,16 @@ def test_a_folder_without_images_is_one_line(example, tmp_path, monkeypatch, nam
     (tmp_path / "file.png").touch()
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr(sys, "argv", ["srgan_plain.py", str(tmp_path / name), "--out", str(tmp_path / "out.keras")])
-    with pytest.raises(SystemExit, match=f"error: {tmp_path / name}: no folder with images of at least 96 pixels"):
+    with pytest.raises(SystemExit, match=f"error: {tmp_path / name}: not a folder with images of at least 96 pixels"):
         example.main()
+
+
+def test_missing_weights_of_vgg_are_one_line(tmp_path, monkeypatch):
+    Image.new("RGB", (96, 96)).save(tmp_path / "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(EXAMPLE), ".", "--vgg_weights", "nope.h5"])
+    with pytest.raises(SystemExit, match="error: --vgg_weights: the weights of VGG19 are not in nope.h5"):
+        runpy.run_path(str(EXAMPLE), run_name="__main__")
 
 
 def test_crops_show_the_same_part_of_both_pictures(example):

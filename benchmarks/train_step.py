@@ -5,8 +5,8 @@
 Both take batches of uint8 crops, compute the MSE in training mode and its gradients, and update with Adam. On a GPU
 this package compiles the step with XLA, as `train.py` does; PyTorch runs its step as it is, or with `--compile` through
 torch.compile. Each has a process of its own; the other waits. The share is the arithmetic of the convolutions relative
-to the rate of a large matrix product in the same precision, measured by TensorFlow. bfloat16 is measured only where the
-device computes in it natively. The last line is one JSON object.
+to the rate of a large matrix product in the same precision, measured by TensorFlow. bfloat16 is measured only on
+devices that support it natively. The last line is one JSON object.
 """
 
 import argparse

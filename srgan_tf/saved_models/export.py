@@ -209,7 +209,7 @@ def _require(condition, *message):
 
 def _check_replaceable(folder):
     if folder.exists() and not (folder / "saved_model.pb").is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f"{folder} exists and is no SavedModel")
+        raise FileExistsError(f"{folder} exists and is not a SavedModel")
 
 
 def _move_into_place(part, folder):

@@ -31,7 +31,7 @@ def resolve(model: str | os.PathLike, scale: int | None = None, *, flag: str = "
     """
     folder = _find(str(model), scale, flag)
     if scale is not None and (own := attributes(folder)["scale"]) != scale:
-        raise UserError(f"--scale {scale}: {folder} enlarges {own} times. Leave --scale out or give another model.")
+        raise UserError(f"--scale {scale}: {folder} enlarges {own} times. Omit --scale, or give another model.")
     return folder
 
 

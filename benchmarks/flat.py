@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np  # noqa: E402
 from absl import app, flags  # noqa: E402
 
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.evaluation import benchmark_sets, evaluate, measures  # noqa: E402
 from srgan_tf.upscaling.upscaler import Upscaler  # noqa: E402
 
@@ -41,6 +42,8 @@ def main(_):
     found = {}
     for name in MODEL.value:
         blend = name.replace(".", "", 1).isdigit()
+        if blend and float(name) > 1:
+            raise UserError(f"--model {name}: not from 0 to 1, as --fidelity is. Change it.")
         upscale = Upscaler(fidelity=float(name), precision="float32") if blend else Upscaler(name, precision="float32")
         found[name] = {pad: measured(padded(upscale, pad)) for pad in PAD.value}
         if SET5.value:
@@ -84,4 +87,7 @@ def measured(function):
 
 
 if __name__ == "__main__":
-    app.run(main)
+    try:
+        app.run(main)
+    except UserError as error:
+        sys.exit(f"error: {error}")

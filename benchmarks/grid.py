@@ -27,6 +27,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 import numpy as np  # noqa: E402
 
 from srgan_tf import Upscaler  # noqa: E402
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.images import formats, reading  # noqa: E402
 from srgan_tf.resize import imresize  # noqa: E402
 from srgan_tf.saved_models import zoo  # noqa: E402
@@ -119,16 +120,23 @@ def main():
     parser.add_argument("--model", default="srgan")
     parser.add_argument("--base", help="the model that is subtracted; default: the one from which --model was trained")
     args = parser.parse_args()
+    if not os.path.isdir(args.data_dir):
+        raise UserError(f"--data_dir {args.data_dir}: not a folder. Give a folder of images.")
     base, model = Upscaler(args.base or zoo.origin(zoo.resolve(args.model))), Upscaler(args.model)
     spectra, details, patterns = [], [], []
     for path in sorted(path for path in Path(args.data_dir).iterdir() if path.suffix.lower() in formats.FORMATS):
         hr = reading.read(path).pixels
+        if min(hr.shape[:2]) < SIDE:
+            print(f"skipped: {path} has no complete tile of {SIDE} x {SIDE} pixels", file=sys.stderr)
+            continue
         hr = hr[: hr.shape[0] // 4 * 4, : hr.shape[1] // 4 * 4]
         lr = imresize(hr, 1 / 4)
         smooth, sr, hr = (pixels @ LUMA for pixels in (base(lr), model(lr), hr))
         spectra.append([power(sr - smooth), power(hr - smooth)])
         details.append([detail(sr), detail(hr)])
         patterns.append([pattern(sr - smooth), pattern(hr - smooth)])
+    if not spectra:
+        raise UserError(f"--data_dir {args.data_dir}: no image of at least {SIDE} x {SIDE} pixels. Give larger ones.")
     spectra = [np.mean(spectrum, axis=0) for spectrum in zip(*spectra)]
     ours, theirs = map(peaks, spectra)
     chance = dict(zip(("model", "hr"), map(elsewhere, spectra)))
@@ -145,4 +153,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

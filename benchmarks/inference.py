@@ -3,8 +3,8 @@
     python benchmarks/inference.py
 
 All take uint8 [1, H, W, 3] and return uint8 [1, 4H, 4W, 3], with the same weights and number of threads. They run in
-turn in one process. PyTorch runs eagerly, without torch.compile. bfloat16 is measured only where the processor computes
-in it natively. Prints medians; the last line is one JSON object:
+turn in one process. PyTorch runs eagerly, without torch.compile. bfloat16 is measured only on devices that support
+it natively. Prints medians; the last line is one JSON object:
 
 - `float32_ratio`, `bfloat16_ratio`: time of the fastest other framework divided by ours, geometric mean over the sizes.
 - `float32_matmul_share`, `bfloat16_matmul_share`: our FLOP/s, counted for the network as in the paper, divided by
@@ -28,6 +28,7 @@ import numpy as np  # noqa: E402
 from absl import app, flags, logging  # noqa: E402
 
 SIZES = flags.DEFINE_list("sizes", ["64", "128", "256"], "Sides of the square LR images.")
+flags.register_validator("sizes", lambda sizes: all(map(str.isdecimal, sizes)), "must be numbers: SIDE,SIDE,...")
 ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds at the smallest size; fewer at larger sizes, at least 3.")
 THREADS = flags.DEFINE_integer("threads", 2, "Threads of each framework.")
 SIDE = 3000  # of the matrices

@@ -24,6 +24,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from srgan_tf.errors import UserError  # noqa: E402
 from srgan_tf.images.degradation import PRESETS  # noqa: E402
 from srgan_tf.training.batches import Crops  # noqa: E402
 from srgan_tf.training.datasets import Folder, Picture  # noqa: E402
@@ -115,4 +116,7 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -20,6 +20,9 @@ from absl import app, flags
 from PIL import Image
 
 SIZE = flags.DEFINE_list("size", ["4000", "3000"], "Width and height of the image.")
+flags.register_validator(
+    "size", lambda size: len(size) == 2 and all(map(str.isdecimal, size)), "must be two numbers: WIDTH,HEIGHT"
+)
 MODEL = flags.DEFINE_string("model", "srresnet", "The flag of upscale.py.")
 PRECISION = flags.DEFINE_string("precision", "auto", "The flag of upscale.py.")
 ROOT = Path(__file__).resolve().parent.parent

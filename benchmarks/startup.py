@@ -15,7 +15,7 @@ from pathlib import Path
 
 from absl import app, flags
 
-ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of runs of each.")
+ROUNDS = flags.DEFINE_integer("rounds", 7, "Number of runs of each.", lower_bound=1)
 SMALL = Path(__file__).resolve().parent.parent / "docs" / "parrots.png"
 SIDE = flags.DEFINE_integer("side", 64, "Side of the square image in pixels.")
 

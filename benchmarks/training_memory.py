@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 
+from srgan_tf.errors import UserError  # noqa: E402
+
 LEAST = 3 * 10**9  # minimum size of the store, bytes
 
 
@@ -114,4 +116,7 @@ def _folder_of(store, cache):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -76,6 +76,10 @@ def test_help_is_printed_and_nothing_is_drawn(tmp_path, tool):
         (["remeasure.py", "srresnet", ".", "."], 1, "error: OUT .: exists and is not a SavedModel."),
         (["pictures.py", "foo", "."], 2, "invalid choice: 'foo'"),
         (["transfer.py", "srresnet", "srresnet", "SMALL", "out"], 1, "another network than MODEL"),
+        (["../benchmarks/flat.py", "--model", "2"], 1, "error: --model 2: not from 0 to 1"),
+        (["../benchmarks/grid.py", "--data_dir", "nope"], 1, "error: --data_dir nope: not a folder"),
+        (["../benchmarks/input_pipeline.py", "--data_dir", "nope"], 1, "error: nope: not a folder"),
+        (["../benchmarks/training_memory.py", "--data_dir", "nope"], 1, "error: nope: not a folder"),
     ],
     ids=str,
 )
@@ -85,3 +89,23 @@ def test_a_wrong_argument_is_named_before_the_work(tmp_path, small_model, argume
         [sys.executable, TOOLS / arguments[0], *arguments[1:]], cwd=tmp_path, capture_output=True, text=True
     )
     assert run.returncode == status and said in run.stderr.splitlines()[-1] and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["startup.py", "--rounds", "0"], ["memory.py", "--size", "10"], ["inference.py", "--sizes", "abc"]],
+    ids=str,
+)
+def test_a_wrong_flag_of_a_benchmark_is_no_traceback(arguments):
+    command = [sys.executable, TOOLS.parent / "benchmarks" / arguments[0], *arguments[1:]]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1 and f"flag {arguments[1]}=" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_grid_benchmark_skips_images_without_a_complete_tile(tmp_path):
+    Image.new("RGB", (300, 200)).save(tmp_path / "a.png")
+    command = [sys.executable, TOOLS.parent / "benchmarks" / "grid.py", "--data_dir", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1 and f"skipped: {tmp_path / 'a.png'} has no complete tile" in run.stderr
+    assert run.stderr.endswith(": no image of at least 256 x 256 pixels. Give larger ones.\n")

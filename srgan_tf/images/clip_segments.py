@@ -84,12 +84,17 @@ class Encoder:
 
     def __init__(self, stream, options, mux, store):
         self._stream, self._options, self._mux, self._store = stream, options, mux, store
-        self._context, self._packets, self._count = None, [], 0
+        self._context, self._packets, self._count, self._durations = None, [], 0, {}
 
-    def encode(self, frame):
-        """Encode a frame, and finish the segment if it is the segment's last frame."""
+    def encode(self, frame, duration):
+        """Encode a frame, and finish the segment if it is the segment's last frame.
+
+        `duration` is in units of the stream's time base. Only the packet keeps it: the encoder ignores that of frames,
+        and the last frame of a clip would be shown for no time.
+        """
         if self._context is None:
             self._context = self._copy()
+        self._durations[frame.pts] = duration
         self._take(self._context.encode(frame))
         self._count += 1
         if self._count % LENGTH == 0:
@@ -113,7 +118,8 @@ class Encoder:
 
     def _take(self, packets):
         for packet in packets:
-            entry = bytes(packet), packet.pts, packet.dts, packet.duration, packet.is_keyframe
+            duration = self._durations.pop(packet.pts)
+            entry = bytes(packet), packet.pts, packet.dts, duration, packet.is_keyframe
             if self._store:
                 self._packets.append(entry)
             self._write(*entry)

@@ -93,7 +93,7 @@ class Writer:
         self._last = time if self._last is None else max(time, self._last + 1)
         if self.count >= self._stored:
             encoded.pts, encoded.time_base = self._last, time_base
-            self._encoder.encode(encoded)
+            self._encoder.encode(encoded, round(frame.duration * frame.time_base / time_base))
         self.count += 1
 
     def copy(self, packet):

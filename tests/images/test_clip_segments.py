@@ -20,7 +20,7 @@ def packets(path):
     with av.open(str(path)) as clip:
         found = [packet for packet in clip.demux() if packet.size]
         found.sort(key=lambda packet: packet.stream.index)  # the order within each stream stays
-        return [(packet.stream.index, packet.dts, packet.pts, bytes(packet)) for packet in found]
+        return [(packet.stream.index, packet.dts, packet.pts, packet.duration, bytes(packet)) for packet in found]
 
 
 @pytest.fixture

@@ -111,3 +111,18 @@ def test_times_that_repeat_or_jump_back_increase_and_all_frames_stay(tmp_path):
     clips.enlarge(tmp_path / "again.mkv", tmp_path / "large.mkv", larger)
     times = times_of(tmp_path / "large.mkv")
     assert len(times) == 6 and times == sorted(set(times)) and abs(times[-1] - 0.12) < 0.003
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("pts", [[0], [0, 40, 80, 1000, 1040, 3000]], ids=["one frame", "several"])
+def test_the_last_frame_is_shown_as_long_as_before(tmp_path, suffix, pts):
+    clip = make(tmp_path / "clip.mkv", len(pts), pts=pts, time_base=Fraction(1, 1000), options={"bf": "0"})
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "long.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        for one in source.demux(video=0):
+            if one.size:
+                one.duration = 5000 if one.pts == pts[-1] else 40
+                one.stream = stream
+                out.mux(one)
+    clips.enlarge(tmp_path / "long.mkv", tmp_path / f"large{suffix}", larger)
+    assert max(packets_of(tmp_path / f"large{suffix}", "video")) == (pts[-1] / 1000, pts[-1] / 1000 + 5)

@@ -90,8 +90,10 @@ def claimed(path: str | os.PathLike) -> Iterator[bool]:
 
 def sweep(folder: str | os.PathLike) -> None:
     """Remove unfinished files and folders of killed processes from a folder; those of running processes stay."""
-    folder = Path(folder)
-    for part in [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]:
+    parts, folder = [], Path(folder)
+    with contextlib.suppress(OSError):  # a folder that cannot be read is reported when it is written to
+        parts = [*folder.glob(f"{_PREFIX}*{_SUFFIX}"), *folder.glob(f"{_PREFIX}*{_CLAIM}")]
+    for part in parts:
         with contextlib.suppress(OSError):
             inside = part.is_dir()
             with open(part / _CLAIM, "ab") if inside else open(part, "r+b") as file:  # NFS locks only writable files

@@ -364,6 +364,14 @@ def test_a_folder_with_the_name_of_a_result_fails_alone(album):
     assert lines.errors == ["dog_x4.PNG: a folder has the name of the result. Choose another --output."]
 
 
+def test_an_output_that_cannot_be_reached_is_one_line_also_with_overwrite(album):
+    Image.new("RGB", (3, 3)).save("cat.png")
+    lines, target = Lines(), f"{300 * 'n'}/cat_x4.png"
+    jobs.run([plans.Job("cat.png", target)], Function(), overwrite=True, reporter=lines)
+    [line] = lines.errors
+    assert line == f"{target}: cannot be written (File name too long). Choose another --output."
+
+
 @pytest.mark.parametrize("recursive", [False, True])
 def test_the_files_and_folders_of_a_command_line_are_looked_up_once(album, monkeypatch, recursive):
     looked_up = []

@@ -26,7 +26,7 @@ class Made:
 
     small, large: (width, height) before and after; None for a clip.
     notes: notes for the user.
-    bytes: the sizes of the two files.
+    bytes: the sizes of the two files, 0 for one that was taken away at once.
     """
 
     small: tuple[int, int] | None
@@ -149,18 +149,25 @@ def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOpti
         UserError: if the picture cannot be read or enlarged, or its result cannot be written.
     """
     with job.source.fetched() as source, job.target.stored() as target:
-        before = 0
-        with contextlib.suppress(OSError):  # reported when the file is read
-            before = os.path.getsize(source)  # now: the file may be gone when the result is finished
+        status = _status(source)  # now: the file may be gone when the result is finished
         task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options)
         try:
             made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
         except MemoryError:
             raise UserError(f"{job.source}: not enough memory. Make it smaller or cut it into parts.") from None
-        if options.keep_times:
-            status = os.stat(source)
-            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
-        return dataclasses.replace(made, bytes=(before, os.path.getsize(target)))
+        if options.keep_times and status:
+            with contextlib.suppress(OSError):
+                os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        sizes = tuple(one.st_size if one else 0 for one in (status, _status(target)))
+        return dataclasses.replace(made, bytes=sizes)
+
+
+def _status(path):
+    """`os.stat`, or None for a file that another program has taken away; a missing source is reported when read."""
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
 
 
 class _Task:

@@ -347,6 +347,7 @@ def test_an_animation_whose_result_is_kept_in_memory_is_refused_where_that_is_to
 
 def test_a_picture_that_is_removed_while_it_is_enlarged_does_not_fail(album):
     Image.new("RGB", (3, 3)).save("cat.png")
+    os.utime("cat.png", ns=(10**18, 10**18))
     size = os.path.getsize("cat.png")
 
     def enlarge(picture):
@@ -354,7 +355,24 @@ def test_a_picture_that_is_removed_while_it_is_enlarged_does_not_fail(album):
         return picture
 
     [job] = plans.plan(["cat.png"], label="x2")
-    assert jobs.make(job, Function(enlarge)).bytes == (size, os.path.getsize("cat_x2.png"))
+    made = jobs.make(job, Function(enlarge), options=FileOptions(keep_times=True))
+    assert made.bytes == (size, os.path.getsize("cat_x2.png"))
+    assert os.stat("cat_x2.png").st_mtime_ns == 10**18
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_result_that_is_taken_away_at_once_does_not_fail(album, monkeypatch, keep):
+    Image.new("RGB", (3, 3)).save("cat.png")
+    size, write = os.path.getsize("cat.png"), jobs.writing.write
+
+    def take(path, *rest):
+        notes = write(path, *rest)
+        Path(path).unlink()
+        return notes
+
+    monkeypatch.setattr(jobs.writing, "write", take)
+    [job] = plans.plan(["cat.png"], label="x4")
+    assert jobs.make(job, Function(), options=FileOptions(keep_times=keep)).bytes == (size, 0)
 
 
 def test_a_folder_with_the_name_of_a_result_fails_alone(album):

@@ -54,6 +54,7 @@ _HELD_BY = {
     "georeference": ("georeference", ("TIFF",)),
     "texts": ("texts", ("PNG",)),
     "comment": ("comment", ("JPEG", "GIF")),
+    "dpi": ("resolution", (*_WITH_EXIF, "BMP")),
 }  # a field's name and formats
 _LONGEST_SIDE = {"JPEG": 65500, "WEBP": 16383, "GIF": 65535, "AVIF": 32768}
 _EMPTY = {"texts": ()}
@@ -152,6 +153,9 @@ def fitted(picture, kind):
         if kind not in kinds and getattr(picture, field):
             changes[field] = _EMPTY.get(field)
             notes += (f"without its {name}",)
+    if kind == "JPEG" and picture.dpi and max(picture.dpi) > metadata.MOST_DPI_IN_JPEG:
+        changes["dpi"] = None
+        notes += ("without its resolution",)
     if kind != "PNG" and picture.colours:
         changes["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)

@@ -11,6 +11,7 @@ IPTC = 0x83BB  # a tag of TIFF files
 _IPTC_IN_JPEG = 0x0404  # a resource of Photoshop
 SIDEWAYS = range(5, 9)  # orientations that swap rows and columns
 _MOST_DPI = 0.0254 * 2**31  # the maximum in PNG
+MOST_DPI_IN_JPEG = 65535  # Pillow writes higher ones modulo 65536
 XMP = 0x02BC  # a tag of TIFF files, and sometimes of EXIF
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x0112, 0x011A, 0x011B, 0x0128
@@ -93,7 +94,7 @@ def tags_for(kind, picture):
     if kind == "TIFF":
         for tag in set(tags) - _DESCRIPTIVE:
             del tags[tag]
-    elif kind == "WEBP" and picture.dpi:  # WebP can store the resolution only in EXIF
+    elif kind in ("WEBP", "AVIF") and picture.dpi:  # these can store the resolution only in EXIF
         tags[_X_RESOLUTION], tags[_Y_RESOLUTION], tags[_UNIT] = *picture.dpi, 2
     _keep_letters(tags)
     return tags

@@ -305,10 +305,18 @@ def test_exif_is_updated_for_the_larger_picture(tmp_path, suffix):
         assert suffix == ".tif" or 0x0100 not in tags
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_resolution_is_read_from_every_format(tmp_path, suffix):
-    writing.write(tmp_path / f"a{suffix}", Picture(noise(4, 7, 3), dpi=(300.0, 200.0)))
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".avif"])
+def test_resolution_is_read_from_every_format_that_holds_it(tmp_path, suffix):
+    assert writing.write(tmp_path / f"a{suffix}", Picture(noise(4, 7, 3), dpi=(300.0, 200.0))) == ()
     assert reading.read(tmp_path / f"a{suffix}").dpi == pytest.approx((300, 200), abs=0.02)
+
+
+@pytest.mark.parametrize("name, dpi", [("a.gif", 300.0), ("a.jpg", 101600.0)])
+def test_a_resolution_that_the_format_does_not_hold_is_left_out_and_noted(tmp_path, name, dpi):
+    assert writing.write(tmp_path / name, Picture(np.zeros((4, 7, 3), np.uint8), dpi=(dpi, dpi))) == (
+        "without its resolution",
+    )
+    assert reading.read(tmp_path / name).dpi is None
 
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

@@ -274,8 +274,8 @@ def _clashes(jobs):
         if job.target.identity() in sources:
             clashes[job] = f"{job.target}: the result would replace a picture given. Choose another --output."
         elif target in taken:
-            both = f"{taken[target]} and {job.source}"
-            clashes[job] = f"{job.target}: {both} would both be written to it. Enlarge them separately."
+            both = f"{taken[target]} and {job.source} would both be written to it"
+            clashes[job] = f"{job.target}: {both}. Enlarge one with another --suffix or --output."
         else:
             taken[target] = job.source
     return clashes

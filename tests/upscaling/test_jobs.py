@@ -259,7 +259,9 @@ def test_pictures_of_a_folder_whose_results_would_have_one_name_fail_alone(album
     [clash] = [job for job in planned if job.problem]
     with pytest.raises(UserError, match="would replace a picture given"):  # of all: one line
         plans.plan(["sub"], label="x4", suffix="")
-    assert clash.problem == "cat_x4.png: cat.jpg and cat.tga would both be written to it. Enlarge them separately."
+    assert clash.problem == (
+        "cat_x4.png: cat.jpg and cat.tga would both be written to it. Enlarge one with another --suffix or --output."
+    )
 
 
 def too_deep(folder):

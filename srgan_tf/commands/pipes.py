@@ -1,6 +1,7 @@
 """One picture from standard input, to standard output, or both: `cat a.png | upscale.py - > b.png`."""
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -35,16 +36,19 @@ def run(paths, output, enlarger, *, format=None, overwrite=False, options):
         A `jobs.Outcome`.
 
     Raises:
-        UserError: for several paths, for a terminal as standard output, for a video, for two formats, or if reading or
-            writing the pipe fails.
+        UserError: for several paths, for a terminal or nothing as standard output, for an empty standard input, for a
+            video, for two formats, or if reading or writing the pipe fails.
     """
     if len(paths) != 1:
-        raise UserError(f"{NAME}: takes one picture, not {len(paths)} paths. Give a folder with --output for several.")
+        several = "To enlarge several, give files and a folder as --output."
+        raise UserError(f"{NAME}: takes one picture, not {len(paths)} paths. {several}")
     if clip_names.is_clip(paths[0]):
         raise UserError(f"--output {output}: videos cannot be written to a pipe. Give a file.")
     output = NAME if output is None else output
     if output in _STDOUT and sys.stdout.isatty():
         raise UserError(f"--output {NAME}: a picture cannot be shown on a terminal. Redirect it, or give a file.")
+    if output in _STDOUT and getattr(sys.stdout, "name", None) == os.devnull:  # opened by `start` in place of it
+        raise UserError(f"--output {NAME}: standard output is closed. Redirect it, or give a file.")
     if not _is_pipe(output):
         formats.check_same(format, output)
     with tempfile.TemporaryDirectory(prefix="srgan_tf-") as folder:
@@ -96,6 +100,8 @@ def _read(name, path):
     with _problems("standard input" if name in _STDIN else name, "read"):
         with _opened(name, _STDIN, sys.stdin, "rb") as source, open(path, "wb") as target:
             shutil.copyfileobj(source, target)
+    if name in _STDIN and not os.path.getsize(path):
+        raise UserError(f"{NAME}: standard input is empty. Give a picture.")
 
 
 def _write(path, name):

@@ -60,13 +60,17 @@ def test_process_substitution_reads_and_writes_the_files_of_the_shell(tmp_path, 
     assert Image.open(tmp_path / "large.png").size == (24, 20)
 
 
-def test_closed_standard_input_is_an_empty_one(tmp_path, small_model):
+def test_closed_standard_input_is_an_empty_one_and_closed_standard_output_is_refused(tmp_path, small_model):
     (tmp_path / "a.png").write_bytes(png())
     command = f"{sys.executable} {ROOT / 'upscale.py'} --model {small_model}"
     done = subprocess.run(["bash", "-c", f"{command} a.png -o - <&-"], cwd=tmp_path, capture_output=True, timeout=120)
     assert Image.open(io.BytesIO(done.stdout)).size == (24, 20)
     done = subprocess.run(["bash", "-c", f"{command} - <&-"], cwd=tmp_path, capture_output=True, timeout=120)
-    assert (done.returncode, done.stdout) == (2, b"") and done.stderr.startswith(b"error: -: the file is empty")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"error: -: standard input is empty. Give a picture.\n"
+    for null, status in ((">&-", 2), ("> /dev/null", 0)):
+        done = subprocess.run(["bash", "-c", f"{command} a.png -o - {null}"], cwd=tmp_path, capture_output=True)
+        assert (done.returncode, b"standard output is closed" in done.stderr) == (status, status == 2)
 
 
 def test_an_existing_file_is_kept(upscale, tmp_path):

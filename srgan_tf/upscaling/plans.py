@@ -67,6 +67,7 @@ class Request:
     files, folders: places without duplicates.
     output: a place, or None to write beside each picture.
     label, recursive, format, suffix: see `of`.
+    into_folder: whether the output is named as a folder, with a slash at the end.
     """
 
     files: tuple
@@ -76,6 +77,7 @@ class Request:
     recursive: bool
     format: str | None
     suffix: str | None = None
+    into_folder: bool = False
 
     @classmethod
     def of(cls, paths, output=None, *, label, recursive=False, format=None, suffix=None):
@@ -84,8 +86,8 @@ class Request:
         Args:
             paths: pictures and clips; folders, whose direct pictures are used except clips, hidden files and results
                 of other pictures; and patterns such as `*.png`, unless a file has that name.
-            output: a file name if `paths` is one file, otherwise a folder; None writes `NAME_x4.png` beside
-                `NAME.png`.
+            output: a file name if `paths` is one file, otherwise a folder, as is every name that ends in `/`; None
+                writes `NAME_x4.png` beside `NAME.png`.
             label: "x4" in these names.
             recursive: whether to include pictures in sub-folders; the sub-folders are recreated below `output`.
             format: the suffix, without its dot, of the results of pictures; None keeps the format of each picture.
@@ -96,8 +98,9 @@ class Request:
         found = {place.normalised(): place for path in paths for place in places.of(path).matches()}.values()
         folders = [place for place in found if place.kind() == "folder"]
         files = tuple(place for place in found if place not in set(folders))
+        into_folder = str(output).endswith(("/", os.sep))  # a place has no slash at its end
         output = None if output is None else places.of(output, flag="--output")
-        return cls(files, tuple(folders), output, label, recursive, format, suffix)
+        return cls(files, tuple(folders), output, label, recursive, format, suffix, into_folder)
 
     def anywhere(self):
         """The same request, independent of the working directory."""
@@ -140,16 +143,18 @@ class Request:
         return self.output and self.output.kind()
 
     def _output_is_folder(self):
-        """Whether `output` is a folder: it exists as one, or does not have the suffix of a picture or clip."""
+        """Whether `output` is a folder: it is named or exists as one, or has no suffix of a picture or clip."""
         known = {*formats.FORMATS, *clip_names.CONTAINERS}
-        return self._output_kind == "folder" or self.output.suffix.lower() not in known
+        return self.into_folder or self._output_kind == "folder" or self.output.suffix.lower() not in known
 
     def _check_output(self):
         output = self.output
+        if self._output_kind == "file" and self.into_folder:
+            raise UserError(f"--output {output}/: a file, not a folder. Choose another name.")
         if self._output_kind == "file":
             raise UserError(f"--output {output}: a file of an unsupported format. Give a picture's name or a folder.")
         named = output is not None and (clip_names.is_clip(output.name) or formats.is_picture(output.name))
-        if named and self._output_kind is None:
+        if named and self._output_kind is None and not self.into_folder:
             supported = " ".join([*formats.FORMATS, *clip_names.CONTAINERS])
             raise UserError(f"--output {output}: a format that cannot be written. Supported: {supported}.")
 

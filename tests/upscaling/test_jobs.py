@@ -96,6 +96,8 @@ def test_an_output_is_a_file_for_one_picture_and_else_a_folder(album):
     assert plan(["sub"], "large") == [("sub/bird.png", "large/bird_x4.png")]
     Path("folder.png").mkdir()
     assert plan(["cat.jpg"], "folder.png") == [("cat.jpg", "folder.png/cat_x4.jpg")]
+    for name in ("new.webp", "new.jp2"):
+        assert plan(["cat.jpg"], f"{name}/") == [("cat.jpg", f"{name}/cat_x4.jpg")]
 
 
 def test_a_picture_named_twice_is_one_job(album):
@@ -240,6 +242,7 @@ def test_format_changes_the_suffix_of_all(album):
         (["sub"], "large.png", "do not fit in one file"),
         (["cat.jpg"], "cat.jpg", "replace"),
         (["cat.jpg"], "notes.txt", "unsupported format"),
+        (["cat.jpg"], "dog.PNG/", "--output dog.PNG/: a file, not a folder"),
         (["cat.jpg"], "large.webm", "a format that cannot be written"),
         (["cat.jpg", "dog.PNG"], "large.jp2", "a format that cannot be written"),
         (["cat.jpg"], "linked.jpg", "replace"),

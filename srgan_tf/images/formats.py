@@ -159,6 +159,9 @@ def fitted(picture, kind):
     if kind != "PNG" and picture.colours:
         changes["colours"] = ()
         notes += () if png.are_srgb(picture.colours) else ("without its colour chunks",)
+    elif picture.pixels.dtype == np.uint8 and (kept := png.without_hdr(picture.colours)) != picture.colours:
+        changes["colours"] = kept
+        notes += ("without its HDR metadata",)
     picture = dataclasses.replace(picture, **changes)
     # WebP and AVIF store RGB pixels, which a grey profile does not describe.
     if picture.icc and (kind not in _WITH_EXIF or kind in ("WEBP", "AVIF") and picture.icc[16:20] == b"GRAY"):

@@ -15,7 +15,10 @@ MAX_TEXT, MAX_TEXTS = 2**20, 2**24
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
-_COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1}  # and the length of each in bytes
+# The chunks that define colours, with their lengths in bytes. Pillow does not write those of HDR displays.
+_HDR = {b"mDCV": 24, b"cLLI": 8}
+_COLOURS = {b"cICP": 4, b"cHRM": 32, b"gAMA": 4, b"sRGB": 1, **_HDR}
+_CREDENTIALS = b"caBX"  # signed by C2PA for the pixels of the file, which change
 _SRGB = {
     b"cICP": bytes((1, 13, 0, 1)),
     b"gAMA": struct.pack(">I", 45455),
@@ -91,7 +94,9 @@ def scan(file):
     """Read the `Chunks` of a binary file in one pass; empty if it is not a PNG file."""
     file.seek(0)
     texts, long, together, colours, profile, pixels, raw_xmp = [], [], 0, {}, False, False, None
+    credentials = False
     for kind, start, length in _chunks(file):
+        credentials = credentials or kind == _CREDENTIALS
         pixels = pixels or kind == b"IDAT"
         profile = profile or kind == b"iCCP" and not pixels
         if length == _COLOURS.get(kind) and not pixels:
@@ -108,8 +113,8 @@ def scan(file):
                 raw_xmp = _raw_profile(kind, data)
             elif _is_kept(data.partition(b"\0")[0]):
                 texts.append((kind, data))
-    kept = ((kind, data) for kind, data in colours.items() if kind == b"cICP" or not profile)
-    return Chunks(tuple(texts), tuple(kept), tuple(long), raw_xmp)
+    kept = ((kind, data) for kind, data in colours.items() if kind in (b"cICP", *_HDR) or not profile)
+    return Chunks(tuple(texts), tuple(kept), tuple(long), raw_xmp, credentials)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,12 +125,14 @@ class Chunks:
     colours: (kind, data) of the chunks that define the colours, without those that a profile overrides.
     long: (start, stop) in the file of texts that are too long.
     raw_xmp: XMP as ImageMagick writes it; None if absent, b"" if damaged.
+    credentials: whether there are content credentials (C2PA).
     """
 
     texts: tuple[tuple[bytes, bytes], ...] = ()
     colours: tuple[tuple[bytes, bytes], ...] = ()
     long: tuple[tuple[int, int], ...] = ()
     raw_xmp: bytes | None = None
+    credentials: bool = False
 
     def without_long_texts(self, file):
         """The file, rewound, or a copy in memory without texts that are too long.
@@ -149,7 +156,12 @@ def are_srgb(colours):
     colours = dict(colours)
     if b"cICP" in colours:  # cICP takes precedence over all others
         return colours[b"cICP"] == _SRGB[b"cICP"]
-    return b"sRGB" in colours or all(data == _SRGB[kind] for kind, data in colours.items())
+    return b"sRGB" in colours or all(data == _SRGB.get(kind) for kind, data in colours.items())
+
+
+def without_hdr(colours):
+    """Colour chunks without those of HDR displays."""
+    return tuple((kind, data) for kind, data in colours if kind not in _HDR)
 
 
 def chunks_to_write(xmp, texts, colours):

@@ -201,6 +201,7 @@ class PictureFile:
         fields["notes"] += notes
         fields["colours"], fields["texts"] = self.chunks.colours, self.chunks.texts
         fields["notes"] += ("without texts that are too long",) if self.chunks.long else ()
+        fields["notes"] += ("without its content credentials",) if self.chunks.credentials else ()
         fields["dpi"] = metadata.plausible_dpi(fields["dpi"], applied)
         return fields, orientation
 

@@ -84,6 +84,7 @@ LINEAR = (b"gAMA", struct.pack(">I", 100000))
 WIDE = (b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000))
 HDR = (b"cICP", bytes((9, 16, 0, 1)))
 LIKE_SRGB = (b"gAMA", struct.pack(">I", 45455))
+DISPLAY = [(b"mDCV", bytes(range(24))), (b"cLLI", bytes(range(8)))]
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -105,6 +106,20 @@ def test_colour_chunks_are_kept_in_png_and_noted_otherwise(tmp_path, colours, no
     assert reading.read(tmp_path / "out.png").colours == tuple(colours)
     for name in ("out.jpg", "out.tif"):
         assert ("without its colour chunks" in writing.write(tmp_path / name, found)) == note
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_the_chunks_of_hdr_displays_are_kept_with_16_bits_and_noted_otherwise(tmp_path, deep):
+    found = reading.read(write(tmp_path / "in.png", HDR, *DISPLAY, deep=deep))
+    assert writing.write(tmp_path / "out.png", found) == (() if deep else ("without its HDR metadata",))
+    assert reading.read(tmp_path / "out.png").colours == (HDR, *(DISPLAY if deep else []))
+    assert "without its colour chunks" in writing.write(tmp_path / "out.jpg", found)
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_content_credentials_are_left_out_and_noted(tmp_path, deep):
+    found = reading.read(write(tmp_path / "in.png", (b"caBX", b"manifest"), deep=deep))
+    assert found.notes == ("without its content credentials",)
 
 
 @pytest.mark.parametrize("deep", [False, True])

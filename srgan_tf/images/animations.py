@@ -196,6 +196,6 @@ def _frame(picture, kind, notes, quality):
     notes += [*picture.notes, *changed]
     image = writing.as_image(picture)
     if kind == "GIF" and image.mode != "L":
-        image, same = with_palette(image, dither=False, transparent=True)
-        notes += [] if same else ["reduced to 255 colours"]
+        image, changed = with_palette(image, dither=False, transparent=True)
+        notes += changed
     return image, formats.save_options(kind, picture, quality)

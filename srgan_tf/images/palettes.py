@@ -19,7 +19,7 @@ def with_palette(image, *, dither=True, transparent=False):
             frames with it.
 
     Returns:
-        A Pillow image of mode P, and whether its pixels equal those of the input.
+        A Pillow image of mode P, and notes about what changed.
     """
     alpha = np.asarray(image.getchannel("A")) if "A" in image.getbands() else None
     rgb = image.convert("RGB")
@@ -36,14 +36,16 @@ def with_palette(image, *, dither=True, transparent=False):
         else rgb.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG if dither else Image.Dither.NONE)
     )
     same = np.array_equal(np.asarray(result.convert("RGB")), np.asarray(rgb))
-    same = same and (alpha is None or set(np.unique(alpha)) <= {0, 255})
+    notes = () if same else ("reduced to 255 colours",)
+    if alpha is not None and not set(np.unique(alpha)) <= {0, 255}:
+        notes += ("partly transparent pixels became transparent or opaque",)
     if hidden is not None and (transparent or hidden.any()):
         indices = np.where(hidden, _TRANSPARENT, np.asarray(result)).astype(np.uint8)
         colours = (result.getpalette() + 768 * [0])[:768]
         result = Image.fromarray(indices)
         result.putpalette(colours)
         result.info["transparency"] = _TRANSPARENT
-    return result, same
+    return result, notes
 
 
 def _sample(image):

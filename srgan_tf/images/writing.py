@@ -45,8 +45,8 @@ def write(path, picture, options=_DEFAULT):
         else:
             image = as_image(picture)
             if kind == "GIF" and image.mode != "L":
-                image, same = with_palette(image)
-                notes += () if same else ("reduced to 255 colours",)
+                image, changed = with_palette(image)
+                notes += changed
             image.save(file, kind, **formats.save_options(kind, picture, options.quality))
     return notes
 

@@ -68,11 +68,12 @@ def whole_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def claimed(path: str | os.PathLike) -> Iterator[bool]:
-    """Claim a file before making it. Yields False if another process is making it.
+def claimed(path: str | os.PathLike) -> Iterator[bool | None]:
+    """Claim a file before making it. Yields True, or False if another process is making it.
 
     The claim is a lock on a hidden file in the same folder. It is released when the block or the process ends, for
-    any reason. If the folder does not exist, is not writable, or does not support locks, every claim succeeds.
+    any reason. Yields None if the folder does not exist or is not writable, so that nothing can be claimed. If it does
+    not support locks, every claim succeeds.
     """
     file = None
     name = hashlib.sha256(os.fsencode(Path(path).name)).hexdigest()[:16]
@@ -80,7 +81,7 @@ def claimed(path: str | os.PathLike) -> Iterator[bool]:
     with contextlib.suppress(OSError):
         file = _claim(mark)
     try:
-        yield file is not False
+        yield file if file is None else bool(file)
     finally:
         if file:
             if fcntl:

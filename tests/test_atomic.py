@@ -243,4 +243,4 @@ def test_a_claim_is_exclusive_and_ends_with_its_block(tmp_path):
             assert not again
     assert not list(tmp_path.iterdir())
     with atomic.claimed(tmp_path / "missing" / "x.png") as mine:
-        assert mine
+        assert mine is None

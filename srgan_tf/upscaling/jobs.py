@@ -90,6 +90,14 @@ def run(
     return run.outcome
 
 
+class _Taken(Exception):
+    """Another process began to make the same result in a new folder at the same time."""
+
+
+def _nothing():
+    pass
+
+
 class _Run:
     """The state of a run over several jobs."""
 
@@ -109,15 +117,23 @@ class _Run:
             if job.target.parent not in self._swept:
                 job.target.parent.sweep()
                 self._swept.add(job.target.parent)
-            with job.target.claimed() as mine:
-                if not mine:
+            with contextlib.ExitStack() as claims:
+                mine = claims.enter_context(job.target.claimed())
+                if mine is False:
                     return False
                 if _exists(job.target) and keep:  # another process has made it in the meantime
                     self._keep(job)
                     return True
-                made = make(job, self._enlarger, self.reporter, self._options)
+
+                def claim():
+                    if claims.enter_context(job.target.claimed()) is False or keep and _exists(job.target):
+                        raise _Taken
+
+                made = make(job, self._enlarger, self.reporter, self._options, _nothing if mine else claim)
             self.reporter.result(made.line(job))
             self.outcome.done += 1
+        except _Taken:
+            return False
         except ModelError:
             raise
         except UserError as error:
@@ -136,11 +152,12 @@ def kept_line(target) -> str:
     return one_line(f"kept {target}; --overwrite replaces it")
 
 
-def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOptions = _DEFAULT) -> Made:
+def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOptions = _DEFAULT, claim=_nothing) -> Made:
     """Make one result atomically.
 
     Args:
         job, enlarger, reporter, options: see `run`.
+        claim: a function that is called when the folder of the result exists, before anything is computed.
 
     Returns:
         A `Made`.
@@ -150,7 +167,7 @@ def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOpti
     """
     with job.source.fetched() as source, job.target.stored() as target:
         status = _status(source)  # now: the file may be gone when the result is finished
-        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options)
+        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options, claim)
         try:
             made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
         except MemoryError:
@@ -173,8 +190,8 @@ def _status(path):
 class _Task:
     """One local file to read and one to write."""
 
-    def __init__(self, job, name, enlarger, reporter, options):
-        self._source, self._target, self._name = job.source, job.target, name
+    def __init__(self, job, name, enlarger, reporter, options, claim):
+        self._source, self._target, self._name, self._claim = job.source, job.target, name, claim
         self._enlarger, self._reporter, self._options = enlarger, reporter, options
         self._frame_notes = {}  # in their order
 
@@ -193,7 +210,7 @@ class _Task:
     def clip(self):
         if not os.path.isfile(self._source):
             raise UserError(f"{self._source}: no such file. Check its name.")
-        self._target.parent.make_writable_folder()
+        self._begin()
         notes = clips.enlarge(
             self._source,
             self._target,
@@ -204,13 +221,17 @@ class _Task:
         )
         return Made(None, None, (*self._frame_notes, *notes))
 
+    def _begin(self):
+        self._target.parent.make_writable_folder()
+        self._claim()
+
     def _picture(self, small):
         height, width = self._enlarger.size.of(*small.pixels.shape[:2])
         kind = formats.check_fits(self._target, height, width, small)
         if kind not in formats.WITH_ALPHA:
             small = dataclasses.replace(small, alpha=None)  # it is opaque
         self._check_memory(height, width, formats.channels(small) * small.pixels.itemsize + 4)
-        self._target.parent.make_writable_folder()
+        self._begin()
         large = self._larger(small)
         notes = large.notes + writing.write(self._target, large, self._options)
         return Made(small.pixels.shape[1::-1], (width, height), tuple(notes))
@@ -221,7 +242,7 @@ class _Task:
         # Pillow keeps all frames of a GIF file in memory, and two copies of each frame of a PNG file.
         kept = {"GIF": 1, "PNG": 8}.get(formats.check_suffix(self._target), 0) * animation.count
         self._check_memory(height, width, 4 + kept)
-        self._target.parent.make_writable_folder()
+        self._begin()
         notes = (
             f"{animation.count} frames",
             *animations.write(self._target, animation, self._larger_frames(animation), self._options),

@@ -124,7 +124,7 @@ class Local(type(Path())):  # Python before 3.12 does not let `Path` itself be s
         atomic.sweep(self)
 
     def claimed(self):
-        """A context manager that yields False if another process is making this file, see `atomic.claimed`."""
+        """A context manager that claims the file before it is made, see `atomic.claimed`."""
         return atomic.claimed(self)
 
     @contextlib.contextmanager

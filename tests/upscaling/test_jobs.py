@@ -451,7 +451,6 @@ print(outcome.done, outcome.kept, outcome.failed)
 def start_run(tmp_path):
     """A function that starts a process which enlarges `in` into `out`, slowly, when it gets a line."""
     (tmp_path / "in").mkdir()
-    (tmp_path / "out").mkdir()
     for i in range(10):
         Image.new("RGB", (3, 3), (20 * i, 0, 0)).save(tmp_path / "in" / f"{i}.png")
     started = []
@@ -483,6 +482,7 @@ def go(process):
 @pytest.mark.parametrize("flags", [[], ["overwrite"]])
 def test_two_runs_on_one_folder_share_the_work(tmp_path, start_run, flags):
     if flags:
+        (tmp_path / "out").mkdir()
         for i in range(10):
             (tmp_path / "out" / f"{i}_x4.png").touch()
     runs = [start_run(*flags) for _ in range(2)]

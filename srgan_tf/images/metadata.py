@@ -127,6 +127,14 @@ def jpeg_segment(iptc):
     return b"\xff\xed" + struct.pack(">H", 2 + len(content)) + content
 
 
+def gif_xmp(file):
+    """The XMP packet of an open, binary GIF file, which Pillow does not read; None if absent."""
+    file.seek(0)
+    _, _, rest = file.read().partition(b"!\xff\x0bXMP DataXMP")
+    packet, end, _ = rest.partition(b"\x01\xff\xfe")  # behind the packet, for readers that expect blocks
+    return packet if end else None
+
+
 def is_lossless(file):
     """Whether the first picture of an open, binary WebP file is stored losslessly."""
     file.seek(12)

@@ -178,6 +178,8 @@ class PictureFile:
         comment, packet, orientation = image.info.get("comment"), image.info.get("xmp"), 1
         if image.format == "JPEG2000" and (comment or b"").startswith(b"Created by "):  # by the encoder
             comment = None
+        if image.format == "GIF":
+            packet = metadata.gif_xmp(self.file)
         if isinstance(comment, bytes) and 0 < len(comment) <= xmp.LONGEST:
             fields["comment"] = comment
         try:

@@ -436,6 +436,22 @@ def test_faces_marked_by_xmp_are_scaled_or_left_out(tmp_path, name):
         assert found.notes == note and (b"Regions" in found.xmp) == (not note) and b"Zo" in found.xmp
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_xmp_of_a_gif_is_kept_in_png_and_noted_in_gif(tmp_path, count):
+    first, *others = (Image.new("L", (7, 4), 90 * i) for i in range(count))
+    first.save(tmp_path / "x.gif", save_all=True, append_images=others, duration=100)
+    data = (tmp_path / "x.gif").read_bytes()
+    palette = 13 + 3 * 2 ** (data[10] % 8 + 1)
+    trailer = bytes([1, *range(255, -1, -1), 0])
+    packet = b"!\xff\x0bXMP DataXMP" + XMP.format(stale="").encode() + trailer
+    (tmp_path / "x.gif").write_bytes(data[:palette] + packet + data[palette:])
+    with reading.opened(tmp_path / "x.gif") as file:
+        frames = list(animations.read(file).frames()) if count > 1 else [file.picture()]
+    assert len(frames) == count and frames[0].xmp == XMP.format(stale="").encode()
+    assert writing.write(tmp_path / "y.png", frames[0]) == () and b"Zo" in xmp_of(tmp_path / "y.png")
+    assert writing.write(tmp_path / "y.gif", frames[0]) == ("without its XMP data",)
+
+
 def test_xmp_among_exif_is_not_written_twice(tmp_path):
     tags = Image.Exif()
     tags[700] = XMP.format(stale=STALE).encode()

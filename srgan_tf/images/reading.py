@@ -212,6 +212,10 @@ class PictureFile:
         image = self.image
         if image.format == "MPO" and image.n_frames > 1:
             return (f"the first of {image.n_frames} pictures in the file",)
+        if image.format in ("ICO", "ICNS") and len(image.info["sizes"]) > 1:
+            return (f"the largest of {len(image.info['sizes'])} pictures in the file",)
+        if getattr(image, "default_image", False):
+            return ("without the still picture for viewers that show no animations",)
         if image.format == "PSD" and image.n_frames > 1:
             return ("layers merged",)
         if image.format == "HEIF" and image.info.get("bit_depth", 8) > 8:

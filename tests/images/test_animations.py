@@ -159,6 +159,7 @@ def test_the_default_image_of_a_png_animation_is_not_a_frame(tmp_path):
     found, frames = read(tmp_path / "x.png")
     assert found.durations == (40, 60)
     np.testing.assert_array_equal(frames[0].pixels, picture(1).pixels)
+    assert frames[0].notes == ("without the still picture for viewers that show no animations",)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif"])
@@ -172,7 +173,9 @@ def test_a_png_animation_of_one_frame_is_the_picture_that_viewers_show(tmp_path)
     still.save(tmp_path / "x.png", save_all=True, append_images=[frame], default_image=True, duration=[40])
     with reading.opened(tmp_path / "x.png") as file:
         assert animations.read(file) is None
-        np.testing.assert_array_equal(file.picture().pixels, picture(1).pixels)
+        shown = file.picture()
+    np.testing.assert_array_equal(shown.pixels, picture(1).pixels)
+    assert shown.notes == ("without the still picture for viewers that show no animations",)
 
 
 def test_a_frame_that_follows_an_opaque_one_keeps_its_transparency_in_gif(tmp_path):

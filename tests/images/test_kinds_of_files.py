@@ -220,6 +220,13 @@ def test_a_flat_psd_is_one_picture(tmp_path):
     np.testing.assert_array_equal(reading.read(tmp_path / "x.psd").pixels, colours())
 
 
+@pytest.mark.parametrize("name, sizes", [("x.ico", [32, 16]), ("x.ico", [32]), ("x.icns", 8 * [32])])
+def test_smaller_icons_are_left_out_and_noted(tmp_path, name, sizes):
+    Image.fromarray(colours(32, 32)).save(tmp_path / name, sizes=[(size, size) for size in sizes])
+    several = (f"the largest of {len(sizes)} pictures in the file",)
+    assert reading.read(tmp_path / name).notes == (several if len(sizes) > 1 else ())
+
+
 def test_a_jpeg_whose_second_half_is_zero_bytes_is_damaged(tmp_path):
     rng = np.random.default_rng(1)
     file = io.BytesIO()

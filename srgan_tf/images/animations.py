@@ -1,6 +1,7 @@
 """Animations: GIF, WebP and PNG files of several frames, read and written frame by frame."""
 
 import dataclasses
+import io
 import itertools
 
 import numpy as np
@@ -119,7 +120,10 @@ def write(path, animation, frames, options=_DEFAULT):
             if kind == "GIF":
                 # Viewers clear frames with the transparent colour, which Pillow would remove from opaque ones.
                 saving |= {"disposal": 2, "optimize": False} if animation.alpha else {"disposal": 1}
-            _Sequence(first, (image for image, _ in prepared), animation.count).save(file, kind, **saving)
+            output = io.BytesIO() if kind == "WEBP" and animation.alpha else file
+            _Sequence(first, (image for image, _ in prepared), animation.count).save(output, kind, **saving)
+            if output is not file:
+                file.write(_marked_transparent(output.getvalue()))
     return tuple(dict.fromkeys(notes))
 
 
@@ -156,6 +160,16 @@ class _Sequence(Image.Image):
         self.__dict__.update({name: value for name, value in vars(image).items() if "encoder" not in name})
         self.info = dict(image.info)
         self._transparency = {key: self.info.pop(key) for key in ("transparency",) if key in self.info}
+
+
+def _marked_transparent(data):
+    """A WebP file with the flag for transparency, without which viewers show what no frame covers as opaque.
+
+    libwebp sets it only if the frames have transparent pixels, but it crops them to what changes.
+    """
+    if data[12:16] != b"VP8X":  # frames that are all equal became one picture
+        return data
+    return data[:20] + bytes([data[20] | 0x10]) + data[21:]
 
 
 def _arrays(image):

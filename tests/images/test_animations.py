@@ -193,3 +193,13 @@ def test_a_frame_that_follows_an_opaque_one_keeps_its_transparency_in_gif(tmp_pa
             image.seek(i)
             alphas.append(np.asarray(image.convert("RGBA"))[..., 3])
     np.testing.assert_array_equal(alphas, [clear[..., 3], opaque[..., 3], clear[..., 3]])
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_an_opaque_part_that_moves_on_a_transparent_ground_stays_so_in_webp(tmp_path, lossless):
+    clear = np.zeros((4, 64, 80, 4), np.uint8)
+    for i, frame in enumerate(clear):
+        frame[16:48, 16 + 8 * i : 48 + 8 * i] = (200, 60, 30, 255)
+    frames = [dataclasses.replace(Picture.of(frame), lossless=lossless) for frame in clear]
+    animations.write(tmp_path / "x.webp", animation(alpha=True), frames)
+    np.testing.assert_array_equal([frame.alpha for frame in read(tmp_path / "x.webp")[1]], clear[..., 3])

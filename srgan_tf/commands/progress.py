@@ -54,7 +54,8 @@ class Progress(Reporter):
     def _show(self):
         done = self._done + self._share
         number = min(self._done + 1, self._total)
-        self._bar.set_description_str(f"{number} of {self._total} pictures", refresh=False)
+        pictures = "pictures" if self._total > 1 else "picture"
+        self._bar.set_description_str(f"{number} of {self._total} {pictures}", refresh=False)
         self._bar.update(done - self._bar.n)
         now = time.monotonic()
         if self._bar.disable and now - self._shown >= EVERY and done < self._total:

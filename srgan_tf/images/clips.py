@@ -68,4 +68,4 @@ def enlarge(
             raise UserError(f"{target}: the video cannot be written ({reason(error)}). Choose another place.") from None
     if store:
         store.remove()
-    return (f"{writer.count} frames", *writer.notes)
+    return (f"{writer.count} frame{'s' * (writer.count > 1)}", *writer.notes)

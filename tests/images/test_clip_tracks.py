@@ -49,7 +49,7 @@ def test_sound_and_subtitles_are_copied_whose_decoder_has_another_name(tmp_path,
             assert other.codec_context.codec.canonical_name == codec
             return [bytes(packet) for packet in file.demux(other) if packet.dts is not None]
 
-    assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frames",)
+    assert clips.enlarge(clip, tmp_path / "large.mkv", larger) == ("1 frame",)
     assert len(packets(clip)) == 3 and packets(tmp_path / "large.mkv") == packets(clip)
 
 
@@ -192,14 +192,14 @@ def cover_of(path):
 def test_a_cover_is_copied(tmp_path, source, target):
     cover = with_cover(tmp_path / source)
     assert cover_of(tmp_path / source) == cover
-    assert clips.enlarge(tmp_path / source, tmp_path / target, larger) == ("1 frames",)
+    assert clips.enlarge(tmp_path / source, tmp_path / target, larger) == ("1 frame",)
     assert cover_of(tmp_path / target) == cover and len(frames_of(tmp_path / target)) == 1
 
 
 def test_a_cover_that_the_container_does_not_hold_is_noted(tmp_path):
     with_cover(tmp_path / "clip.mp4")
     notes = clips.enlarge(tmp_path / "clip.mp4", tmp_path / "large.mov", larger)
-    assert notes == ("1 frames", "without its cover picture")
+    assert notes == ("1 frame", "without its cover picture")
 
 
 @pytest.mark.parametrize("target, kept", [("large.mkv", True), ("large.mp4", False)])
@@ -211,7 +211,7 @@ def test_attached_fonts_are_kept_or_noted(tmp_path, target, kept):
         out.mux(stream.encode(av.VideoFrame.from_ndarray(patches(), "rgb24")))
         out.mux(stream.encode(None))
     notes = clips.enlarge(tmp_path / "clip.mkv", tmp_path / target, larger)
-    assert notes == (("1 frames",) if kept else ("1 frames", "without its attachment Own.ttf"))
+    assert notes == (("1 frame",) if kept else ("1 frame", "without its attachment Own.ttf"))
     with av.open(str(tmp_path / target)) as large:
         attached = [stream for stream in large.streams if stream.type == "attachment"]
         assert [(one.metadata["filename"], one.mimetype, one.data) for one in attached] == (
@@ -228,7 +228,7 @@ def test_a_second_video_is_left_out_and_noted(tmp_path):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(patches(), "rgb24")))
             out.mux(stream.encode(None))
     notes = clips.enlarge(tmp_path / "clip.mkv", tmp_path / "large.mkv", larger)
-    assert notes == ("1 frames", "without 1 other video track")
+    assert notes == ("1 frame", "without 1 other video track")
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mp4", ".mkv"])

@@ -1,5 +1,7 @@
 """Recognise clips by their file names, without PyAV."""
 
+import hashlib
+import os
 from pathlib import Path
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # output formats by suffix
@@ -19,3 +21,9 @@ def suffix_for(source) -> str:
     """The suffix of a clip's result: its own if it is in `CONTAINERS`, else .mkv, which supports most audio codecs."""
     suffix = Path(source).suffix
     return suffix if suffix.lower() in CONTAINERS else ".mkv"
+
+
+def segments_of(target) -> Path:
+    """The hidden folder beside a result in which its finished segments are kept until it is complete."""
+    digest = hashlib.sha256(os.fsencode(Path(target).name)).hexdigest()[:16]  # the name itself may be too long
+    return Path(target).with_name(f".{digest}.segments")

@@ -4,11 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-from pathlib import Path
 
 import av
 
 from srgan_tf.atomic import whole_file
+from srgan_tf.images import clip_names
 
 LENGTH = 100  # frames: a few minutes of work, and no more keyframes than seeking needs
 
@@ -22,9 +22,7 @@ class Store:
     """
 
     def __init__(self, target, key: str):
-        target = Path(target)
-        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]  # the name itself may be too long
-        self._folder = target.with_name(f".{digest}.segments")
+        self._folder = clip_names.segments_of(target)
         self._key = hashlib.sha256(key.encode()).hexdigest()
         if self._read("key") != self._key.encode():
             self.remove()

@@ -167,11 +167,17 @@ def make(job: Job, enlarger, reporter: Reporter | None = None, options: FileOpti
     """
     with job.source.fetched() as source, job.target.stored() as target:
         status = _status(source)  # now: the file may be gone when the result is finished
-        task = _Task(Job(source, target), job.source, enlarger, reporter or Reporter(), options, claim)
+        reporter = reporter or Reporter()
+        task = _Task(Job(source, target), job.source, enlarger, reporter, options, claim)
         try:
             made = task.clip() if clip_names.is_clip(source) else task.picture_or_animation()
         except MemoryError:
             raise UserError(f"{job.source}: not enough memory. Make it smaller or cut it into parts.") from None
+        except KeyboardInterrupt:
+            segments = clip_names.segments_of(target)
+            if target is job.target and segments.is_dir():  # those of a remote result are gone
+                reporter.note(one_line(f"{target}: the same command resumes it. If you do not, delete {segments}."))
+            raise
         if options.keep_times and status:
             with contextlib.suppress(OSError):
                 os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -404,8 +404,11 @@ def test_an_interrupted_video_continues_after_its_last_finished_segment(small_mo
 
     job = plans.Job(places.of(make(tmp_path / "clip.mp4", frames=25)), places.of(tmp_path / "large.mp4"))
     with Scripted(answer) as server:
+        lines = Stopping()
         with pytest.raises(KeyboardInterrupt):
-            jobs.make(job, Remote([server.address]), Stopping())
+            jobs.make(job, Remote([server.address]), lines)
+        [segments] = tmp_path.glob(".*.segments")
+        assert lines.notes == [f"{job.target}: the same command resumes it. If you do not, delete {segments}."]
         before = len(asked_for)
         jobs.make(job, Remote([server.address]))
     assert before >= 20 and len(asked_for) - before == 5

@@ -47,10 +47,11 @@ def start(main, argv=None):
         # and so that a closed pipe is noticed at once.
         getattr(sys, name).reconfigure(errors="backslashreplace", line_buffering=True)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # also for people whose keras.json has another one
+    sys.meta_path.insert(0, _LoadedIn("keras", _usual_keras))
     onednn.enable()
     if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
         os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        sys.meta_path.insert(0, _QuietTensorFlow())
+        sys.meta_path.insert(0, _LoadedIn("tensorflow", stderr_held_back))  # nothing else hides its first messages
     sys.stdout = output = _Output(sys.stdout)
     try:
         app.run(lambda arguments: _run(main, arguments), argv, flags_parser=lambda argv: _parse(command, argv))
@@ -215,11 +216,23 @@ def _describe(flag):
     return f"{names}\n" + textwrap.fill(text, 100, initial_indent=" " * 6, subsequent_indent=" " * 6)
 
 
-class _QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Hide stderr while TensorFlow is imported: no environment variable silences its first start-up messages."""
+@contextlib.contextmanager
+def _usual_keras():
+    """Undo the other settings of keras.json, which the networks are not made for."""
+    yield
+    config = sys.modules["keras"].config
+    config.set_floatx("float32")
+    config.set_image_data_format("channels_last")
+
+
+class _LoadedIn(importlib.abc.MetaPathFinder):
+    """Load a module in a context when it is first imported."""
+
+    def __init__(self, name, context):
+        self._name, self._context = name, context
 
     def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
+        if name != self._name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -227,7 +240,7 @@ class _QuietTensorFlow(importlib.abc.MetaPathFinder):
             load = spec.loader.exec_module
 
             def exec_module(module):
-                with stderr_held_back():
+                with self._context():
                     load(module)
 
             spec.loader.exec_module = exec_module

@@ -436,8 +436,10 @@ def test_a_run_resumes_without_the_model_that_it_started_from(train, tmp_path):
     assert status == 0 and not err
 
 
-def test_the_backend_of_keras_is_tensorflow_whatever_is_set(tmp_path):
-    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+def test_keras_has_its_usual_settings_whatever_is_set(tmp_path):
+    settings = {"backend": "jax", "floatx": "float16", "image_data_format": "channels_first"}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, str(TRAIN), *SMALL, "--phase", "srresnet", "--run_dir", tmp_path / "run"],
         cwd=tmp_path,

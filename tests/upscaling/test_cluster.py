@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from helpers import ROOT
-from helpers.enlargers import Function, Lines
+from helpers.enlargers import Function
 from helpers.raycluster import ENVIRONMENT, Cluster
 from srgan_tf import atomic
 from srgan_tf.commands import upscale
@@ -29,7 +29,6 @@ from srgan_tf.images import writing
 from srgan_tf.images.picture import Picture
 from srgan_tf.upscaling import cluster as cluster_module
 from srgan_tf.upscaling import jobs, places, plans, ray_connection
-from srgan_tf.upscaling.upscaler import Upscaler
 
 PICTURES = 300
 
@@ -79,7 +78,9 @@ def album(tmp_path_factory, small_model):
         pixels = rng.integers(0, 256, (rng.integers(8, 32), rng.integers(8, 32), 3), dtype=np.uint8)
         writing.write(folder / "in" / f"{i:03}.{suffix}", Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
-    jobs.run(plans.plan([folder / "in"], folder / "local", label="x4"), Upscaler(small_model), reporter=Lines())
+    # In a process of its own: after other computations, oneDNN rounded one value of 300 pictures differently.
+    status, said, err = run(folder / "in", "-o", folder / "local", "-n", small_model)
+    assert status == 1 and said.splitlines()[-1] == f"{PICTURES} enlarged, 0 kept, 1 failed", err
     return folder
 
 

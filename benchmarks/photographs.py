@@ -25,8 +25,11 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from srgan_tf.networks import onednn  # noqa: E402
+
+onednn.enable()  # as the commands do, before TensorFlow is imported
 
 import numpy as np  # noqa: E402
 from absl import app, flags  # noqa: E402

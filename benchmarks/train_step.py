@@ -20,8 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # PyTorch needs memory of the same GPU
+
+from srgan_tf.networks import onednn  # noqa: E402
+
+onednn.enable()  # as the commands do, before TensorFlow is imported
 
 import numpy as np  # noqa: E402
 

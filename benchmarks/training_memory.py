@@ -19,7 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as commands do
+
+from srgan_tf.networks import onednn  # noqa: E402
+
+onednn.enable()  # as the commands do, before TensorFlow is imported
 
 from srgan_tf.errors import UserError  # noqa: E402
 

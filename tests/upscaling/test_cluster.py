@@ -78,7 +78,7 @@ def album(tmp_path_factory, small_model):
         pixels = rng.integers(0, 256, (rng.integers(8, 32), rng.integers(8, 32), 3), dtype=np.uint8)
         writing.write(folder / "in" / f"{i:03}.{suffix}", Picture.of(pixels))
     (folder / "in" / "text.png").write_text("no picture")
-    # In a process of its own: after other computations, oneDNN rounded one value of 300 pictures differently.
+    # In a process of its own: after other computations, TensorFlow rounded one of 300 pictures differently.
     status, said, err = run(folder / "in", "-o", folder / "local", "-n", small_model)
     assert status == 1 and said.splitlines()[-1] == f"{PICTURES} enlarged, 0 kept, 1 failed", err
     return folder

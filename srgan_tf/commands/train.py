@@ -17,6 +17,7 @@ from srgan_tf.training.recipes import (
     DIV2K_LR,
     OF_DISCRIMINATOR,
     PHASES,
+    PIXEL_CONTENTS,
     RECIPES,
     VARIANTS,
     Recipe,
@@ -190,7 +191,7 @@ def main(argv):
         distribution.check_replicas(recipe, strategy, XLA.value)
     store = None if endless else open_store(source, scale, cache_dir)
     validation_store = validation and open_store(validation, scale, cache_dir, optional=not VALIDATION_DIR.value)
-    if len(recipes) == 2 and recipes["srgan"].content != "mse":  # fail before the hours of SRResNet
+    if len(recipes) == 2 and recipes["srgan"].content not in PIXEL_CONTENTS:  # fail before the hours of SRResNet
         losses.vgg_loss(recipes["srgan"].content, VGG_WEIGHTS.value or "imagenet")
     runs = []
     for phase, recipe in recipes.items():
@@ -202,7 +203,7 @@ def main(argv):
             recipe,
             source.describe(),
             init,
-            VGG_WEIGHTS.value or "" if recipe.content != "mse" else "",
+            VGG_WEIGHTS.value or "" if recipe.content not in PIXEL_CONTENTS else "",
             **{flag.name: flag.value for flag in RUN_FLAGS},
         )
         runs.append((settings, source.batches(recipe) if endless else store))

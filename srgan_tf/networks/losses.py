@@ -16,11 +16,25 @@ VGG_MULTI = {"block1_conv2": 0.1, "block2_conv2": 0.1, "block3_conv4": 1.0, "blo
 VGG_MULTI_RESCALE = 57.0  # brings these features to the size that they have for pictures of variance 1
 CAFFE_MEANS = (103.939, 116.779, 123.68)  # B, G, R
 LUMA = (0.299, 0.587, 0.114)  # R, G, B
+PSNR_COLOURS = 0.05  # share of the MSE of all channels beside that of the luma
+PSNR_FLOOR = 1e-4  # of this MSE, or 46 dB: otherwise crops that are nearly flat would dominate
 
 
 def mse(hr, sr):
     """Mean squared difference over all pixels and channels (equation 4)."""
     return ops.mean(ops.square(hr - sr))
+
+
+def log_mse(hr, sr):
+    """The logarithm of the MSE of each picture, mostly of its luma, as a mean over the pictures.
+
+    PSNR is a logarithm too, so this loss is close to the negative PSNR of the luma. All pictures of a batch count the
+    same, while the MSE is dominated by those with strong texture. Source: the PSNR loss of Chen et al. 2021, HINet,
+    arXiv:2105.06086. Not in the paper.
+    """
+    luma = ops.mean(ops.square(ops.sum((sr - hr) * np.float32(LUMA), -1)), (1, 2))
+    colours = ops.mean(ops.square(sr - hr), (1, 2, 3))
+    return ops.mean(ops.log(luma + PSNR_COLOURS * colours + PSNR_FLOOR))
 
 
 def vgg_model(content, weights="imagenet", dtype="float32"):

@@ -8,7 +8,8 @@ from srgan_tf.errors import UserError
 
 PHASES = ("srresnet", "srgan")
 SCALES = (2, 4, 8)
-CONTENTS = ("mse", "vgg22", "vgg34", "vgg54", "vgg-multi")
+PIXEL_CONTENTS = ("mse", "log-mse")
+CONTENTS = (*PIXEL_CONTENTS, "vgg22", "vgg34", "vgg54", "vgg-multi")
 DISCRIMINATORS = ("paper", "unet")
 SCHEDULES = ("constant", "cosine", "halves")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -79,8 +80,12 @@ class Recipe:
     )
     batch: int = _setting(16, "Crops per step.", low=1)
     steps: int = _setting(1_000_000, "Training steps of a phase.", low=1)
-    content: str = _setting("mse", "Content loss: of pixels, of one layer of VGG19, or of five.", choices=CONTENTS)
-    pixel: float = _setting(0.0, "Weight of a pixel MSE added to a VGG content loss.", low=0)
+    content: str = _setting(
+        "mse",
+        "Content loss: the MSE, the mean logarithm of the MSE of each crop's luma, one layer of VGG19, or five.",
+        choices=CONTENTS,
+    )
+    pixel: float = _setting(0.0, "Weight of the MSE added to another content loss.", low=0)
     discriminator: str = _setting(
         "paper",
         "The paper's discriminator, with one logit per crop, or a U-Net, with one per pixel.",

@@ -325,6 +325,8 @@ def _remeasure_norms(state, batches):
 def _content_loss(run):
     if run.recipe.content == "mse":
         return None
+    if run.recipe.content == "log-mse":
+        return losses.log_mse
     policy = "float32" if run.recipe.precision == "float32" else f"mixed_{run.recipe.precision}"
     return losses.vgg_loss(run.recipe.content, run.vgg or "imagenet", policy)
 

@@ -86,6 +86,22 @@ def test_no_network_gives_one_line_that_names_the_flag(monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_the_logarithmic_mse_is_the_negative_psnr_of_luma_and_counts_all_pictures_the_same():
+    rng = np.random.default_rng(3)
+    hr = rng.uniform(-1, 1, (2, 16, 16, 3)).astype("float32")
+    errors = np.float32([0.05, 0.4])[:, None, None, None] * rng.normal(size=(2, 16, 16, 1)).astype("float32")
+    grey, larger = float(losses.log_mse(hr, hr + errors)), float(losses.log_mse(hr, hr + 2 * errors))
+    psnr = [20 * np.log10(2 / np.sqrt(np.mean(error**2))) for error in errors]  # the range is 2
+    assert -10 / np.log(10) * grey == pytest.approx(np.mean(psnr) - 20 * np.log10(2), abs=0.4)
+    assert larger - grey == pytest.approx(np.log(4), abs=0.05)  # half of it from the small errors
+    colours = np.float32([0.587, -0.299, 0.0]) * errors  # of the same luma
+    assert np.exp(losses.log_mse(hr, hr + colours)) < 0.02 * np.exp(grey)
+    hr, error = np.zeros((1, 16, 16, 3), "float32"), tf.Variable(np.zeros((1, 16, 16, 3), "float32"))
+    with tf.GradientTape() as tape:
+        loss = losses.log_mse(hr, error)
+    assert np.isfinite(loss) and np.all(np.isfinite(tape.gradient(loss, error)))
+
+
 def test_adversarial_losses_are_the_papers_logarithms():
     real, fake = np.float32([[2.0], [-1.0]]), np.float32([[0.5], [-3.0]])
     d_real, d_fake = 1 / (1 + np.exp(-real)), 1 / (1 + np.exp(-fake))

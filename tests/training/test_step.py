@@ -44,7 +44,7 @@ def test_an_srresnet_step_updates_every_variable_and_lowers_the_loss(optimizer):
     assert last < first
 
 
-@pytest.mark.parametrize("term", ["mse", "vgg22", "vgg54", "adversarial", "tv", "consistency", "grid"])
+@pytest.mark.parametrize("term", ["mse", "log-mse", "vgg22", "vgg54", "adversarial", "tv", "consistency", "grid"])
 def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights, term):
     state = State(Recipe(phase="srgan", **SMALL))
     vgg = losses.vgg_model(term, vgg_weights) if term.startswith("vgg") else None
@@ -59,6 +59,7 @@ def test_every_loss_term_reaches_the_generator_and_none_reaches_vgg(vgg_weights,
         else:
             loss = {
                 "mse": lambda: losses.mse(hr, sr),
+                "log-mse": lambda: losses.log_mse(hr, sr),
                 "tv": lambda: losses.total_variation(sr),
                 "consistency": lambda: losses.consistency(hr, sr, 4),
                 "grid": lambda: losses.grid(hr, sr, 4),

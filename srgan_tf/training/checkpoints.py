@@ -1,5 +1,6 @@
 """Checkpoints as .npz files: every array of a run's state by name. A file is complete or absent."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from srgan_tf import atomic
-from srgan_tf.errors import UserError
+from srgan_tf.errors import UserError, reason
 
 RESERVE = 64 * 2**20  # bytes that remain free after a checkpoint, for its SavedModel and the logs
 
@@ -76,12 +77,17 @@ def load(path):
 
     Raises:
         ValueError: if the file is missing or damaged.
+        UserError: if it cannot be read for another reason, which may pass: it must not be replaced by an older one.
     """
     try:
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise ValueError(f"{path} is missing") from error
+    except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # an offset in a damaged file
+            raise ValueError(f"{path} is damaged") from error
+        raise UserError(f"{path}: cannot be read ({reason(error)}). Run the same command again when it can.") from error
     except Exception as error:  # depends on where it is damaged; NumPy's text may advise to run code from the file
         raise ValueError(f"{path} is damaged") from error
     for name, array in arrays.items():

@@ -80,3 +80,10 @@ def test_a_damaged_checkpoint_is_detected_and_named(tmp_path, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="step-00000001.npz is damaged"):
         checkpoints.load(path)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    path = checkpoints.path(tmp_path, 1)
+    path.mkdir()
+    with pytest.raises(UserError, match="step-00000001.npz: cannot be read .Is a directory.. Run the same command"):
+        checkpoints.load(path)

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -183,10 +182,10 @@ def main(argv):
 
     endless = DATASET.value == "qr"
     cache_dir = CACHE_DIR.value or str(cache.default_folder())
-    if SMOKE.value and not RUN_DIR.value:  # a test of this machine, not a run to continue
-        for phase in recipes:
-            shutil.rmtree(run_dir / phase, ignore_errors=True)
     strategy = distribution.strategy(DISTRIBUTE.value)
+    if SMOKE.value and not RUN_DIR.value and distribution.is_chief(strategy):  # a test of this machine, not continued
+        for phase in recipes:
+            RunFolder(run_dir / phase).clear()
     for recipe in recipes.values():
         distribution.check_replicas(recipe, strategy, XLA.value)
     store = None if endless else open_store(source, scale, cache_dir)

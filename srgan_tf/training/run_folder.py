@@ -28,6 +28,8 @@ from srgan_tf.training.recipes import extension_start
 from srgan_tf.training.run_config import Run
 from srgan_tf.training.state import State
 
+LOCK = ".lock"
+
 
 class RunFolder:
     """The folder of a run: everything that is read from it and written to it.
@@ -52,7 +54,7 @@ class RunFolder:
             UserError: if another process holds the lock.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / ".lock", "ab") as file:
+        with open(self.path / LOCK, "ab") as file:
             if not atomic.lock(file):
                 raise UserError(
                     f"{self.path}: another process is training in this folder. Wait until it ends, or choose another "
@@ -62,7 +64,21 @@ class RunFolder:
                 shutil.rmtree(part, ignore_errors=True)
             for part in self._checkpoints.glob("*.part"):  # of a checkpoint
                 part.unlink()
+            atomic.sweep(self.path)
             yield
+
+    def clear(self) -> None:
+        """Remove the run.
+
+        Raises:
+            UserError: if another process is training in the folder.
+        """
+        with self.locked():
+            for path in self.path.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != LOCK:
+                    path.unlink()
 
     def check(self, run: Run) -> dict | None:
         """Compare the settings of a run with those that it began with.
@@ -186,7 +202,8 @@ class RunFolder:
         large = lr.repeat(scale, 0).repeat(scale, 1)
         (self.path / "samples").mkdir(exist_ok=True)
         picture = np.concatenate([large, sr, hr], 1)
-        Image.fromarray(picture).save(self.path / "samples" / f"{name}.png")
+        with atomic.whole_file(self.path / "samples" / f"{name}.png") as file:
+            Image.fromarray(picture).save(file, "PNG")
         return picture
 
     def saved_model(self, step: int) -> Path:

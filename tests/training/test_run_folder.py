@@ -246,3 +246,17 @@ def test_a_folder_with_another_run_is_not_changed(start, finished, change, named
         start(**change)
     assert "\n" not in str(error.value)
     assert before == {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+
+
+def test_a_folder_is_cleared_unless_another_process_trains_in_it_and_parts_of_killed_processes_are_removed(tmp_path):
+    folder = RunFolder(tmp_path)
+    for name in ("config.json", ".srgan_tf-1.part", "checkpoints/.srgan_tf-2.part", "samples/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with folder.locked():
+        assert {path.name for path in tmp_path.rglob("*.*")} == {".lock", "config.json", "a.png"}
+        with pytest.raises(UserError, match="another process is training in this folder"):
+            folder.clear()
+    assert (tmp_path / "config.json").exists()
+    folder.clear()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

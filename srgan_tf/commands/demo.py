@@ -11,7 +11,7 @@ from srgan_tf.saved_models import zoo
 
 USAGE = """Start a page on this machine: drop a picture, compare before and after, and download the result.
 
-    srgan-demo                                     then open http://127.0.0.1:7860; needs pip install gradio
+    srgan-demo                                     then open http://127.0.0.1:7860; needs pip install "gradio>=6"
     srgan-demo --model runs/x4/srgan/saved_model   adds a model of your own
 
 Nothing is sent to another machine. Pictures are deleted after an hour and when the command ends. Ctrl-C ends it."""
@@ -64,7 +64,7 @@ def main(argv):
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise
-        raise UserError("gradio: not installed. Run `pip install gradio`.") from None
+        raise UserError('gradio: not installed. Run `pip install "gradio>=6"`.') from None
 
     from srgan_tf.commands import demo_page
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import functools
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -146,22 +147,27 @@ class Page:
 
     def _enlarge(self, folder, path, model, fidelity, size, progress=gr.Progress()):  # noqa: B008
         """Enlarge a file; returns what the page shows: two pictures, facts, and the file to download."""
-        source, started = Path(path), time.monotonic()
+        source, made = Path(path), Path(tempfile.mkdtemp(dir=folder))
         try:
-            self._check(source, SIZES[size])
-            progress(0, desc="loading the model")
-            blend = fidelity if model == BLEND else None
-            upscaler = self._upscaler(None if model == BLEND else model, fidelity=blend)
-            upscaler.size = SIZES[size]
-            made = Path(tempfile.mkdtemp(dir=folder))
-            target = made / f"{source.stem}_{SIZES[size]}{formats.suffix_for(source)}"
-            result = jobs.make(jobs.Job(source, target), upscaler, _Reporter(progress))
-            small, large = _shown(source, target)
-        except UserError as error:
-            text = str(error).replace(f"{source}", source.name)
-            raise gr.Error(text, duration=None, print_exception=False) from None
+            return self._result(made, source, model, fidelity, SIZES[size], progress)
+        except Exception as error:  # such as a full disk; the page would only say "Error"
+            shutil.rmtree(made, ignore_errors=True)
+            if isinstance(error, UserError):
+                text = str(error).replace(f"{source}", source.name)
+                raise gr.Error(text, duration=None, print_exception=False) from None
+            raise gr.Error(f"{source.name}: {reason(error)}. The terminal shows more.", duration=None) from error
+
+    def _result(self, made, source, model, fidelity, size, progress):
+        started = time.monotonic()
+        self._check(source, size)
+        progress(0, desc="loading the model")
+        blend = fidelity if model == BLEND else None
+        upscaler = self._upscaler(None if model == BLEND else model, fidelity=blend)
+        upscaler.size = size
+        target = made / f"{source.stem}_{size}{formats.suffix_for(source)}"
+        result = jobs.make(jobs.Job(source, target), upscaler, _Reporter(progress))
         shown = [made / "before.jpg", made / "after.jpg"]
-        for image, name in zip((small, large), shown):
+        for image, name in zip(_shown(source, target), shown):
             image.save(name, quality=92, subsampling=0)
         before, after = ("{} × {}".format(*numbers) for numbers in (result.small, result.large))
         lines = [
@@ -173,15 +179,20 @@ class Page:
     def _check(self, path, size):
         """Refuse a picture with too many pixels, before or after, before it is decoded."""
         with reading.opened(path) as file:
-            if file.image is None:
-                return  # a TIFF file without an 8-bit view, which the size of the file bounds
-            width, height = file.image.size
+            height, width = file.shape
             pixels = width * height * file.count
-        large = size.of(height, width)
-        if pixels > self._pixels or large[0] * large[1] > 16 * self._pixels:
+        if pixels > self._pixels:
             raise UserError(
                 f"{path}: too large for this page: {width} x {height} pixels. Use srgan-upscale, or start srgan-demo "
                 "with a higher --megapixels."
+            )
+        large_height, large_width = size.of(height, width)
+        if large_width <= width:
+            raise UserError(f"{path}: already {width} pixels wide. Choose 2x, 3x or 4x.")
+        if large_width * large_height > 16 * self._pixels:
+            raise UserError(
+                f"{path}: the result would be too large for this page: {large_width} x {large_height} pixels. Choose "
+                "another size."
             )
 
 

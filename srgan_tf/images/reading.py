@@ -129,6 +129,15 @@ class PictureFile:
                 return sum(not kind & tiff.SECONDARY for kind in self._pages) or 1
             return getattr(image, "n_frames", 1) - bool(getattr(image, "default_image", False))
 
+    @functools.cached_property
+    def shape(self):
+        """(height, width) of the upright picture, according to the header."""
+        with errors_named(self.path):
+            tags = tiff.tags(self.file) if self.image is None else self.image.getexif()
+            width, height = (tags[256], tags[257]) if self.image is None else self.image.size
+        turned = metadata.orientation(tags) > 4 and getattr(self.image, "format", None) != "JXL"  # applied already
+        return (width, height) if turned else (height, width)
+
     def picture(self):
         """Decode the file as a `Picture`.
 

@@ -58,6 +58,41 @@ def test_a_dropped_picture_is_enlarged_compared_and_downloaded_in_its_format(sma
                 seen.get_by_text(problem).wait_for()
 
 
+def test_a_picture_or_a_result_too_large_for_the_page_is_refused_with_its_size_and_leaves_nothing(tmp_path):
+    gradio = pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    from srgan_tf.commands import demo_page
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # 4 x 100 upright
+    Image.new("RGB", (100, 4)).save(tmp_path / "tall.jpg", exif=exif)
+    Image.new("RGB", (4000, 1)).save(tmp_path / "wide.png")
+    Image.new("RGB", (100, 100)).save(tmp_path / "large.png")
+    made = tmp_path / "made"
+    made.mkdir()
+    for name, size, problem in (
+        ("large.png", "4x", "large.png: too large for this page: 100 x 100 pixels. Use srgan-upscale"),
+        ("wide.png", "3840 pixels wide", "wide.png: already 4000 pixels wide. Choose 2x, 3x or 4x."),
+        ("tall.jpg", "3840 pixels wide", "tall.jpg: the result would be too large for this page: 3840 x 96000 pixels"),
+        ("gone.png", "4x", "gone.png: no such file"),
+    ):
+        with pytest.raises(gradio.Error, match=f"^'{problem}"):
+            demo_page.Page(pixels=5000)._enlarge(made, str(tmp_path / name), "srgan", 0.5, size, lambda *_, **__: None)
+    assert not list(made.iterdir())
+
+
+def test_an_unexpected_error_is_named_on_the_page(tmp_path, monkeypatch):
+    gradio = pytest.importorskip("gradio", reason="needs gradio: pip install gradio")
+    from srgan_tf.commands import demo_page
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(demo_page.Page, "_result", full)
+    with pytest.raises(gradio.Error, match="^'x.png: No space left on device. The terminal shows more."):
+        demo_page.Page(pixels=5000)._enlarge(tmp_path, "a/x.png", "srgan", 0.5, "4x")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -137,4 +172,4 @@ def test_without_gradio_the_package_to_install_is_named(monkeypatch, capsys):
     monkeypatch.setenv("no_proxy", "")  # the command sets it
     with pytest.raises(SystemExit):
         start(demo.main, ["srgan-demo"])
-    assert capsys.readouterr().err == "error: gradio: not installed. Run `pip install gradio`.\n"
+    assert capsys.readouterr().err == 'error: gradio: not installed. Run `pip install "gradio>=6"`.\n'

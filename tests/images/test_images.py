@@ -216,6 +216,25 @@ def test_a_tiff_of_10_to_14_bits_is_scaled_to_16(tmp_path, bits, channels):
     np.testing.assert_array_equal(found, np.rint(levels / (2**bits - 1) * 65535))
 
 
+def test_the_header_tells_the_size_of_the_upright_picture(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "x.jpg", exif=exif)
+    Image.fromarray(noise(4, 7, 3)).save(tmp_path / "y.png")
+    for name, shape in (("x.jpg", (7, 4)), ("y.png", (4, 7))):
+        with reading.opened(tmp_path / name) as file:
+            assert file.shape == shape == file.picture().pixels.shape[:2]
+
+
+def test_the_size_of_a_tiff_file_that_pillow_does_not_read_is_known(tmp_path):
+    pytest.importorskip("imagecodecs")
+    tifffile = pytest.importorskip("tifffile")
+    pixels = noise(40, 70, 3).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "x.tif", pixels, compression="lerc", photometric="rgb")
+    with reading.opened(tmp_path / "x.tif") as file:
+        assert file.image is None and file.shape == (40, 70)
+
+
 def test_a_16_bit_tiff_without_tifffile_names_the_packages(tmp_path, monkeypatch):
     writing.write(tmp_path / "x.tif", Picture.of(np.ones((3, 4, 3), np.uint16)))
     monkeypatch.setitem(sys.modules, "tifffile", None)

@@ -1,10 +1,11 @@
 """Add to a model what training has changed in another one:
 
-    python tools/transfer.py MODEL TRAINED BASE OUT
+    python tools/transfer.py MODEL TRAINED BASE OUT [--factor F]
 
-OUT = MODEL + (TRAINED - BASE), where training began with BASE, and MODEL was once trained from BASE or from a close
-relative. The start of `photo` is srgan + (SRResNet trained on damaged photographs - srresnet). All are model names or
-SavedModels, OUT is the new SavedModel.
+OUT = MODEL + F (TRAINED - BASE), with F = 1 by default, where training began with BASE, and MODEL was once trained from
+BASE or from a close relative. The start of `photo` is srgan + (SRResNet trained on damaged photographs - srresnet).
+With MODEL = TRAINED and a small F, OUT goes a little further than training went. All are model names or SavedModels,
+OUT is the new SavedModel.
 
 Batch normalisation is added up as the map of its input, gamma / sqrt(variance + epsilon) and its offset, because the
 averages of the models differ; OUT has those of MODEL. Source: Ilharco et al. 2023, Editing models with task
@@ -34,6 +35,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("model", "trained", "base", "out"):
         parser.add_argument(name)
+    parser.add_argument("--factor", type=float, default=1.0)
     args = parser.parse_args()
     places = [zoo.resolve(getattr(args, name), flag=name.upper()) for name in ("model", "trained", "base")]
     facts = zoo.attributes(places[0])
@@ -44,7 +46,7 @@ def main():
         if {k: v.shape for k, v in weights.items()} != {k: v.shape for k, v in model.items()}:
             raise UserError(f"{name} {getattr(args, name.lower())}: another network than MODEL. Give one of its size.")
     maps = [as_maps(weights, norms) for weights in (model, trained, base)]
-    total = {name: maps[0][name] + maps[1][name] - maps[2][name] for name in model}
+    total = {name: maps[0][name] + args.factor * (maps[1][name] - maps[2][name]) for name in model}
     for name, epsilon in norms.items():
         mean, variance = (model[f"{name}/moving_{kind}"] for kind in ("mean", "variance"))
         total |= {f"{name}/moving_mean": mean, f"{name}/moving_variance": variance}

@@ -19,6 +19,8 @@ def main():
     parser.add_argument("out")
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN/srresnet/metrics.jsonl")
     args = parser.parse_args()
+    if not all("=" in run for run in args.runs):
+        parser.error("each run must be LABEL=RUN/srresnet/metrics.jsonl")
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     begin = 0
     for run in args.runs:

@@ -47,7 +47,8 @@ def curves(out, runs):
 
 
 def last(run):
-    return max((run / "saved_model").iterdir(), key=lambda version: int(version.name))
+    versions = [folder for folder in (run / "saved_model").iterdir() if folder.name.isdigit()]
+    return max(versions, key=lambda folder: int(folder.name))
 
 
 def main():
@@ -56,6 +57,8 @@ def main():
     parser.add_argument("kodak")
     parser.add_argument("runs", nargs="+", metavar="LABEL=RUN/srgan")
     args = parser.parse_args()
+    if not all("=" in run for run in args.runs):
+        parser.error("each run must be LABEL=RUN/srgan")
     runs = {label: Path(run) for label, run in (run.split("=", 1) for run in args.runs)}
     curves(f"{args.out}.png", runs)
     networks = {"SRResNet": Upscaler("srresnet"), **{label: Upscaler(str(last(run))) for label, run in runs.items()}}

@@ -93,6 +93,7 @@ def _find(model, scale, flag):
     names = ", ".join(sorted(models)) or "none"
     if any(name.startswith(f"{model}_x") for name in models):
         raise UserError(f"{flag} {model}: no such model of scale {scale or DEFAULT_SCALE}. Choose one of: {names}.")
+    names = ", ".join(sorted(name.removesuffix(f"_x{scale or DEFAULT_SCALE}") for name in models)) or "none"
     raise UserError(f"{flag} {model}: {problem}. Give the path of a SavedModel or one of: {names}.")
 
 

@@ -22,7 +22,7 @@ class Size:
     def __post_init__(self):
         if not 0 < self.factor <= LARGEST_FACTOR:
             raise UserError(
-                f"--outscale {self.factor}: out of range. Give a number above 0, such as 2.5, up to {LARGEST_FACTOR}."
+                f"--outscale {self.factor:g}: out of range. Give a number above 0, such as 2.5, up to {LARGEST_FACTOR}."
             )
         for flag, pixels in (("--width", self.width), ("--height", self.height)):
             if pixels is not None and pixels < 1:

@@ -39,7 +39,10 @@ def test_it_writes_a_file_and_says_what_goes_in_and_out(run, tmp_path):
         (["-o", "no/m.onnx"], "--output no/m.onnx: there is no folder no. Create it."),
         (["-o", "m.onnx", "--precision", "float16"], "--precision float16: only for --format litert. Omit it."),
         (["m.onnx"], "m.onnx: not a flag. Name the file with --output."),
-        (["-o", "m.keras", "--model", "vgg"], "--model vgg: neither a shipped model nor a folder."),
+        (
+            ["-o", "m.keras", "--model", "vgg"],
+            "--model vgg: neither a shipped model nor a folder. Give the path of a SavedModel or one of: photo, qr,",
+        ),
     ],
 )
 def test_wrong_flags_are_refused_in_one_line_before_anything_is_loaded(run, arguments, message):

@@ -412,7 +412,7 @@ def test_fidelity_blends_the_shipped_models(run):
         (["good.png", "--scale", "2"], "--scale 2"),
         (["good.png", "--scale", "1"], "--scale=1"),
         (["good.png", "--tile", "-1"], "--tile"),
-        (["good.png", "--outscale", "0"], "--outscale"),
+        (["good.png", "--outscale", "0"], "--outscale 0: out of range"),
         (["good.png", "--outscale", "nan"], "--outscale"),
         (["good.png", "--outscale", "1e308"], "--outscale"),
         (["good.png", "--outscale", "2", "--width", "9"], "--width"),

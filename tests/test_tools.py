@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_tf.networks import models
+from srgan_tf.saved_models import export
+
 TOOLS = Path(__file__).parents[1] / "tools"
 
 
@@ -105,6 +108,22 @@ def test_a_wrong_flag_of_a_benchmark_is_no_traceback(arguments):
     run = subprocess.run(command, capture_output=True, text=True)
     assert run.returncode == 1 and f"flag {arguments[1]}=" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+def test_a_share_of_what_training_changed_is_added_to_a_model(tmp_path):
+    base, trained = (models.srresnet(4, blocks=1, features=4) for _ in range(2))
+    for seed, (name, model) in enumerate({"base": base, "trained": trained}.items()):
+        rng = np.random.default_rng(seed)
+        weights = {k: v + rng.uniform(0, 0.1, v.shape) for k, v in models.named_weights(model).items()}
+        models.load_named_weights(model, weights)
+        export.export(model, tmp_path / name)
+    command = ["transfer.py", "base", "trained", "base", "out", "--factor", "0.25"]
+    subprocess.run([sys.executable, TOOLS / command[0], *command[1:]], cwd=tmp_path, check=True, capture_output=True)
+    found = models.named_weights(export.restore(tmp_path / "out"))
+    for name, value in found.items():
+        if f"{name.split('/')[0]}/gamma" not in found:  # normalisation is added up as a map
+            a, b = (models.named_weights(model)[name] for model in (base, trained))
+            np.testing.assert_allclose(value, 0.75 * a + 0.25 * b, atol=1e-6, err_msg=name)
 
 
 def test_the_grid_benchmark_skips_images_without_a_complete_tile(tmp_path):

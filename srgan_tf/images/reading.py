@@ -134,7 +134,7 @@ class PictureFile:
         """(height, width) of the upright picture, according to the header."""
         with errors_named(self.path):
             tags = tiff.tags(self.file) if self.image is None else self.image.getexif()
-            width, height = (tags[256], tags[257]) if self.image is None else self.image.size
+            width, height = tiff.size(self.file) if self.image is None else self.image.size
         turned = metadata.orientation(tags) > 4 and getattr(self.image, "format", None) != "JXL"  # applied already
         return (width, height) if turned else (height, width)
 

@@ -95,15 +95,20 @@ def tags(file):
     return found
 
 
+def size(file):
+    """(width, height) of the first page of an open TIFF or BigTIFF file, not turned upright."""
+    directory = _first_directory(file)
+    file.seek(directory.next)
+    directory.load(file)
+    return directory[256], directory[257]
+
+
 def page_types(file):
     """The type (NewSubfileType) of each page of an open TIFF file, up to `_MAX_COUNTED`.
 
     Pillow's own count decodes every page and does not recognise masks.
     """
-    file.seek(0)
-    header = file.read(8)
-    header += file.read(8) if header[2:4] in (b"+\0", b"\0+") else b""
-    directory, places, types = TiffImagePlugin.ImageFileDirectory_v2(header), set(), []
+    directory, places, types = _first_directory(file), set(), []
     while (place := directory.next) and place not in places and len(places) < _MAX_COUNTED:
         places.add(place)
         file.seek(place)
@@ -214,3 +219,11 @@ def _differences(strip):
     strip = strip.astype(strip.dtype.newbyteorder("<"))
     strip[:, 1:] -= strip[:, :-1].copy()
     return strip.tobytes()
+
+
+def _first_directory(file):
+    """A Pillow directory that is not loaded; its `next` is the place of the first one."""
+    file.seek(0)
+    header = file.read(8)
+    header += file.read(8) if header[2:4] in (b"+\0", b"\0+") else b""
+    return TiffImagePlugin.ImageFileDirectory_v2(header)

@@ -226,11 +226,12 @@ def test_the_header_tells_the_size_of_the_upright_picture(tmp_path):
             assert file.shape == shape == file.picture().pixels.shape[:2]
 
 
-def test_the_size_of_a_tiff_file_that_pillow_does_not_read_is_known(tmp_path):
-    pytest.importorskip("imagecodecs")
-    tifffile = pytest.importorskip("tifffile")
+@pytest.mark.parametrize("big", [False, True])
+def test_the_size_of_a_tiff_file_that_pillow_does_not_read_is_known(tmp_path, big):
+    pytest.importorskip("imagecodecs", reason="needs imagecodecs: pip install .[formats]")
+    tifffile = pytest.importorskip("tifffile", reason="needs tifffile: pip install .[formats]")
     pixels = noise(40, 70, 3).astype(np.uint16)
-    tifffile.imwrite(tmp_path / "x.tif", pixels, compression="lerc", photometric="rgb")
+    tifffile.imwrite(tmp_path / "x.tif", pixels, compression="lerc", photometric="rgb", bigtiff=big)
     with reading.opened(tmp_path / "x.tif") as file:
         assert file.image is None and file.shape == (40, 70)
 
